@@ -1,0 +1,56 @@
+# The two commands of the README, `make demo` and `make test`, do all set-up themselves.
+# `make help` lists the rest.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/ready
+TYPES  := build/types
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-fast lint types check-wheel benchmark results clean
+
+help: ## This list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+demo: $(READY) ## A real experiment on the bundled collection, offline
+	RANKLOOM_OFFLINE=1 $(BIN)/rankloom run configs/quickstart.yaml
+
+test: $(READY) ## All tests
+	$(BIN)/python -m pytest
+
+test-fast: $(READY) ## The tests that take no more than a few seconds each
+	$(BIN)/python -m pytest -m 'not slow'
+
+lint: $(READY) ## Style, docstrings, formatting
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+# Type checkers do not follow import hooks, so they are shown the package as a wheel installs it.
+types: $(READY) ## The strict type checker, over the whole package
+	rm -rf build
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --target $(TYPES) .
+	cd $(TYPES) && ../../$(BIN)/mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache -p rankloom
+
+check-wheel: $(READY) ## The wheel alone, with core dependencies only, in a clean folder
+	PYTHON=$(PYTHON) VENV=$(abspath $(VENV)) bash tests/check_wheel.sh
+
+benchmark: $(READY) ## Speed and memory against peers (installs them)
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[benchmark]'
+	$(BIN)/python benchmarks/run_columns.py
+
+results: $(READY) ## The experiments behind docs/results.md (needs RANKLOOM_DATA)
+	$(BIN)/rankloom run configs/scifact.yaml
+	$(BIN)/rankloom run configs/nfcorpus.yaml
+
+clean: ## Remove what was built; the environment stays
+	rm -rf build dist runs *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# torch goes first and pinned: left to the resolver it may bring gigabytes of GPU packages.
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rankloom needs Python 3.11 or newer")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet -c constraints.txt --upgrade pip setuptools wheel
+	$(BIN)/pip install -c constraints.txt torch
+	$(BIN)/pip install -c constraints.txt -e '.[test,lint]'
+	touch $@

@@ -1,0 +1,135 @@
+"""The content-addressed cache: one SQLite file for results, one folder for indexes.
+
+A key is a digest of everything that can change the value: the stage's fingerprint, the session's numerics, the
+input. A key therefore never goes stale; nothing is ever overwritten with another value. SQLite makes a batch of
+values appear whole or not at all, survives a killed process, and lets several processes write at once.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rankloom.errors import DamagedIndexError
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS entries (
+    key TEXT PRIMARY KEY, stage TEXT NOT NULL, value BLOB NOT NULL, created REAL NOT NULL
+) WITHOUT ROWID
+"""
+_WAIT_SECONDS = 60.0  # how long a writer waits for another process's batch
+_KEYS_A_QUERY = 500  # SQLite's smallest default limit on parameters is 999
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What the cache holds of one stage.
+
+    Args:
+        stage: The stage's name.
+        entries: Number of values.
+        bytes: Their size.
+        oldest: When the first was written, seconds since the epoch.
+        newest: When the last was written.
+    """
+
+    stage: str
+    entries: int
+    bytes: int
+    oldest: float
+    newest: float
+
+
+class Cache:
+    """A folder that remembers results.
+
+    Args:
+        directory: Made when missing. Safe to share between processes and between an application and experiments.
+
+    Raises:
+        DamagedIndexError: The folder's database is not one.
+    """
+
+    def __init__(self, directory: str | Path) -> None:
+        self.directory = Path(directory)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._local = threading.local()
+        self._connection()
+
+    def __repr__(self) -> str:
+        """The call that opens the same cache."""
+        return f"Cache({str(self.directory)!r})"
+
+    def get(self, keys: Iterable[str]) -> dict[str, bytes]:
+        """The values of those keys that are known."""
+        wanted = list(keys)
+        found: dict[str, bytes] = {}
+        for start in range(0, len(wanted), _KEYS_A_QUERY):
+            part = wanted[start : start + _KEYS_A_QUERY]
+            marks = ",".join("?" * len(part))
+            found.update(self._connection().execute(f"SELECT key, value FROM entries WHERE key IN ({marks})", part))
+        return found
+
+    def put(self, values: Mapping[str, bytes], *, stage: str) -> None:
+        """Remember values, all of them or (if the process dies) none."""
+        now = time.time()
+        rows = [(key, stage, value, now) for key, value in values.items()]
+        with self._connection() as connection:
+            connection.executemany("INSERT OR IGNORE INTO entries VALUES (?, ?, ?, ?)", rows)
+
+    def index_directory(self, kind: str, key: str) -> Path:
+        """Where the index of one fingerprint lives; it may not be there yet."""
+        return self.directory / "indexes" / f"{kind}-{key}"
+
+    def holdings(self) -> list[Holding]:
+        """What is remembered, a row for each stage."""
+        rows = self._connection().execute(
+            "SELECT stage, COUNT(*), SUM(LENGTH(value)), MIN(created), MAX(created) FROM entries GROUP BY stage"
+        )
+        return [Holding(*row) for row in rows]
+
+    def index_sizes(self) -> dict[str, int]:
+        """Bytes of each index directory, by name."""
+        folder = self.directory / "indexes"
+        found = sorted(path for path in folder.glob("*") if path.is_dir()) if folder.is_dir() else []
+        return {path.name: sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) for path in found}
+
+    def forget(self, *, older_than_seconds: float = 0.0) -> int:
+        """Delete results older than so many seconds (0: all of them); returns how many."""
+        with self._connection() as connection:
+            deleted = connection.execute("DELETE FROM entries WHERE created <= ?", (time.time() - older_than_seconds,))
+        self._connection().execute("VACUUM")
+        return deleted.rowcount
+
+    def close(self) -> None:
+        """Close this thread's connection; the next use opens another."""
+        connection = getattr(self._local, "connection", None)
+        if connection is not None:
+            connection.close()
+            del self._local.connection
+
+    def _connection(self) -> sqlite3.Connection:
+        """This thread's connection; SQLite's own are not to be shared between threads."""
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            path = self.directory / "results.sqlite"
+            connection = sqlite3.connect(path, timeout=_WAIT_SECONDS)
+            try:
+                connection.execute("PRAGMA journal_mode=WAL")
+                connection.execute("PRAGMA synchronous=NORMAL")
+                with connection:
+                    connection.execute(_SCHEMA)
+            except sqlite3.DatabaseError as error:
+                connection.close()
+                raise DamagedIndexError(
+                    "the cache is not a readable SQLite database",
+                    stage="cache",
+                    value=str(path),
+                    fix="delete the file; what it held is computed again",
+                ) from error
+            self._local.connection = connection
+        return connection

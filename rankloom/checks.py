@@ -1,0 +1,47 @@
+"""Checks of parameters: each error names the stage, the parameter, the value and what is accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rankloom.errors import UsageError, nearest
+
+
+def choice(value: str, accepted: Iterable[str], *, stage: str, parameter: str) -> str:
+    """The value, if it is one of the accepted words.
+
+    Raises:
+        UsageError: It is not; names the nearest accepted word.
+    """
+    words = list(accepted)
+    if value not in words:
+        close = nearest(str(value), words)
+        fix = f"did you mean {close!r}?" if close else None
+        raise UsageError(f"unknown {parameter}", stage=stage, value=value, accepted=", ".join(words), fix=fix)
+    return value
+
+
+def whole(value: int, *, least: int, stage: str, parameter: str) -> int:
+    """The value, if it is a whole number of at least `least`.
+
+    Raises:
+        UsageError: It is not.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise UsageError(
+            f"{parameter} is out of range", stage=stage, value=value, accepted=f"a whole number of at least {least}"
+        )
+    return value
+
+
+def between(value: float, low: float, high: float, *, stage: str, parameter: str) -> float:
+    """The value, if it is a number from `low` to `high`, both included.
+
+    Raises:
+        UsageError: It is not, or it is NaN.
+    """
+    if not isinstance(value, int | float) or not low <= value <= high:
+        raise UsageError(
+            f"{parameter} is out of range", stage=stage, value=value, accepted=f"a number from {low} to {high}"
+        )
+    return float(value)

@@ -1,0 +1,178 @@
+"""Pipelines from YAML: a list of one-key maps, in the words that Python uses.
+
+A step is a word (`bm25`), a word with a value for its first parameter (`{top: 100}`), a word with parameters
+(`{rm3: {docs: 10}}`), or a name from `define`. Fusions take `inputs`, a list of steps or of lists of steps.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from rankloom.corpus import Corpus
+from rankloom.errors import CompositionError, ConfigError, RankloomError, nearest
+from rankloom.pipeline import Pipeline
+from rankloom.registry import stage_class, stage_words
+from rankloom.session import Session
+from rankloom.stage import Retriever, Stage
+from rankloom.stage_schema import FUSIONS, builder, first_parameter, parameters
+from rankloom.stand_in import StandIn
+from rankloom.yaml_file import Locations, Place
+
+
+class PipelineBuilder:
+    """Checks and builds the pipelines of one configuration.
+
+    Args:
+        definitions: Name -> step or list of steps, to be used by name.
+        locations: Where things stand in the file, for errors.
+    """
+
+    def __init__(self, definitions: Mapping[str, Any], *, locations: Locations | None = None) -> None:
+        self.definitions = definitions
+        self.locations = locations or Locations()
+        self._built: dict[str, Stage] = {}
+
+    def check(self, spec: Any, *, at: Place) -> None:
+        """Check a pipeline's names, parameters and composition; no index is built and no model is loaded.
+
+        Args:
+            spec: A step or a list of steps.
+            at: Its place in the file.
+
+        Raises:
+            ConfigError: Something is not right; names file, line and the nearest known word.
+        """
+        try:
+            sketch = self._stage(spec, at, (), corpus=None, session=None)
+            traits = Pipeline([sketch]).flow(frozenset(), after="the start")
+        except CompositionError as error:
+            raise ConfigError(f"{self.locations.where(at)}: {error}") from error
+        if "ranking" not in traits:
+            raise ConfigError(f"{self.locations.where(at)}: the pipeline ends without a ranking")
+
+    def build(self, spec: Any, *, corpus: Corpus | None, session: Session, at: Place = ()) -> Pipeline:
+        """Build a pipeline; stages with the same word and parameters are one object.
+
+        Args:
+            spec: A step or a list of steps.
+            corpus: What its retrievers search.
+            session: Where their indexes are kept.
+            at: Its place in the file.
+        """
+        return Pipeline([self._stage(spec, at, (), corpus=corpus, session=session)])
+
+    def _stage(
+        self, spec: Any, at: Place, inside: tuple[str, ...], *, corpus: Corpus | None, session: Session | None
+    ) -> Stage:
+        """One step, or the pipeline of a list of steps; without a session, stand-ins for the retrievers."""
+        if isinstance(spec, list):
+            if not spec:
+                raise self._error(at, "a pipeline needs at least one step")
+            steps = [
+                self._stage(step, (*at, number), inside, corpus=corpus, session=session)
+                for number, step in enumerate(spec)
+            ]
+            return Pipeline(steps)
+        if isinstance(spec, str) and spec in self.definitions:
+            if spec in inside:
+                raise self._error(at, "a definition uses itself", value=spec)
+            place: Place = ("define", spec)
+            return self._stage(self.definitions[spec], place, (*inside, spec), corpus=corpus, session=session)
+        word, given = self._word(spec, at)
+        values = self._values(word, given, at)
+        if word in FUSIONS:
+            place = (*at, word, "inputs")
+            inputs = [
+                self._stage(one, (*place, number), inside, corpus=corpus, session=session)
+                for number, one in enumerate(values.pop("inputs"))
+            ]
+            return self._made(at, lambda: FUSIONS[word](*inputs, **values))
+        if session is None:
+            return self._made(at, lambda: _sketch(word, values))
+        return self._shared(word, values, at, corpus, session)
+
+    def _word(self, spec: Any, at: Place) -> tuple[str, Any]:
+        """The word of a step and what it is told."""
+        if isinstance(spec, Mapping) and len(spec) == 1:
+            word, given = next(iter(spec.items()))
+        elif isinstance(spec, str):
+            word, given = spec, {}
+        else:
+            raise self._error(at, "a step is a word or a map with one key", value=spec)
+        if word not in FUSIONS and word not in stage_words() and ":" not in word:
+            known = [*FUSIONS, *stage_words(), *self.definitions]
+            close = nearest(word, known)
+            fix = f"did you mean {close!r}?" if close else None
+            if word in self.definitions:
+                fix = "a definition is used by its name alone; change its parameters where it is defined"
+            raise self._error(at, "unknown stage", value=word, accepted=", ".join(sorted(known)), fix=fix)
+        return word, given
+
+    def _values(self, word: str, given: Any, at: Place) -> dict[str, Any]:
+        """Checked parameters of a step: those that were given."""
+        model = parameters(word)
+        if given is None:
+            given = {}
+        if not isinstance(given, Mapping):
+            first = first_parameter(word)
+            if first is None:
+                raise self._error(at, f"{word} takes no value", value=given)
+            given = {first: given}
+        try:
+            checked = model.model_validate(dict(given))
+        except ValidationError as error:
+            raise self._invalid(word, error, at, list(model.model_fields)) from None
+        return {name: getattr(checked, name) for name in given}
+
+    def _shared(self, word: str, values: dict[str, Any], at: Place, corpus: Corpus | None, session: Session) -> Stage:
+        """A stage over the corpus, made once for each word and parameters."""
+        key = json.dumps([word, values], sort_keys=True, default=str)
+        if key not in self._built:
+            make = builder(word)
+            if hasattr(stage_class(word), "for_corpus"):
+                if corpus is None:
+                    raise self._error(at, f"{word} needs a corpus", fix="name one under `collection`")
+                self._built[key] = self._made(at, lambda: make(corpus, session, **values))
+            else:
+                self._built[key] = self._made(at, lambda: make(**values))
+        return self._built[key]
+
+    def _made(self, at: Place, make: Any) -> Stage:
+        """What `make` makes; a refused parameter is an error with file and line."""
+        try:
+            stage: Stage = make()
+        except RankloomError as error:
+            if error.exit_code in (2, 5) and not isinstance(error, CompositionError | ConfigError):
+                raise ConfigError(f"{self.locations.where(at)}: {error}") from error
+            raise
+        return stage
+
+    def _invalid(self, word: str, error: ValidationError, at: Place, known: list[str]) -> ConfigError:
+        """All that is wrong with a step's parameters, as one error."""
+        problems = []
+        for one in error.errors():
+            name = str(one["loc"][0]) if one["loc"] else ""
+            line = self.locations.where((*at, word, *one["loc"]))
+            if one["type"] == "extra_forbidden":
+                close = nearest(name, known)
+                hint = f"; did you mean {close!r}?" if close else f"; accepted: {', '.join(known)}"
+                problems.append(f"{line}: {word} has no parameter {name!r}{hint}")
+            else:
+                problems.append(f"{line}: {word}.{name}: {one['msg']}; got {one['input']!r}")
+        return ConfigError("\n".join(problems))
+
+    def _error(self, at: Place, problem: str, **details: Any) -> ConfigError:
+        """An error with file and line."""
+        return ConfigError(f"{self.locations.where(at)}: {problem}", **details)
+
+
+def _sketch(word: str, values: dict[str, Any]) -> Stage:
+    """The stage itself where it is light to make, a stand-in for a retriever over a corpus."""
+    found = stage_class(word)
+    if hasattr(found, "for_corpus") and issubclass(found, Retriever):
+        return StandIn(found)
+    return found(**values)

@@ -1,0 +1,115 @@
+"""Context for a language model: passages packed under a token budget, with citations that resolve to offsets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rankloom.errors import UsageError
+
+if TYPE_CHECKING:
+    from rankloom.ranked_list import Hit, RankedList
+
+_WORD_OR_MARK = re.compile(r"\w+|[^\w\s]")
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """Where a numbered passage of a context comes from.
+
+    Args:
+        number: The `[n]` in the context, from 1.
+        doc_id: The document.
+        spans: Character offsets `(start, end)` into the document's text, in order.
+    """
+
+    number: int
+    doc_id: str
+    spans: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a language model is given.
+
+    Args:
+        text: The passages, separated by blank lines.
+        citations: One for each passage.
+        tokens: Tokens of `text`, by the counter that was used.
+        left_out: Ids of hits that did not fit the budget, best first.
+    """
+
+    text: str
+    citations: tuple[Citation, ...]
+    tokens: int
+    left_out: tuple[str, ...]
+
+
+def estimate_tokens(text: str) -> int:
+    """Words and punctuation marks: an estimate of a model's tokens that needs no tokenizer.
+
+    >>> estimate_tokens("It's blue.")
+    5
+    """
+    return sum(1 for _ in _WORD_OR_MARK.finditer(text))
+
+
+def pack_context(
+    hits: RankedList, *, max_tokens: int, cite: bool, count_tokens: Callable[[str], int] | None
+) -> Context:
+    """Pack hits in rank order; each gives its kept sentences, or as many leading ones as fit.
+
+    Args:
+        hits: The ranked list; pruned or not.
+        max_tokens: Budget for the whole text.
+        cite: Put `[n]` before each passage.
+        count_tokens: Token counter; `estimate_tokens` by default.
+
+    Raises:
+        UsageError: The budget is not positive.
+    """
+    if max_tokens <= 0:
+        raise UsageError("the token budget must be positive", stage="context", value=max_tokens)
+    count = count_tokens or estimate_tokens
+    passages: list[str] = []
+    citations: list[Citation] = []
+    left_out: list[str] = []
+    used = 0
+    texts = {document.id: document for document in hits.documents()}
+    for hit in hits:
+        document = texts[hit.doc_id]
+        head = f"[{len(citations) + 1}] " if cite else ""
+        head += f"{document.title}\n" if document.title else ""
+        room = max_tokens - used - count(head)
+        spans = _fitting(document.text, _kept(hit, document.text), room, count)
+        if not spans:
+            left_out.append(hit.doc_id)
+            continue
+        passage = head + " ".join(document.text[start:end] for start, end in spans)
+        passages.append(passage)
+        citations.append(Citation(len(citations) + 1, hit.doc_id, spans))
+        used += count(passage)
+    text = "\n\n".join(passages)
+    return Context(text, tuple(citations), count(text), tuple(left_out))
+
+
+def _kept(hit: Hit, text: str) -> tuple[tuple[int, int], ...]:
+    """Offsets of the sentences a pruner kept, or of the whole text."""
+    if hit.spans is None:
+        return ((0, len(text)),) if text.strip() else ()
+    return tuple((span.start, span.end) for span in hit.spans if span.kept)
+
+
+def _fitting(
+    text: str, spans: tuple[tuple[int, int], ...], room: int, count: Callable[[str], int]
+) -> tuple[tuple[int, int], ...]:
+    """The leading spans that fit the room; a span is taken whole or not at all."""
+    fitting: list[tuple[int, int]] = []
+    for start, end in spans:
+        room -= count(text[start:end])
+        if room < 0:
+            break
+        fitting.append((start, end))
+    return tuple(fitting)

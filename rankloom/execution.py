@@ -1,0 +1,150 @@
+"""Carrying stages out: caching, resume, timing, history, and shared prefixes run once.
+
+`apply` is the one way from a run to the next. A run's lineage digests everything done to it so far, so two pipelines
+that share their first stages meet the same lineage, and the memo of the session holds the run that belongs to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+
+from rankloom.errors import CompositionError, RankloomError, StageError, UsageError
+from rankloom.fingerprint import digest
+from rankloom.fusion import Fuser
+from rankloom.ledger import Cost
+from rankloom.pipeline import Pipeline, Top
+from rankloom.records import Query, as_queries
+from rankloom.result_cache import call_with_cache
+from rankloom.run import Run, Step
+from rankloom.session import Session
+from rankloom.stage import Stage, Trait, Traits
+
+_Pending = dict[str, "asyncio.Future[Run]"]
+
+
+def execute(stage: Stage, queries: object, *, session: Session | None = None) -> Run:
+    """Carry a stage or pipeline out from its start; see `Stage.run`."""
+    start = _started(stage, queries, session)
+    plan = Pipeline([stage]).pushed_down()
+    return replace(plan(replace(start, session=start.session.remembering())), session=start.session)
+
+
+async def aexecute(stage: Stage, queries: object, *, session: Session | None = None) -> Run:
+    """`execute` in threads, with the branches of a fusion side by side."""
+    start = _started(stage, queries, session)
+    plan = Pipeline([stage]).pushed_down()
+    run = await _aapply(plan, replace(start, session=start.session.remembering()), {})
+    return replace(run, session=start.session)
+
+
+def apply(stage: Stage, run: Run) -> Run:
+    """The run after one stage, from the memo, from the cache, or computed.
+
+    Args:
+        stage: The stage.
+        run: The run before it.
+
+    Raises:
+        RankloomError: As the stage raises it; any other exception of a stage is wrapped in a `StageError`.
+    """
+    if isinstance(stage, Pipeline):
+        return stage(run)
+    lineage = digest(run.lineage, stage.fingerprint())
+    memo = run.session.memo
+    if memo is not None and lineage in memo:
+        return memo[lineage]
+    begun = time.perf_counter()
+    try:
+        after, cached = call_with_cache(stage, run)
+    except RankloomError:
+        raise
+    except Exception as error:
+        raise StageError(f"failed with {type(error).__name__}: {error}", stage=stage.name) from error
+    after = _finished(stage, run, after, lineage=lineage, seconds=time.perf_counter() - begun, cached=cached)
+    if memo is not None:
+        memo[lineage] = after
+    return after
+
+
+def search_plan(stage: Stage, query: str | Query, k: int, session: Session | None) -> tuple[Pipeline, Run]:
+    """What `search` carries out: the pipeline cut at k, and a run of one query.
+
+    Raises:
+        UsageError: The query is empty or k is not positive.
+        CompositionError: The pipeline ends without a ranking.
+    """
+    start = Run(queries=as_queries(query), session=session or Session())
+    if start.queries[0].blank:
+        raise UsageError("the query is empty", stage="search", fix="ask for something")
+    plan = Pipeline([stage])
+    if "ranking" not in plan.flow(frozenset(), after="the start"):
+        raise CompositionError(
+            "the pipeline ends with rewritten queries and no ranking",
+            stage=plan.stages[-1].name,
+            fix="put a retriever after it",
+        )
+    return Pipeline([plan, Top(k)]), start
+
+
+def _started(stage: Stage, queries: object, session: Session | None) -> Run:
+    """The run to begin with, checked against what the first stages need."""
+    start = queries if isinstance(queries, Run) else Run.start(queries, session=session)
+    if session is not None:
+        start = replace(start, session=session)
+    stage.flow(_traits(start), after=start.steps[-1].stage if start.steps else "the start")
+    return start
+
+
+def _traits(run: Run) -> Traits:
+    """What a run holds."""
+    held: dict[Trait, bool] = {
+        "ranking": run.ranking is not None,
+        "text": run.documents is not None,
+        "spans": run.ranking is not None and run.ranking.spans is not None,
+        "terms": any(query.terms is not None for query in run.queries),
+        "vectors": any(query.vectors for query in run.queries),
+    }
+    return frozenset(trait for trait, there in held.items() if there)
+
+
+def _finished(stage: Stage, before: Run, after: Run, *, lineage: str, seconds: float, cached: int) -> Run:
+    """What a stage returned, checked, with its cost and history."""
+    if [query.id for query in after.queries] != [query.id for query in before.queries]:
+        raise StageError("returned other queries than it was given", stage=stage.name, accepted="the same, in order")
+    inside = after.ledger.seconds() - before.ledger.seconds()  # the branches of a fusion have their own costs
+    own = [cost for cost in after.ledger.costs if cost.lineage == ""]
+    cost = Cost(
+        stage.name,
+        lineage,
+        inputs=sum(cost.inputs for cost in own) or len(before),
+        cached=cached + sum(cost.cached for cost in own),
+        calls=sum(cost.calls for cost in own),
+        tokens=sum(cost.tokens for cost in own),
+        seconds=max(0.0, seconds - inside),
+    )
+    ledger = replace(after.ledger, costs=tuple(cost for cost in after.ledger.costs if cost.lineage)).spent(cost)
+    branches = after.steps[-1].branches if len(after.steps) > len(before.steps) else ()
+    step = Step(stage.name, after.queries, after.ranking, branches)
+    documents = stage.documents or after.documents
+    return replace(after, ledger=ledger, steps=(*before.steps, step), documents=documents, lineage=lineage)
+
+
+async def _aapply(stage: Stage, run: Run, pending: _Pending) -> Run:
+    """`apply` without blocking the caller's event loop; the same work under way twice is awaited, not repeated."""
+    if isinstance(stage, Pipeline):
+        for inner in stage.stages:
+            run = await _aapply(inner, run, pending)
+        return run
+    lineage = digest(run.lineage, stage.fingerprint())
+    if lineage not in pending:
+        pending[lineage] = asyncio.ensure_future(_compute(stage, run, pending))
+    return await pending[lineage]
+
+
+async def _compute(stage: Stage, run: Run, pending: _Pending) -> Run:
+    """One stage in a thread; before a fusion, its branches side by side (the fusion then finds them in the memo)."""
+    if isinstance(stage, Fuser):
+        await asyncio.gather(*(_aapply(branch, run, pending) for branch in stage.branches))
+    return await asyncio.to_thread(apply, stage, run)

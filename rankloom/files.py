@@ -1,0 +1,173 @@
+"""Files that are whole or absent: every write goes to a temporary name, is synced, and is renamed.
+
+Directories that hold an index or a corpus carry a manifest with the format, its version, the parameters and a
+checksum of each file, so that a damaged or foreign directory is an error when it is opened.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rankloom.errors import DamagedIndexError, NotFoundError
+
+MANIFEST = "manifest.json"
+_BLOCK = 1 << 20
+
+
+@contextmanager
+def atomic_path(target: Path) -> Iterator[Path]:
+    """A temporary path beside `target` that becomes `target` when the block ends without an error.
+
+    Args:
+        target: File or directory to be written. Parents are made. An existing directory is replaced.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        yield temporary
+        _sync_tree(temporary)
+        if target.is_dir():
+            _replace_directory(temporary, target)
+        else:
+            temporary.replace(target)
+        _sync(target.parent)
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary)
+        else:
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write a text file atomically, as UTF-8 with Unix line ends."""
+    with atomic_path(target) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(target: Path, value: object) -> None:
+    """Write a JSON file atomically, indented, keys in the order given."""
+    write_text(target, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a directory of ours says about itself.
+
+    Args:
+        format: What kind of directory it is, such as `rankloom-corpus`.
+        version: Version of that format.
+        fields: Parameters and counts, JSON values.
+        checksums: File name -> BLAKE2b digest of its bytes.
+    """
+
+    format: str
+    version: int
+    fields: Mapping[str, Any]
+    checksums: Mapping[str, str]
+
+    @classmethod
+    def write(cls, directory: Path, *, format: str, version: int, fields: Mapping[str, Any]) -> Manifest:
+        """Describe all files now in a directory, and write the description beside them."""
+        names = sorted(path.name for path in directory.iterdir() if path.name != MANIFEST)
+        manifest = cls(format, version, dict(fields), {name: checksum(directory / name) for name in names})
+        write_json(
+            directory / MANIFEST,
+            {"format": format, "version": version, **fields, "checksums": dict(manifest.checksums)},
+        )
+        return manifest
+
+    @classmethod
+    def read(cls, directory: Path, *, format: str, version: int, verify: bool = False) -> Manifest:
+        """Read a directory's description and hold it against the directory.
+
+        Args:
+            directory: The directory to open.
+            format: The format that the caller can read.
+            version: The version that the caller can read.
+            verify: Also compare the checksum of every file (reads them all); sizes of zero and missing files
+                are found without it.
+
+        Raises:
+            NotFoundError: There is no such directory.
+            DamagedIndexError: No manifest, another format or version, a file missing or changed.
+        """
+        if not directory.is_dir():
+            raise NotFoundError(f"there is no {format} directory here", value=str(directory))
+        try:
+            raw = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
+            manifest = cls(raw.pop("format"), raw.pop("version"), raw, raw.pop("checksums"))
+        except (OSError, ValueError, KeyError, AttributeError) as error:
+            raise DamagedIndexError(
+                f"the directory has no readable {MANIFEST}",
+                value=str(directory),
+                accepted=f"a directory written by rankloom as {format}",
+                fix="delete it and build it again",
+            ) from error
+        if (manifest.format, manifest.version) != (format, version):
+            raise DamagedIndexError(
+                "the directory is of another format or version",
+                value=f"{directory} ({manifest.format} {manifest.version})",
+                accepted=f"{format} {version}",
+                fix="build it again with this version of rankloom",
+            )
+        manifest.check(directory, verify=verify)
+        return manifest
+
+    def check(self, directory: Path, *, verify: bool) -> None:
+        """Raise DamagedIndexError if a file of the directory is missing or (with `verify`) changed."""
+        for name, expected in self.checksums.items():
+            path = directory / name
+            if not path.is_file() or (verify and checksum(path) != expected):
+                raise DamagedIndexError(
+                    f"the file {name} is missing or has changed since it was written",
+                    value=str(directory),
+                    fix="delete the directory and build it again",
+                )
+
+
+def checksum(path: Path) -> str:
+    """The BLAKE2b digest of a file, 32 hexadecimal digits."""
+    state = hashlib.blake2b(digest_size=16)
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            state.update(block)
+    return state.hexdigest()
+
+
+def _replace_directory(source: Path, target: Path) -> None:
+    """Put a directory in another's place; a directory can not be renamed over a full one."""
+    old = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.old.tmp")
+    target.rename(old)
+    try:
+        source.rename(target)
+    except OSError:
+        old.rename(target)
+        raise
+    shutil.rmtree(old)
+
+
+def _sync_tree(path: Path) -> None:
+    """Flush a file, or every file of a directory, to the disk."""
+    if path.is_dir():
+        for inner in path.iterdir():
+            _sync_tree(inner)
+    _sync(path)
+
+
+def _sync(path: Path) -> None:
+    """Flush one file or directory entry; platforms that can not open a directory skip it."""
+    with suppress(PermissionError):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

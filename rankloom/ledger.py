@@ -1,0 +1,134 @@
+"""The ledger: what a user would otherwise never learn about a run.
+
+Notes say what happened to a query or a document (a text was cut, a query found nothing). Costs say what each stage
+spent. Notes are kept with cached results, so a run served from the cache tells the same story as the first.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Literal, get_args
+
+NoteKind = Literal[
+    "truncated",  # a text was longer than the model reads; `amount` tokens were not read
+    "empty_query",  # a query had nothing to search for
+    "no_hits",  # a query found no document
+    "no_feedback",  # a feedback stage left a query as it was
+    "not_reranked",  # `amount` hits below the reranker's depth keep the order of the stage before
+    "nothing_kept",  # a pruner kept no sentence of a document
+    "skipped_record",  # a bad record was passed over, as asked for
+    "missing_query",  # a judged query is not in the run; it counts as 0
+]
+NOTE_KINDS: tuple[str, ...] = get_args(NoteKind)
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One thing that happened to one query or document.
+
+    Args:
+        stage: The stage or reader that noticed.
+        kind: What happened, one of `NOTE_KINDS`.
+        query_id: The query, or empty.
+        doc_id: The document, or empty.
+        amount: How much, in the unit of the kind (tokens, hits, records).
+        detail: Anything more, in words.
+    """
+
+    stage: str
+    kind: NoteKind
+    query_id: str = ""
+    doc_id: str = ""
+    amount: int = 1
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one stage spent on one run.
+
+    Args:
+        stage: Label of the stage.
+        lineage: Digest of the run that came out; the same work met twice counts once.
+        inputs: Units of work asked for (queries, or query-document pairs for pointwise rerankers).
+        cached: How many of them came from the cache.
+        calls: Model calls (batches of an encoder, requests to an LLM).
+        tokens: Tokens read and written by models.
+        seconds: Wall-clock seconds, cache look-ups included.
+    """
+
+    stage: str
+    lineage: str = ""
+    inputs: int = 0
+    cached: int = 0
+    calls: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+
+
+_AMOUNTS = tuple(f.name for f in fields(Cost) if f.name not in ("stage", "lineage"))
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """All notes and costs of a run, in the order of its stages.
+
+    Example:
+        >>> ledger = Ledger().noted(Note("bm25", "no_hits", "q7"))
+        >>> ledger.counts()
+        {'no_hits': 1}
+    """
+
+    notes: tuple[Note, ...] = ()
+    costs: tuple[Cost, ...] = ()
+
+    def noted(self, *notes: Note) -> Ledger:
+        """The ledger with notes added."""
+        return Ledger(self.notes + notes, self.costs) if notes else self
+
+    def spent(self, cost: Cost) -> Ledger:
+        """The ledger with a cost added."""
+        return Ledger(self.notes, (*self.costs, cost))
+
+    def __add__(self, other: Ledger) -> Ledger:
+        """Both ledgers; what stands in both (the shared first stages of a fusion) counts once."""
+        notes = dict.fromkeys(self.notes + other.notes)
+        costs = {cost.lineage: cost for cost in self.costs + other.costs}
+        return Ledger(tuple(notes), tuple(costs.values()))
+
+    def by_stage(self) -> dict[str, Cost]:
+        """Costs summed by stage label, in the order of the stages."""
+        sums: dict[str, Cost] = {}
+        for cost in self.costs:
+            known = sums.get(cost.stage, Cost(cost.stage))
+            amounts = {name: getattr(known, name) + getattr(cost, name) for name in _AMOUNTS}
+            sums[cost.stage] = Cost(cost.stage, **amounts)
+        return sums
+
+    def seconds(self) -> float:
+        """Seconds of all stages together."""
+        return sum(cost.seconds for cost in self.costs)
+
+    def of(self, kind: NoteKind) -> tuple[Note, ...]:
+        """The notes of one kind."""
+        return tuple(note for note in self.notes if note.kind == kind)
+
+    def counts(self) -> dict[str, int]:
+        """How many notes there are of each kind, in the order of `NOTE_KINDS`."""
+        found: Counter[str] = Counter(note.kind for note in self.notes)
+        return {kind: found[kind] for kind in NOTE_KINDS if found[kind]}
+
+    def only(self, query_ids: Iterable[str]) -> Ledger:
+        """The notes about some queries, without costs."""
+        wanted = set(query_ids)
+        return Ledger(tuple(note for note in self.notes if note.query_id in wanted))
+
+    def to_dict(self) -> dict[str, object]:
+        """A JSON form: counts, notes and costs."""
+        return {
+            "counts": self.counts(),
+            "notes": [{f.name: getattr(note, f.name) for f in fields(note)} for note in self.notes],
+            "costs": [{f.name: getattr(cost, f.name) for f in fields(cost)} for cost in self.costs],
+        }

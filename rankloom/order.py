@@ -1,0 +1,118 @@
+"""The one ordering rule: score descending, then document id ascending.
+
+Document codes are positions in a sorted table of ids (`rankloom.ids`), so "document id ascending" is "code
+ascending" and one integer sort carries the whole rule. Retrievers, fusion, rerankers, files and the evaluator
+all order through this module, and nothing else in the project sorts hits.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rankloom.errors import StageError
+
+Offsets = NDArray[np.int64]
+Codes = NDArray[np.int32]
+Scores = NDArray[np.float32]
+
+
+def ordering(offsets: Offsets, codes: Codes, scores: Scores) -> NDArray[np.int64] | None:
+    """The permutation that puts every query's hits in order, or None if they are in order already.
+
+    Args:
+        offsets: Where each query's hits start, int64 of shape (queries + 1,).
+        codes: Document codes, int32 of shape (hits,).
+        scores: Finite scores, float32 of shape (hits,).
+
+    Returns:
+        Indices of shape (hits,), to be applied to every hit column.
+    """
+    key = _keys(codes, scores)
+    if _ascending(offsets, key):
+        return None
+    order = np.empty(len(key), dtype=np.int64)
+    bounds = offsets.tolist()
+    for start, end in pairwise(bounds):
+        order[start:end] = key[start:end].argsort()
+        order[start:end] += start
+    return order
+
+
+def top_order(codes: Codes, scores: Scores, k: int) -> NDArray[np.int64]:
+    """Positions of the best k of one query's candidates, in order; ties at the cut go by document id.
+
+    Args:
+        codes: Document codes, int32 of shape (candidates,).
+        scores: Finite scores, float32 of shape (candidates,).
+        k: How many to keep; fewer come back when there are fewer.
+    """
+    key = _keys(codes, scores)
+    if k >= len(key):
+        return key.argsort()
+    best = np.argpartition(key, k)[:k]
+    return np.asarray(best[key[best].argsort()], dtype=np.int64)
+
+
+def check_finite(scores: Scores, *, stage: str) -> None:
+    """Refuse NaN and infinite scores.
+
+    Raises:
+        StageError: Names the stage and how many scores are not finite.
+    """
+    bad = int(len(scores) - np.isfinite(scores).sum())
+    if bad:
+        raise StageError(
+            f"{bad} of {len(scores)} scores are NaN or infinite",
+            stage=stage,
+            accepted="finite float32 scores",
+            fix="check the model's weights and inputs; a half-precision model may have overflowed",
+        )
+
+
+def strictly_decreasing(offsets: Offsets, scores: Scores) -> Scores:
+    """Ordered scores with ties broken by the smallest possible float32 steps down.
+
+    Evaluators and other tools re-sort by score and break ties in their own ways; scores that strictly decrease
+    leave them nothing to decide. A score moves by at most as many float32 steps as there are hits above it.
+
+    Args:
+        offsets: int64 of shape (queries + 1,).
+        scores: Finite, non-increasing within a query, float32 of shape (hits,).
+    """
+    steps = _float_steps(scores)
+    out = np.empty_like(steps)
+    bounds = offsets.tolist()
+    for start, end in pairwise(bounds):
+        position = np.arange(end - start)
+        out[start:end] = np.minimum.accumulate(steps[start:end] + position) - position
+    return _from_float_steps(out)
+
+
+def _keys(codes: Codes, scores: Scores) -> NDArray[np.int64]:
+    """Integers whose ascending order is (score descending, code ascending)."""
+    return (-_float_steps(scores) << 32) + codes
+
+
+def _ascending(offsets: Offsets, key: NDArray[np.int64]) -> bool:
+    """Whether the keys ascend within every query."""
+    if len(key) < 2:
+        return True
+    falls = key[1:] < key[:-1]
+    boundaries = offsets[(offsets > 0) & (offsets < len(key))]
+    falls[boundaries - 1] = False
+    return not falls.any()
+
+
+def _float_steps(scores: Scores) -> NDArray[np.int64]:
+    """Each float32 as its place on the line of all float32 values (0.0 and -0.0 share one)."""
+    bits = (np.asarray(scores, dtype=np.float32) + np.float32(0.0)).view(np.int32).astype(np.int64)
+    return np.where(bits < 0, -(bits & 0x7FFFFFFF), bits)
+
+
+def _from_float_steps(steps: NDArray[np.int64]) -> Scores:
+    """Inverse of `_float_steps`."""
+    bits = np.where(steps < 0, (-steps) | 0x80000000, steps)
+    return bits.astype(np.uint32).view(np.float32)

@@ -1,0 +1,67 @@
+"""The words for stages: what YAML and the command line call them, and where their classes are.
+
+Adding a stage to this project means its file, one line here, and one conformance test. Other packages register
+theirs under the entry-point group `rankloom.stages` (`word = "module:Class"`); a stage of a module on the path can
+also be named outright as `module:Class`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from functools import cache
+from importlib.metadata import entry_points
+
+from rankloom.errors import ConfigError, nearest
+from rankloom.stage import Stage
+
+GROUP = "rankloom.stages"
+BUILT_IN: dict[str, str] = {
+    "bm25": "rankloom.retrieval.bm25:BM25",
+    "dense": "rankloom.retrieval.dense:Dense",
+    "candidates": "rankloom.eval.candidates:Candidates",
+    "rm3": "rankloom.prf.rm3:RM3",
+    "vector_prf": "rankloom.prf.vector:VectorPRF",
+    "cross_encoder": "rankloom.rerank.cross_encoder:CrossEncoder",
+    "bi_encoder": "rankloom.rerank.bi_encoder:BiEncoder",
+    "sentence_pruner": "rankloom.rerank.sentence_pruner:SentencePruner",
+    "top": "rankloom.pipeline:Top",
+}
+
+
+@cache
+def stage_words() -> dict[str, str]:
+    """All known words and their `module:Class`; built-in ones can not be taken over by another package."""
+    others = {point.name: point.value for point in entry_points(group=GROUP)}
+    return {**others, **BUILT_IN}
+
+
+def stage_class(word: str) -> type[Stage]:
+    """The class a word stands for.
+
+    Args:
+        word: A registered word, or `module:Class`.
+
+    Raises:
+        ConfigError: The word is unknown, or what it names can not be imported or is not a stage.
+
+    Example:
+        >>> stage_class("top").__name__
+        'Top'
+    """
+    target = word if ":" in word else stage_words().get(word)
+    if target is None:
+        close = nearest(word, stage_words())
+        raise ConfigError(
+            "unknown stage",
+            value=word,
+            accepted=", ".join(sorted(stage_words())),
+            fix=f"did you mean {close!r}?" if close else None,
+        )
+    module, _, name = target.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"the stage can not be imported: {error}", value=target) from error
+    if not isinstance(found, type) or not issubclass(found, Stage):
+        raise ConfigError("this is not a stage", value=target, accepted="a subclass of rankloom.Stage")
+    return found

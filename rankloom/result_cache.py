@@ -1,0 +1,164 @@
+"""Results of stages in the cache, one entry a query: how a second run costs nothing and a killed run goes on.
+
+An entry holds what the stage did to one query: its hits (or its rewritten form) and the notes about it. Work is
+done and stored in units of queries that lie on a fixed grid, so an interrupted run and an uninterrupted one make
+the same batches and give the same bytes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+
+from rankloom.cache import Cache
+from rankloom.codec import pack, unpack
+from rankloom.errors import DataError
+from rankloom.fingerprint import digest
+from rankloom.ids import DocIds
+from rankloom.ledger import Ledger, Note
+from rankloom.ranking import Ranking, ScoreKind, concatenate
+from rankloom.records import Query, Span
+from rankloom.run import Run
+from rankloom.stage import Stage
+
+_log = logging.getLogger("rankloom")
+
+
+def call_with_cache(stage: Stage, run: Run) -> tuple[Run, int]:
+    """The run after a stage, and how many queries came from the cache."""
+    cache = run.session.cache
+    if cache is None or stage.grain == "none" or not len(run):
+        return stage(run), 0
+    keys = _keys(stage, run)
+    known = _known(cache, keys)
+    parts: list[tuple[list[int], Run]] = []
+    if known:
+        numbers = [number for number, key in enumerate(keys) if key in known]
+        parts.append((numbers, _restored(run.select(numbers), [known[keys[number]] for number in numbers])))
+    missing = [number for number, key in enumerate(keys) if key not in known]
+    with run.session.progress.task(stage.name, len(run)) as advance:
+        advance(len(run) - len(missing))
+        for unit in _units(missing, stage.unit):
+            done = stage(run.select(unit))
+            cache.put({keys[number]: _entry(done, place) for place, number in enumerate(unit)}, stage=stage.name)
+            parts.append((unit, done))
+            advance(len(unit))
+    return _joined(run, parts), len(run) - len(missing)
+
+
+def _keys(stage: Stage, run: Run) -> list[str]:
+    """A key for each query: all that its result depends on."""
+    reads_ranking = "ranking" in stage.needs and run.ranking is not None
+    common = digest(stage, run.session.numerics(), run.documents if reads_ranking else None)
+    return [
+        digest(common, query, _hits(run, number) if reads_ranking else None) for number, query in enumerate(run.queries)
+    ]
+
+
+def _hits(run: Run, number: int) -> list[object]:
+    """The ids and scores of one query's hits."""
+    ranking = run.hits(stage="cache")
+    start, end = ranking.bounds(number)
+    return [ranking.doc_ids(number), ranking.scores[start:end]]
+
+
+def _known(cache: Cache, keys: list[str]) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
+    """The entries that are there and whole; a damaged one is computed again."""
+    known = {}
+    for key, data in cache.get(keys).items():
+        try:
+            known[key] = unpack(data)
+        except DataError:
+            _log.warning("a damaged entry of the cache is computed again: %s", key)
+    return known
+
+
+def _units(numbers: list[int], unit: int) -> Iterator[list[int]]:
+    """Numbers in groups that never cross a multiple of the unit."""
+    group: list[int] = []
+    for number in numbers:
+        if group and number // unit != group[0] // unit:
+            yield group
+            group = []
+        group.append(number)
+    if group:
+        yield group
+
+
+def _entry(done: Run, place: int) -> bytes:
+    """What a stage did to one query, as bytes."""
+    query = done.queries[place]
+    values: dict[str, object] = {
+        "query": [query.text, query.terms, list(query.vectors)],
+        "notes": [asdict(note) for note in done.ledger.notes if note.query_id == query.id],
+    }
+    arrays: dict[str, Any] = {f"vector{i}": vector for i, vector in enumerate(query.vectors.values())}
+    if done.ranking is not None:
+        start, end = done.ranking.bounds(place)
+        values["docs"] = done.ranking.doc_ids(place)
+        values["kind"] = done.ranking.kind
+        values["scored"] = None if done.ranking.scored is None else int(done.ranking.scored[place])
+        if done.ranking.spans is not None:
+            spans = done.ranking.spans[start:end]
+            values["spans"] = [None if one is None else [list(asdict(span).values()) for span in one] for one in spans]
+        arrays["scores"] = done.ranking.scores[start:end]
+    return pack(values, arrays)
+
+
+def _restored(run: Run, entries: list[tuple[dict[str, Any], dict[str, Any]]]) -> Run:
+    """The run after a stage, for queries whose entries are all known."""
+    queries = []
+    notes: list[Note] = []
+    for query, (values, arrays) in zip(run.queries, entries, strict=True):
+        text, terms, names = values["query"]
+        vectors = {name: arrays[f"vector{i}"] for i, name in enumerate(names)}
+        queries.append(Query(query.id, text, terms, vectors, query.metadata))
+        notes.extend(Note(**{**note, "query_id": query.id}) for note in values["notes"])
+    restored = replace(run, queries=tuple(queries), ranking=None, ledger=Ledger(tuple(notes)))
+    if "docs" not in entries[0][0]:
+        return restored
+    return restored.ranked(_restored_ranking(entries))
+
+
+def _restored_ranking(entries: list[tuple[dict[str, Any], dict[str, Any]]]) -> Ranking:
+    """Hits from entries; they were ordered and checked when they were stored."""
+    values = [head for head, _ in entries]
+    ids, codes = DocIds.encode([doc_id for head in values for doc_id in head["docs"]])
+    spans: list[tuple[Span, ...] | None] = []
+    for head in values:
+        stored = head.get("spans") or [None] * len(head["docs"])
+        spans.extend(None if one is None else tuple(Span(*span) for span in one) for one in stored)
+    scored = [head["scored"] for head in values]
+    return Ranking(
+        ids,
+        np.cumsum([0, *(len(head["docs"]) for head in values)], dtype=np.int64),
+        codes,
+        np.concatenate([arrays["scores"] for _, arrays in entries]),
+        next((ScoreKind(head["kind"]) for head in values if head["docs"]), ScoreKind(values[0]["kind"])),
+        None if scored[0] is None else np.array(scored, dtype=np.int64),
+        tuple(spans) if any(one is not None for one in spans) else None,
+    )
+
+
+def _joined(run: Run, parts: list[tuple[list[int], Run]]) -> Run:
+    """Parts of a run, each with the places of its queries, as the whole run."""
+    places = np.argsort([number for numbers, _ in parts for number in numbers])
+    queries = [query for _, part in parts for query in part.queries]
+    rankings = [part.ranking for _, part in parts if part.ranking is not None]
+    ledger = run.ledger
+    for _, part in parts:
+        ledger = Ledger(ledger.notes + part.ledger.notes, ledger.costs + part.ledger.costs)
+    after = replace(run, queries=tuple(queries[place] for place in places), ranking=None, ledger=_by_query(ledger, run))
+    return after.ranked(concatenate(rankings).select(places)) if rankings else after
+
+
+def _by_query(ledger: Ledger, run: Run) -> Ledger:
+    """Notes in the order of the stages and, within a stage, of the queries, whatever came from the cache."""
+    before = len(run.ledger.notes)
+    place = {query.id: number for number, query in enumerate(run.queries)}
+    fresh = sorted(ledger.notes[before:], key=lambda note: place.get(note.query_id, -1))
+    return Ledger(ledger.notes[:before] + tuple(fresh), ledger.costs)

@@ -1,0 +1,50 @@
+"""What feedback stages ask of the retriever they write queries for. A retriever that can answer inherits the class."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rankloom.records import Query
+from rankloom.session import Session
+
+
+class TermSource(ABC):
+    """A retriever over terms: BM25, learned sparse."""
+
+    @property
+    @abstractmethod
+    def document_count(self) -> int:
+        """How many documents the index holds."""
+
+    @abstractmethod
+    def analyze(self, text: str) -> list[str]:
+        """The index's terms of a text, repeated as they occur."""
+
+    @abstractmethod
+    def term_vectors(self, doc_ids: Sequence[str]) -> list[Mapping[str, int] | None]:
+        """Terms and their frequencies, for each document; None for one that the index does not hold."""
+
+    @abstractmethod
+    def document_frequencies(self, terms: Sequence[str]) -> NDArray[np.int64]:
+        """In how many documents each term occurs, int64 of shape (terms,)."""
+
+
+class VectorSource(ABC):
+    """A retriever over one vector a document."""
+
+    @property
+    @abstractmethod
+    def space(self) -> str:
+        """The encoder's fingerprint: the key of `Query.vectors` that this retriever reads."""
+
+    @abstractmethod
+    def query_vectors(self, queries: Sequence[Query], session: Session) -> NDArray[np.float32]:
+        """A vector for each query, float32 of shape (queries, dimensions); read from the query if it holds one."""
+
+    @abstractmethod
+    def document_vectors(self, doc_ids: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Stored vectors, float32 (documents, dimensions), and whether the index holds each document, bool."""

@@ -1,0 +1,270 @@
+"""The contract of a stage, and the operators that every stage has.
+
+A stage is a light object: its constructor stores parameters and touches nothing heavy; models load on first use or
+by `warm_up`. It turns one run into the next by `__call__`, which must be a pure function of the run, the stage's
+parameters and the session's numerics. Caching, timing and history happen around it, in `rankloom.execution`.
+
+Every constructor parameter is kept as an attribute of the same name: this is how a stage is fingerprinted, shown,
+copied with a change, and written as YAML.
+"""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+from rankloom.errors import CompositionError, UsageError
+from rankloom.fingerprint import digest
+from rankloom.records import Documents, Query
+from rankloom.run import Run
+from rankloom.session import Session
+
+if TYPE_CHECKING:
+    from rankloom.pipeline import Pipeline
+    from rankloom.ranked_list import RankedList
+
+#: What a run can hold, beyond its queries. `terms` and `vectors` are rewritten forms of the queries.
+Trait = Literal["ranking", "text", "spans", "terms", "vectors"]
+Traits = frozenset[Trait]
+NO_TRAITS: Traits = frozenset()
+REWRITTEN: Traits = frozenset({"terms", "vectors"})
+_FIXES: dict[Trait, str] = {
+    "ranking": "put a retriever before it",
+    "text": "retrieve from a corpus with texts, or pass documents= when the run is made",
+    "spans": "put a pruner before it",
+    "terms": "put a feedback stage that writes terms before it",
+    "vectors": "put a feedback stage that writes vectors before it",
+}
+
+
+class Stage(ABC):
+    """One step of a pipeline.
+
+    A new stage sets the class attributes, stores its parameters and implements `__call__`. It is then ready for
+    `>>`, YAML, caching and resume; `rankloom.testing.StageConformance` checks that it keeps the contract.
+
+    Attributes:
+        name: The word for it in YAML, in reports and in errors.
+        version: Raised when the same parameters give other results than before; old cache entries then stay unused.
+        needs: What the incoming run must hold.
+        provides: What the outgoing run holds besides.
+        drops: What the outgoing run no longer holds.
+        accepts: Rewritten forms of the query that it reads; only retrievers and feedback stages have any.
+        grain: What the cache remembers: the outcome of a `query`, or nothing (`none`) because the stage is trivial
+            or looks after its own caching (pointwise rerankers remember query-document pairs).
+        unit: Queries computed, cached and reported at a time. A killed run loses at most one unit.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+    needs: ClassVar[Traits] = NO_TRAITS
+    provides: ClassVar[Traits] = NO_TRAITS
+    drops: ClassVar[Traits] = NO_TRAITS
+    accepts: ClassVar[Traits] = NO_TRAITS
+    grain: ClassVar[Literal["query", "none"]] = "query"
+    unit: ClassVar[int] = 64
+
+    @abstractmethod
+    def __call__(self, run: Run) -> Run:
+        """The next run. It has the same queries in the same order; the run passed in is not changed."""
+
+    @property
+    def documents(self) -> Documents | None:
+        """The documents that this stage's hits come from; None for a stage that brings no documents."""
+        return None
+
+    def params(self) -> dict[str, Any]:
+        """Constructor parameters and their values."""
+        return {name: getattr(self, name) for name in _parameters(type(self))}
+
+    def fingerprint(self) -> str:
+        """A digest of the class, its version and its parameters (indexes and models by their own fingerprints)."""
+        known: str | None = self.__dict__.get("_fingerprint")
+        if known is None:
+            known = digest(type(self).__module__, type(self).__qualname__, self.version, self.params())
+            self._fingerprint = known
+        return known
+
+    def flow(self, traits: Traits, *, after: str) -> Traits:
+        """What a run holds after this stage, given what it holds before.
+
+        Args:
+            traits: What the incoming run holds.
+            after: The stage before, for the error.
+
+        Raises:
+            CompositionError: The stage can not work on such a run. Names both stages and the fix.
+        """
+        missing = self.needs - traits
+        if missing:
+            raise CompositionError(
+                f"needs {_listed(missing)}, which {after} does not leave", stage=self.name, fix=_FIXES[min(missing)]
+            )
+        return (traits - self.drops) | self.provides
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some parameters changed.
+
+        Raises:
+            UsageError: A parameter that the stage does not have.
+        """
+        unknown = set(changes) - set(_parameters(type(self)))
+        if unknown:
+            raise UsageError(
+                "unknown parameter", stage=self.name, value=min(unknown), accepted=", ".join(_parameters(type(self)))
+            )
+        return type(self)(**{**self.params(), **changes})
+
+    def warm_up(self, session: Session | None = None) -> None:  # noqa: B027  # most stages have no models
+        """Load models now rather than on first use."""
+
+    def close(self) -> None:  # noqa: B027  # likewise
+        """Free models; they load again on the next use."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Refuse to change a parameter: fingerprints, and with them caches, rely on it."""
+        if name in self.__dict__ and name in _parameters(type(self)):
+            raise UsageError("a stage does not change", stage=self.name, value=name, fix=f"stage.replace({name}=...)")
+        super().__setattr__(name, value)
+
+    def __rshift__(self, after: Stage) -> Pipeline:
+        """This stage, then another.
+
+        Raises:
+            CompositionError: The other can not follow this one. Names both and the fix.
+        """
+        from rankloom.pipeline import Pipeline
+
+        return Pipeline([self, after])
+
+    def top(self, k: int) -> Pipeline:
+        """This stage, then only its best k hits; a retriever is asked for no more than k."""
+        from rankloom.pipeline import Pipeline, Top
+
+        return Pipeline([self, Top(k)])
+
+    def run(self, queries: object, *, session: Session | None = None) -> Run:
+        """Carry the stage out for a batch.
+
+        Args:
+            queries: `Query` records, strings, a mapping of id to text, or a `Run` to go on from.
+            session: How to carry it out; by default the run's own, or a plain `Session()`.
+        """
+        from rankloom.execution import execute
+
+        return execute(self, queries, session=session)
+
+    def search(self, query: str | Query, k: int = 10, *, session: Session | None = None) -> RankedList:
+        """The best k hits for one query.
+
+        Args:
+            query: What to look for.
+            k: How many hits at most.
+            session: How to carry it out.
+
+        Raises:
+            UsageError: The query is empty, k is not positive, or the pipeline ends without a ranking.
+        """
+        from rankloom.execution import execute, search_plan
+
+        plan, start = search_plan(self, query, k, session)
+        return next(iter(execute(plan, start).values()))
+
+    async def asearch(self, query: str | Query, k: int = 10, *, session: Session | None = None) -> RankedList:
+        """`search` for asynchronous callers: work runs in threads, branches of a fusion side by side."""
+        from rankloom.execution import aexecute, search_plan
+
+        plan, start = search_plan(self, query, k, session)
+        return next(iter((await aexecute(plan, start)).values()))
+
+    def __repr__(self) -> str:
+        """The call that makes an equal stage, as far as its parameters can be shown."""
+        shown = ", ".join(f"{name}={value!r}" for name, value in self.params().items())
+        return f"{type(self).__name__}({shown})"
+
+
+class Retriever(Stage):
+    """Queries to rankings over a corpus of its own.
+
+    A retriever has a parameter `k`, the depth of its rankings, and its best k hits are the first k of any deeper
+    ranking, so that `.top(k)` can be pushed down to it.
+    """
+
+    provides = frozenset({"ranking", "text"})
+    drops = frozenset({"spans", "terms", "vectors"})
+    k: int
+
+    @property
+    def stands_for(self) -> type[Retriever]:
+        """The class of retriever that this is; a configuration is checked on stand-ins, before indexes are built."""
+        return type(self)
+
+    def flow(self, traits: Traits, *, after: str) -> Traits:
+        """As for any stage; a rewritten query that this retriever does not read is an error, never ignored."""
+        unread = (traits & REWRITTEN) - self.accepts
+        if unread:
+            raise CompositionError(
+                f"can not read the {_listed(unread)} that {after} wrote into the query",
+                stage=self.name,
+                fix="put a retriever over the same representation after the feedback",
+            )
+        left = super().flow(traits, after=after)
+        return left if self.documents is not None else left - {"text"}
+
+
+class Feedback(Stage):
+    """A ranking to rewritten queries; the ranking itself is used up.
+
+    Feedback reads terms or vectors of the documents from the retriever it writes the query for: the one that follows
+    it in the pipeline, unless `retriever` names it.
+
+    Attributes:
+        reads: The class of `rankloom.sources` that the retriever must inherit.
+        retriever: The retriever it is bound to, or None until it is put in front of one.
+    """
+
+    needs = frozenset({"ranking"})
+    drops = frozenset({"ranking", "spans"})
+    reads: ClassVar[type]
+    retriever: Retriever | None
+
+    def bound(self, retriever: Retriever) -> Self:
+        """This stage, reading from a retriever.
+
+        Raises:
+            CompositionError: The retriever has not what this feedback reads.
+        """
+        if not issubclass(retriever.stands_for, self.reads):
+            raise CompositionError(
+                f"writes queries that {retriever.name} can not read",
+                stage=self.name,
+                accepted=f"a retriever that is a {self.reads.__name__}",
+                fix="put a retriever over the same representation after it, or pass retriever=",
+            )
+        return self.replace(retriever=retriever)
+
+
+class Reranker(Stage):
+    """A ranking to a ranking of the same documents, of which the best are scored anew."""
+
+    needs = frozenset({"ranking", "text"})
+
+
+class Pruner(Stage):
+    """A ranking to the same ranking with the sentences that are kept and dropped."""
+
+    needs = frozenset({"ranking", "text"})
+    provides = frozenset({"spans"})
+
+
+@cache
+def _parameters(stage: type[Stage]) -> tuple[str, ...]:
+    """Names of a stage's constructor parameters."""
+    return tuple(inspect.signature(stage.__init__).parameters)[1:]
+
+
+def _listed(traits: Traits) -> str:
+    """Traits in words."""
+    return " and ".join(sorted(traits))

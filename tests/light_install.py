@@ -1,0 +1,27 @@
+"""Run by `check_wheel.sh` in an environment with core dependencies alone: retrieval and evaluation need no more."""
+
+import importlib.util
+import sys
+
+from rankloom.errors import MissingExtraError
+from rankloom.eval import evaluate, load_collection
+from rankloom.prf import RM3
+from rankloom.retrieval import BM25, Dense
+
+for heavy in ("torch", "faiss", "transformers", "sentence_transformers", "jnius", "pandas"):
+    if importlib.util.find_spec(heavy) is not None:
+        sys.exit(f"{heavy} should not be installed here")
+
+collection = load_collection("mini/test")
+bm25 = BM25.of(collection.corpus)
+run = (bm25 >> RM3() >> bm25).run(collection.queries)
+score = evaluate(run, collection, ["nDCG@10"]).means["nDCG@10"]
+if not 0.4 < score < 1:
+    sys.exit(f"BM25 with RM3 scores {score} on the mini collection")
+try:
+    Dense.for_corpus(collection.corpus, run.session)
+except MissingExtraError as error:
+    if "rankloom[dense]" not in str(error):
+        sys.exit(f"the error does not name the extra: {error}")
+else:
+    sys.exit("dense retrieval should need an extra")
