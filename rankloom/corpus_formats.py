@@ -205,9 +205,10 @@ class DocumentReader(Iterator[Document]):
             block.append(line)
             if _TREC_CLOSE.search(line):
                 end, self.line = self.line, start
-                text = self._decode(b"".join(block))
-                block = []
-                if text is not None:
+                whole, block = b"".join(block), []
+                if len(_TREC_OPEN.findall(whole)) > 1:
+                    self.bad("more than one <DOC> on a line")
+                elif (text := self._decode(whole)) is not None:
                     yield from self._document(_trec_record(text))
                 self.line = end
         if block:

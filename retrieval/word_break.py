@@ -34,8 +34,12 @@ _PICTOGRAPHS = (
     r"\U0001F947-\U0001FFFD"
 )
 
+# Characters that became ALetter after 12.1. The cedilla is common in wrongly decoded text.
+_LATER_LETTERS = r"\xB8\u02E5-\u02EB\u055A\u058A\uA708-\uA716"
+
 _ASCII_UNIT = r"(?:[A-Za-z]+(?:[:.'][A-Za-z]+)*|[0-9]+(?:[,;.'][0-9]+)*)+"
 _ASCII_TOKEN = re.compile(rf"_*{_ASCII_UNIT}(?:_+{_ASCII_UNIT})*_*")
+_ASCII_START = re.compile(r"[A-Za-z0-9_]")
 
 
 def split_words(text: str) -> list[str]:
@@ -81,9 +85,6 @@ def _window_end(text: str, start: int) -> int:
     return end
 
 
-_ASCII_START = re.compile(r"[A-Za-z0-9_]")
-
-
 @cache
 def _unicode_start() -> Any:
     """Matches any character that can begin a token."""
@@ -99,15 +100,15 @@ def _unicode_start() -> Any:
 def _unicode_token() -> Any:
     """Matches the longest token at a place, or nothing.
 
-    Alternatives overlap only where their order decides as the longest match would: a pictograph that is also a
-    letter, such as U+2139, is first tried as a word.
+    Lucene takes the longest match; here alternatives come in an order that gives the same. (One known exception: a
+    letter that is also a pictograph, such as U+2139, joined by a zero-width joiner to another pictograph.)
     """
     import regex
 
     # WB4: marks and format characters belong to the character before them.
     marks = r"[\p{WB=Extend}\p{WB=Format}\p{WB=ZWJ}]*+"
     hebrew, quote = rf"\p{{WB=Hebrew_Letter}}{marks}", rf"'{marks}"
-    letter = rf"[\p{{WB=ALetter}}\p{{WB=Hebrew_Letter}}]{marks}"
+    letter = rf"[[\p{{WB=ALetter}}\p{{WB=Hebrew_Letter}}]--[{_LATER_LETTERS}]]{marks}"
     digit = rf"\p{{WB=Numeric}}{marks}"
     in_word = rf"[\p{{WB=MidLetter}}\p{{WB=MidNumLet}}']{marks}"
     in_number = rf"[\p{{WB=MidNum}}\p{{WB=MidNumLet}}']{marks}"
