@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection as Container
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -117,7 +118,7 @@ def parse_measure(name: str, *, relevance_level: int = 1) -> Any:
     try:
         measure = ir_measures.parse_measure(name)
     except (NameError, ValueError, TypeError, SyntaxError) as error:
-        word = name.split("@")[0].split("(")[0].strip()
+        word = re.split(r"[@(]", name, maxsplit=1)[0].strip()
         close = nearest(word, registry) or next((known for known in registry if known.lower() == word.lower()), None)
         raise ConfigError(
             "unknown or malformed measure",
@@ -126,11 +127,13 @@ def parse_measure(name: str, *, relevance_level: int = 1) -> Any:
             accepted="measures of ir-measures, such as nDCG@10, R@100, AP, RR@10, P(rel=2)@5",
             fix=f"did you mean {close!r}?" if close and close != word else str(error),
         ) from error
-    if relevance_level != 1 and "rel" in measure.SUPPORTED_PARAMS and "rel" not in measure.params:
+    level = measure.SUPPORTED_PARAMS.get("rel")
+    if level is not None and level.default == 1 and "rel" not in measure.params and relevance_level != 1:
         measure = measure(rel=relevance_level)
     try:
-        supported = ir_measures.DefaultPipeline.supports(measure)
-    except (ValueError, KeyError, TypeError) as error:  # raised for parameters that do not fit
+        pipeline: Any = ir_measures.DefaultPipeline
+        supported = pipeline.supports(measure)
+    except (AssertionError, ValueError, KeyError, TypeError) as error:  # raised for parameters that do not fit
         raise ConfigError(f"the measure can not be computed: {error}", stage="evaluate", value=name) from error
     if not supported:
         raise ConfigError(
@@ -142,9 +145,7 @@ def parse_measure(name: str, *, relevance_level: int = 1) -> Any:
     return measure
 
 
-def _without(
-    run: Run, ranking: Ranking, drop_self_hits: bool, excluded: Mapping[str, Container[str]]
-) -> Ranking:
+def _without(run: Run, ranking: Ranking, drop_self_hits: bool, excluded: Mapping[str, Container[str]]) -> Ranking:
     """The ranking without self hits and excluded documents."""
     keep = np.ones(len(ranking.codes), dtype=np.bool_)
     if drop_self_hits:

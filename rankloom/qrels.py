@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
 from rankloom.checks import choice
 from rankloom.errors import DataError
 from rankloom.files import write_text
+from rankloom.ledger import Note
 from rankloom.lines import bad_line, text_lines
 
 Qrels = dict[str, dict[str, int]]
@@ -32,30 +33,61 @@ def read_qrels(path: str | Path) -> Qrels:
         DataError: Another number of columns, a grade that is no whole number, or a document judged twice with
             different grades; names file and line.
     """
+    qrels, notes = read_qrels_noted(path)
+    if notes:
+        raise DataError(
+            notes[0].detail, stage="read_qrels", fix="mend the file, or use read_qrels_noted to let the last grade win"
+        )
+    return qrels
+
+
+def read_qrels_noted(path: str | Path) -> tuple[Qrels, tuple[Note, ...]]:
+    """Read judgements as BEIR's own loader does: of two grades for one document the last wins; each case is noted.
+
+    Args:
+        path: The file; gzipped if it ends in `.gz`.
+
+    Returns:
+        Query id -> document id -> grade, and a `skipped_record` note for each grade that was overruled.
+
+    Raises:
+        NotFoundError: There is no such file.
+        DataError: Another number of columns, or a grade that is no whole number; names file and line.
+    """
     file = Path(path)
     qrels: Qrels = {}
-    first = True
-    for number, text in text_lines(file, stage="read_qrels"):
-        tabbed = text.split("\t")
-        cells = tabbed if len(tabbed) == 3 else text.split()
-        if len(cells) not in (3, 4):
-            raise bad_line(file, number, f"{len(cells)} columns", stage="read_qrels", accepted=_ACCEPTED)
-        query_id, doc_id, grade_text = cells[0].strip(), cells[-2].strip(), cells[-1].strip()
-        header, first = first and len(cells) == 3 and not _is_whole(grade_text), False
-        if header:
-            continue
-        if not _is_whole(grade_text):
-            reason = f"the grade {grade_text!r} is not a whole number"
-            raise bad_line(file, number, reason, stage="read_qrels", accepted=_ACCEPTED)
-        grade = int(grade_text)
-        if not query_id or not doc_id:
-            raise bad_line(file, number, "an id is empty", stage="read_qrels", accepted=_ACCEPTED)
-        if qrels.setdefault(query_id, {}).setdefault(doc_id, grade) != grade:
-            reason = f"query {query_id!r} judges {doc_id!r} as {grade}, and before as {qrels[query_id][doc_id]}"
-            raise bad_line(file, number, reason, stage="read_qrels")
+    notes: list[Note] = []
+    for number, query_id, doc_id, grade in _judgements(file):
+        grades = qrels.setdefault(query_id, {})
+        before = grades.get(doc_id, grade)
+        if before != grade:
+            detail = f"{file} line {number}: query {query_id!r} judges {doc_id!r} as {grade}, and before as {before}"
+            notes.append(Note("read_qrels", "skipped_record", query_id, doc_id, detail=detail))
+        grades[doc_id] = grade
     if not qrels:
         raise DataError(f"{file} holds no judgement", stage="read_qrels", accepted=_ACCEPTED)
-    return qrels
+    return qrels, tuple(notes)
+
+
+def _judgements(path: Path) -> Iterator[tuple[int, str, str, int]]:
+    """Line, query id, document id and grade of each judgement."""
+    first = True
+    for number, text in text_lines(path, stage="read_qrels"):
+        tabbed = text.split("\t")
+        cells = [cell.strip() for cell in (tabbed if len(tabbed) == 3 else text.split())]
+        reason = ""
+        if len(cells) not in (3, 4):
+            reason = f"{len(cells)} columns"
+        elif not _is_whole(cells[-1]):
+            reason = f"the grade {cells[-1]!r} is not a whole number"
+        elif not cells[0] or not cells[-2]:
+            reason = "an id is empty"
+        header, first = first and len(cells) == 3 and not _is_whole(cells[-1]), False
+        if header:
+            continue
+        if reason:
+            raise bad_line(path, number, reason, stage="read_qrels", accepted=_ACCEPTED)
+        yield number, cells[0], cells[-2], int(cells[-1])
 
 
 def write_qrels(

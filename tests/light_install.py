@@ -13,7 +13,7 @@ for heavy in ("torch", "faiss", "transformers", "sentence_transformers", "jnius"
         sys.exit(f"{heavy} should not be installed here")
 
 collection = load_collection("mini/test")
-bm25 = BM25.for_corpus(collection.corpus)
+bm25 = BM25.of(collection.corpus)
 run = (bm25 >> RM3() >> bm25).run(collection.queries)
 score = evaluate(run, collection, ["nDCG@10"]).means["nDCG@10"]
 if not 0.4 < score < 1:

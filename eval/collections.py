@@ -1,0 +1,225 @@
+"""Test collections: documents, judged queries, judgements, and what must be known to measure on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from rankloom.corpus import Corpus, MemoryDocuments
+from rankloom.errors import DataError, NotFoundError, UsageError, nearest
+from rankloom.eval import sources
+from rankloom.eval.facts import facts_of
+from rankloom.eval.measures import Evaluation, evaluate
+from rankloom.fingerprint import digest
+from rankloom.ledger import Note
+from rankloom.qrels import Qrels, read_qrels
+from rankloom.records import Documents, Query
+from rankloom.run import Run
+from rankloom.session import Session
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Collection:
+    """A test collection. Queries and judgements are in memory; documents are opened on first use of `corpus`.
+
+    Args:
+        id: What it is called.
+        queries: The queries that are judged in this split, in the order of their file; others are left out, for
+            a query without judgements can not be measured.
+        qrels: Query id -> document id -> grade.
+        open_corpus: Opens or builds the corpus.
+        drop_self_hits: Whether a document with the query's own id is no answer (ArguAna, Quora).
+        excluded: Query id -> documents that do not count in its ranking (BRIGHT).
+        relevance_level: Least grade that is relevant in binary measures; 2 in TREC Deep Learning.
+        licence: Of texts and judgements, in words; empty if not known.
+        candidates: Stored first-stage hits with texts, for collections that come with them.
+        notes: What was passed over when it was read, such as the first of two grades for one document.
+    """
+
+    id: str
+    queries: tuple[Query, ...]
+    qrels: Qrels
+    open_corpus: Callable[[], Corpus] = field(repr=False)
+    drop_self_hits: bool = False
+    excluded: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    relevance_level: int = 1
+    licence: str = ""
+    candidates: Run | None = None
+    notes: tuple[Note, ...] = ()
+
+    @cached_property
+    def corpus(self) -> Corpus:
+        """The documents; built into the session's cache on first use, or held in memory when there is no cache."""
+        return self.open_corpus()
+
+    def evaluate(self, run: Run, measures: Sequence[str]) -> Evaluation:
+        """Measure a run on this collection, with its quirks; see `rankloom.eval.measures.evaluate`."""
+        return evaluate(
+            run,
+            self.qrels,
+            measures,
+            drop_self_hits=self.drop_self_hits,
+            excluded=self.excluded,
+            relevance_level=self.relevance_level,
+        )
+
+    def fingerprint(self) -> str:
+        """A digest of what is measured: queries, judgements and quirks (the corpus has its own)."""
+        asked = [(query.id, query.fingerprint()) for query in self.queries]
+        return digest(asked, self.qrels, self.drop_self_hits, self.excluded, self.relevance_level)
+
+    def __repr__(self) -> str:
+        """Its id and size."""
+        return f"<Collection {self.id}: {len(self.queries)} queries, {sum(map(len, self.qrels.values()))} judgements>"
+
+
+def load_collection(
+    source: str | Path | Mapping[str, str | Path], *, split: str | None = None, session: Session | None = None
+) -> Collection:
+    """Load a test collection.
+
+    A name is looked for, in this order: a folder of that path; the bundled `mini`; the folder `collections` of
+    RANKLOOM_DATA (prefixes such as `beir/` are ignored) and its `candidates`; ir_datasets.
+
+    Args:
+        source: A folder in BEIR's layout (`corpus.jsonl`, `queries.jsonl`, `qrels/SPLIT.tsv`), perhaps followed by
+            `:SPLIT`; a name such as `mini`, `scifact/test`, `beir/scifact/test` or `candidates/dl19/bm25`;
+            `ir_datasets:ID`; or a mapping with the files `corpus`, `queries` and `qrels`.
+        split: Which judgements; by default those that the name says, or `test`.
+        session: Where corpora are cached, and whether the network may be used.
+
+    Raises:
+        NotFoundError: Nothing of that name, or no such split; names what there is.
+        DataError: A file that can not be read, or judged queries that the query file lacks.
+
+    Example:
+        >>> load_collection("mini").id
+        'mini/test'
+    """
+    session = session or Session()
+    if isinstance(source, Mapping):
+        return _from_files(source, split, session)
+    name = str(source)
+    if name.startswith("ir_datasets:"):
+        return _from_ir_datasets(name, session)
+    if name.startswith("candidates/"):
+        return load_candidates(name.removeprefix("candidates/"), session=session)
+    found = sources.find_folder(name, split)
+    if found is not None:
+        return _from_folder(found, session)
+    if sources.ir_datasets_knows(name):
+        return _from_ir_datasets(f"ir_datasets:{name}", session)
+    known = sources.available()
+    close = nearest(name, known) or nearest(name.rsplit("/", 1)[-1], known)
+    raise NotFoundError(
+        "there is no such collection",
+        stage="load_collection",
+        value=name,
+        accepted=f"{', '.join(known)}; a folder in BEIR's layout; ir_datasets:ID",
+        fix=f"did you mean {close!r}?" if close else "point RANKLOOM_DATA at the folder that holds collections/",
+    )
+
+
+def load_candidates(name: str, *, session: Session | None = None) -> Collection:
+    """Load stored first-stage hits with their texts, as a collection whose `candidates` is a run.
+
+    Args:
+        name: YEAR/FIRST_STAGE, such as `dl19/bm25`, under `candidates/` of RANKLOOM_DATA.
+        session: How stages after the run are carried out.
+
+    Returns:
+        A collection of the candidates' queries and texts. Where the year has a `qrels.txt`, the queries are the judged
+        ones and the judgements are all there are, also of documents that no first stage found; else there are none.
+
+    Raises:
+        NotFoundError: There are no such candidates; names what there is.
+        DataError: A malformed line.
+    """
+    from rankloom.eval.candidates import read_candidates
+
+    path, judgements = sources.find_candidates(name)
+    run = read_candidates(path, session=session)
+    judged = sources.Judged(run.queries, {})
+    if judgements is not None:
+        grades = read_qrels(judgements)
+        run = run.select([place for place, query in enumerate(run.queries) if grades.get(query.id)])
+        judged = sources.Judged(run.queries, {query.id: grades[query.id] for query in run.queries})
+    held = run.texts(stage="load_candidates")
+    return _collection(f"candidates/{name}", judged, lambda: _corpus_of(held), candidates=run)
+
+
+def _from_folder(found: sources.Folder, session: Session) -> Collection:
+    """A collection in BEIR's layout."""
+    judged = sources.judged_queries(found.queries, found.qrels)
+    return _collection(found.id, judged, lambda: _open_corpus(found.corpus, session))
+
+
+def _from_files(files: Mapping[str, str | Path], split: str | None, session: Session) -> Collection:
+    """A collection of files named one by one."""
+    if set(files) != {"corpus", "queries", "qrels"} or split is not None:
+        raise UsageError(
+            "a collection of files needs three of them",
+            stage="load_collection",
+            value=sorted(files),
+            accepted="corpus, queries, qrels, and no split",
+        )
+    judged = sources.judged_queries(Path(files["queries"]), Path(files["qrels"]))
+    corpus = files["corpus"]
+    return _collection(Path(files["qrels"]).as_posix(), judged, lambda: _open_corpus(corpus, session))
+
+
+def _from_ir_datasets(name: str, session: Session) -> Collection:
+    """A collection that ir_datasets knows."""
+    judged = sources.ir_datasets_queries(name.removeprefix("ir_datasets:"), offline=session.offline)
+    return _collection(name, judged, lambda: _open_corpus(name, session))
+
+
+def _collection(
+    name: str, judged: sources.Judged, open_corpus: Callable[[], Corpus], *, candidates: Run | None = None
+) -> Collection:
+    """A collection with what is known about its name, and the exclusions that its queries carry."""
+    facts = facts_of(name)
+    excluded = {query.id: _excluded(query, judged.qrels.get(query.id, {})) for query in judged.queries}
+    return Collection(
+        id=name,
+        queries=judged.queries,
+        qrels=judged.qrels,
+        open_corpus=open_corpus,
+        drop_self_hits=facts.drop_self_hits,
+        excluded={query_id: unwanted for query_id, unwanted in excluded.items() if unwanted},
+        relevance_level=facts.relevance_level,
+        licence=facts.licence,
+        candidates=candidates,
+        notes=judged.notes,
+    )
+
+
+def _excluded(query: Query, grades: Mapping[str, int]) -> frozenset[str]:
+    """Documents that a query's `excluded_ids` rule out, as in BRIGHT (where `N/A` stands for none)."""
+    listed = query.metadata.get("excluded_ids") or ()
+    unwanted = frozenset(str(doc_id) for doc_id in listed) - {"N/A"}
+    wanted = {doc_id for doc_id in unwanted if grades.get(doc_id, 0) > 0}
+    if wanted:
+        raise DataError(
+            f"the query {query.id!r} excludes a document that is judged relevant",
+            stage="load_collection",
+            value=min(wanted),
+        )
+    return unwanted
+
+
+def _corpus_of(documents: Documents) -> Corpus:
+    """A corpus of documents in memory."""
+    if not isinstance(documents, MemoryDocuments):
+        raise UsageError("these documents can not be listed", stage="load_candidates", accepted="MemoryDocuments")
+    return Corpus.of(documents)
+
+
+def _open_corpus(source: str | Path, session: Session) -> Corpus:
+    """The corpus of a source: in the session's cache, built when it is not there yet; else in memory."""
+    if session.cache is None:
+        return Corpus.of(source, session=session)
+    directory = session.cache.index_directory("corpus", sources.source_fingerprint(source))
+    return Corpus.open(directory) if directory.is_dir() else Corpus.build(source, directory, session=session)

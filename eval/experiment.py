@@ -1,0 +1,244 @@
+"""An experiment: pipelines of one YAML file, run over one collection, measured, compared and written down.
+
+Everything is checked before the first index is built. Shared prefixes run once. A pipeline that fails does not take
+the others with it. What a killed run has done is in the cache, so that running it again goes on where it stopped and
+writes the same bytes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from rankloom.cache import Cache
+from rankloom.config import PipelineBuilder
+from rankloom.errors import MissingExtraError, PartialResultError, RankloomError, StageError
+from rankloom.eval.collections import Collection, load_collection
+from rankloom.eval.experiment_config import ExperimentConfig
+from rankloom.eval.measures import Evaluation
+from rankloom.eval.plan import Plan, plan_of
+from rankloom.eval.pushdown import push_tops_down
+from rankloom.eval.table import Summary, summarise
+from rankloom.execution import apply
+from rankloom.fingerprint import digest
+from rankloom.pipeline import Pipeline
+from rankloom.progress import Progress
+from rankloom.run import Run
+from rankloom.session import Session
+from rankloom.yaml_file import Locations, apply_overrides, read_yaml
+
+_log = logging.getLogger("rankloom")
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one pipeline gave.
+
+    Args:
+        pipeline: The pipeline, as it was carried out.
+        run: Its hits, ledger and lineage.
+        evaluation: Its measures.
+    """
+
+    pipeline: Pipeline
+    run: Run
+    evaluation: Evaluation
+
+    def costs(self) -> dict[str, float]:
+        """Seconds, tokens and model calls a query, as spent this time; what came from the cache costs next to nothing."""
+        queries = max(1, len(self.run))
+        spent = self.run.ledger.costs
+        return {
+            "seconds": sum(cost.seconds for cost in spent) / queries,
+            "tokens": sum(cost.tokens for cost in spent) / queries,
+            "calls": sum(cost.calls for cost in spent) / queries,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentResult:
+    """What an experiment gave.
+
+    Args:
+        outcomes: Pipeline -> outcome, for those that finished.
+        failures: Pipeline -> what went wrong, for the others.
+        summary: The table.
+        collection: What was measured on.
+        session: How it was carried out.
+        started: When.
+        finished: When.
+    """
+
+    outcomes: Mapping[str, Outcome]
+    failures: Mapping[str, str]
+    summary: Summary
+    collection: Collection
+    session: Session
+    started: datetime
+    finished: datetime
+
+    def raise_failures(self) -> None:
+        """Raise a `PartialResultError` if a pipeline failed."""
+        if self.failures:
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in self.failures.items())
+            raise PartialResultError(
+                f"{len(self.failures)} of {len(self.failures) + len(self.outcomes)} pipelines failed ({reasons})",
+                stage="run",
+                fix="mend the cause and run again; what is done comes from the cache",
+            )
+
+
+class Experiment:
+    """Pipelines to be compared on one collection. Made by `from_yaml` or `from_dict`.
+
+    Args:
+        config: The checked configuration.
+        source: Name of the file it came from, for the manifest.
+        locations: Where things stand in that file.
+    """
+
+    def __init__(self, config: ExperimentConfig, *, source: str = "", locations: Locations | None = None) -> None:
+        self.config, self.source = config, source
+        self._locations = locations or Locations()
+
+    @classmethod
+    def from_yaml(cls, path: str | Path, overrides: Sequence[str] = ()) -> Experiment:
+        """Read and check an experiment.
+
+        Args:
+            path: The YAML file.
+            overrides: Assignments such as `collection.id=scifact`, made before anything is checked.
+
+        Raises:
+            NotFoundError: There is no such file.
+            ConfigError: All that is wrong with it, each with file and line.
+        """
+        values, locations = read_yaml(path)
+        return cls.from_dict(apply_overrides(values, list(overrides)), source=str(path), locations=locations)
+
+    @classmethod
+    def from_dict(
+        cls, values: Mapping[str, Any], *, source: str = "", locations: Locations | None = None
+    ) -> Experiment:
+        """Check an experiment that is in memory; see `from_yaml`."""
+        where = locations or Locations()
+        return cls(ExperimentConfig.read(values, where), source=source, locations=where)
+
+    def plan(self) -> Plan:
+        """What is going to run; builds and loads nothing."""
+        return plan_of(self.config.pipelines, self.config.define)
+
+    def fingerprint(self) -> str:
+        """A digest of all that the results depend on as far as it is written in the file."""
+        return digest(self.config.model_dump(exclude={"output"}))
+
+    def session(
+        self,
+        *,
+        cache: Cache | str | Path | None = None,
+        offline: bool | None = None,
+        progress: Progress | None = None,
+    ) -> Session:
+        """A session with the experiment's seed, device and numbers."""
+        return Session(cache=cache, offline=offline, progress=progress, **self.config.session.model_dump())
+
+    def load(self, session: Session) -> Collection:
+        """The collection.
+
+        Raises:
+            NotFoundError: There is no such collection.
+        """
+        wanted = self.config.collection
+        source: str | dict[str, str | Path] = wanted.id or {name: str(path) for name, path in wanted.files.items()}
+        return load_collection(source, split=wanted.split, session=session)
+
+    def build(self, collection: Collection, session: Session) -> tuple[dict[str, Pipeline], dict[str, RankloomError]]:
+        """The pipelines over a collection, ready to run, and why some could not be built.
+
+        Raises:
+            MissingExtraError: A stage needs a package that is not installed; found before anything runs.
+        """
+        builder = PipelineBuilder(self.config.define, locations=self._locations)
+        built: dict[str, Pipeline] = {}
+        failures: dict[str, RankloomError] = {}
+        for name, spec in self.config.pipelines.items():
+            make = partial(builder.build, spec, corpus=collection.corpus, session=session, at=("pipelines", name))
+            _keep(built, failures, name, make)
+        for error in failures.values():
+            if isinstance(error, MissingExtraError):
+                raise error
+        return push_tops_down(built), failures
+
+    def run(
+        self,
+        session: Session | None = None,
+        *,
+        output: str | Path | None = None,
+        on_failure: Literal["raise", "report"] = "raise",
+    ) -> ExperimentResult:
+        """Carry the experiment out and write its results.
+
+        Args:
+            session: How; by default `self.session()`, which has no cache.
+            output: Where the results go; by default where the file says.
+            on_failure: When some pipelines failed: `raise` at the end, or only `report` it in the result. The
+                results of the others are written either way.
+
+        Raises:
+            PartialResultError: Some pipelines failed.
+            RankloomError: All of them did; the error of the first.
+            MissingExtraError: A stage needs a package that is not installed.
+            NotFoundError: There is no such collection.
+            UsageError: The output is a file, or can not be written.
+        """
+        from rankloom.eval.outputs import prepare_output, write_outputs
+
+        folder = prepare_output(Path(output or self.config.output), self.fingerprint())
+        result = self.evaluate(session or self.session())
+        write_outputs(folder, self, result)
+        if on_failure == "raise":
+            result.raise_failures()
+        return result
+
+    def evaluate(self, session: Session) -> ExperimentResult:
+        """Carry the experiment out and write nothing; see `run`."""
+        started = datetime.now(UTC)
+        session = session.remembering()
+        collection = self.load(session)
+        pipelines, failures = self.build(collection, session)
+        outcomes: dict[str, Outcome] = {}
+        with session.progress.task("pipelines", len(pipelines)) as advance:
+            for name, pipeline in pipelines.items():
+                _keep(outcomes, failures, name, partial(self._outcome, pipeline, collection, session))
+                advance(1)
+        if not outcomes:
+            raise next(iter(failures.values()))
+        failed = {name: str(failures[name]) for name in self.config.pipelines if name in failures}
+        summary = summarise(
+            {name: outcome.evaluation for name, outcome in outcomes.items()},
+            baseline=self.config.baseline,
+            correction=self.config.compare.correction,
+            failed=list(failed),
+        )
+        return ExperimentResult(outcomes, failed, summary, collection, session, started, datetime.now(UTC))
+
+    def _outcome(self, pipeline: Pipeline, collection: Collection, session: Session) -> Outcome:
+        """Carry one pipeline out and measure it."""
+        run = apply(pipeline, Run(queries=collection.queries, session=session))
+        return Outcome(pipeline, run, collection.evaluate(run, self.config.effectiveness))
+
+
+def _keep(kept: dict[str, _T], failures: dict[str, RankloomError], name: str, make: Callable[[], _T]) -> None:
+    """Keep what `make` makes, or the reason why it failed."""
+    try:
+        kept[name] = make()
+    except Exception as error:
+        known = isinstance(error, RankloomError)
+        failures[name] = error if known else StageError(f"failed with {type(error).__name__}: {error}")
+        _log.warning("pipeline %s failed, the others go on: %s", name, error, exc_info=None if known else error)

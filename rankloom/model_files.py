@@ -1,0 +1,100 @@
+"""The files of a model: whether a folder holds one that can be loaded, and a digest of what loading it reads.
+
+A model is a folder with a configuration and safetensors weights. Pickled weights are refused: unpickling runs code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+from rankloom.fingerprint import digest
+
+#: The files of a model's own folder that loading it reads; folders named in `modules.json` count as a whole.
+READ = (
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "config.json",
+    "modules.json",
+    "config_sentence_transformers.json",
+    "sentence_*_config.json",
+    "adapter_config.json",
+    "preprocessor_config.json",
+    "tokenizer*",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab*",
+    "merges.txt",
+    "*.model",
+    "chat_template*",
+)
+_CONTENT_NAME = re.compile(r"[0-9a-f]{64}")
+_BLOCK = 1 << 20
+
+
+def model_problem(folder: Path) -> str | None:
+    """Why a folder is not a model that can be loaded, as a sentence without its subject; None if it is one."""
+    if not (folder / "config.json").is_file() and not (folder / "modules.json").is_file():
+        return "holds no model (neither config.json nor modules.json)"
+    try:
+        files = list(_files(folder))
+        with_weights = {path.parent for path in files if path.suffix == ".safetensors"}
+        if not with_weights:
+            return "holds no safetensors weights"
+        pickled = [path for one in _folders(folder) for path in one.glob("pytorch_model*.bin")]
+        if any(path.parent not in with_weights for path in pickled):
+            return "holds a part whose weights are pickled"
+        missing = _shards(folder) - {path.name for path in files}
+    except (ValueError, KeyError, TypeError) as error:
+        return f"has a configuration that can not be read ({type(error).__name__}: {error})"
+    return f"lacks the weights {min(missing)}" if missing else None
+
+
+def model_fingerprint(folder: Path) -> str:
+    """A digest of the names and contents of all files that loading a model reads; 32 hexadecimal digits."""
+    return digest([[path.relative_to(folder).as_posix(), _content(path)] for path in _files(folder)])
+
+
+def _folders(folder: Path) -> list[Path]:
+    """A model's folder and the folders of its modules."""
+    listing = folder / "modules.json"
+    if not listing.is_file():
+        return [folder]
+    inner = {folder / module["path"] for module in json.loads(listing.read_text(encoding="utf-8"))}
+    return [folder, *sorted(path for path in inner if path != folder and path.is_dir())]
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """The files that loading a model reads, in a fixed order."""
+    for one in _folders(folder):
+        found = one.rglob("*") if one != folder else (path for pattern in READ for path in one.glob(pattern))
+        yield from sorted({path for path in found if path.is_file()})
+
+
+def _shards(folder: Path) -> set[str]:
+    """Names of the weight files that an index of sharded weights lists."""
+    indexes = folder.glob("*.safetensors.index.json")
+    return {name for index in indexes for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()}
+
+
+def _content(path: Path) -> str:
+    """A file's SHA-256. The Hugging Face cache stores large files under that name, which saves reading them."""
+    real = path.resolve()
+    if real.parent.name == "blobs" and _CONTENT_NAME.fullmatch(real.name):
+        return real.name
+    status = real.stat()
+    return _sha256(real, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=1024)
+def _sha256(path: Path, size: int, changed: int) -> str:  # noqa: ARG001  # a changed file is another key
+    """The SHA-256 of a file, read once as long as its size and time of change stay."""
+    state = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            state.update(block)
+    return state.hexdigest()

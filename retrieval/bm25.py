@@ -1,0 +1,252 @@
+"""BM25: the lexical first stage."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rankloom.checks import between, whole
+from rankloom.corpus import Corpus
+from rankloom.errors import DamagedIndexError, UsageError
+from rankloom.fingerprint import digest
+from rankloom.ledger import Note
+from rankloom.order import top_order
+from rankloom.ranking import Ranking
+from rankloom.records import Documents, Query
+from rankloom.retrieval.analysis import Analyzer, EnglishAnalyzer
+from rankloom.retrieval.bm25_scoring import LuceneBM25
+from rankloom.retrieval.inverted_index import FORMAT, VERSION, InvertedIndex
+from rankloom.run import Run
+from rankloom.session import Session
+from rankloom.sources import TermSource
+from rankloom.stage import Retriever
+
+_log = logging.getLogger("rankloom")
+_STEP = 1024  # documents between two reports of progress
+
+
+class BM25(Retriever, TermSource):
+    """Retrieve by BM25, with Anserini's defaults and scores (see `LuceneBM25` for the formula).
+
+    A query is its text, analysed as the index was (a repeated term counts as often as it stands there); a feedback
+    stage's weighted terms (`Query.terms`) take the text's place. Documents are indexed by title and text.
+
+    Args:
+        index: An inverted index.
+        corpus: The documents of the index, for stages that read texts. None: hits have ids and scores only.
+        analyzer: The analyzer that the index was made with; by default `EnglishAnalyzer()`.
+        k: How many hits a query gets at most; 1,000 as in TREC.
+        k1: How soon more occurrences of a term stop to matter, 0 or more; Anserini's default.
+        b: How much long documents are discounted, 0 to 1; Anserini's default.
+
+    Raises:
+        UsageError: A parameter is out of range, or the index was made with another analyzer or from another corpus.
+
+    Example:
+        >>> from rankloom import Document
+        >>> sky = Document("d1", "The sky scatters blue light.")
+        >>> bm25 = BM25.of(Corpus.of([sky, Document("d2", "The tides follow the moon.")]))
+        >>> [hit.doc_id for hit in bm25.search("Why is the sky blue?")]
+        ['d1']
+    """
+
+    name = "bm25"
+    accepts = frozenset({"terms"})
+
+    def __init__(
+        self,
+        index: InvertedIndex,
+        *,
+        corpus: Documents | None = None,
+        analyzer: Analyzer | None = None,
+        k: int = 1000,
+        k1: float = 0.9,
+        b: float = 0.4,
+    ) -> None:
+        self.index = index
+        self.corpus = corpus
+        self.analyzer = analyzer or EnglishAnalyzer()
+        self.k = whole(k, least=1, stage=self.name, parameter="k")
+        self.k1 = between(k1, 0.0, 1e6, stage=self.name, parameter="k1")
+        self.b = between(b, 0.0, 1.0, stage=self.name, parameter="b")
+        self._check_origin()
+
+    # --- ways in ---------------------------------------------------------------------------------------------
+
+    @classmethod
+    def open(cls, directory: str | Path, **parameters: Any) -> Self:
+        """Search an index that `build` has written.
+
+        Args:
+            directory: Where the index lives.
+            parameters: As for the constructor; `corpus` for one.
+
+        Raises:
+            NotFoundError: There is no such directory.
+            DamagedIndexError: It holds no index, one of another version, or a damaged one.
+        """
+        return cls(InvertedIndex.open(directory), **parameters)
+
+    @classmethod
+    def build(
+        cls,
+        corpus: Corpus,
+        directory: str | Path,
+        *,
+        analyzer: Analyzer | None = None,
+        session: Session | None = None,
+        **parameters: Any,
+    ) -> Self:
+        """Index a corpus into a directory, which appears whole or not at all, and search it.
+
+        Args:
+            corpus: The documents.
+            directory: Where the index shall live; an existing directory is replaced.
+            analyzer: What makes terms of texts.
+            session: Shows progress.
+            parameters: As for the constructor.
+        """
+        analyzer = analyzer or EnglishAnalyzer()
+        terms = _analysed(corpus, analyzer, session or Session())
+        index = InvertedIndex.build(directory, corpus.ids, terms, about=_about(corpus, analyzer))
+        return cls(index, corpus=corpus, analyzer=analyzer, **parameters)
+
+    @classmethod
+    def of(
+        cls, corpus: Corpus, *, analyzer: Analyzer | None = None, session: Session | None = None, **parameters: Any
+    ) -> Self:
+        """Index a corpus in memory, and search it; the parameters are those of `build`."""
+        analyzer = analyzer or EnglishAnalyzer()
+        terms = _analysed(corpus, analyzer, session or Session())
+        index = InvertedIndex.of(corpus.ids, terms, about=_about(corpus, analyzer))
+        return cls(index, corpus=corpus, analyzer=analyzer, **parameters)
+
+    @classmethod
+    def for_corpus(
+        cls, corpus: Corpus, session: Session, *, k: int = 1000, k1: float = 0.9, b: float = 0.4
+    ) -> Self:
+        """Search a corpus, with an index that is built once and kept in the session's cache (or, without, in memory).
+
+        Args:
+            corpus: The documents.
+            session: Where the index is kept.
+            k: As for the constructor.
+            k1: As for the constructor.
+            b: As for the constructor.
+        """
+        if session.cache is None:
+            return cls.of(corpus, session=session, k=k, k1=k1, b=b)
+        about = _about(corpus, EnglishAnalyzer())
+        directory = session.cache.index_directory("bm25", digest(FORMAT, VERSION, about))
+        if directory.is_dir():
+            try:
+                return cls.open(directory, corpus=corpus, k=k, k1=k1, b=b)
+            except DamagedIndexError as error:
+                _log.warning("a damaged index of the cache is built again: %s", error)
+        return cls.build(corpus, directory, session=session, k=k, k1=k1, b=b)
+
+    # --- searching -------------------------------------------------------------------------------------------
+
+    @property
+    def documents(self) -> Documents | None:
+        """The corpus."""
+        return self.corpus
+
+    def warm_up(self, session: Session | None = None) -> None:  # noqa: ARG002  # nothing depends on it here
+        """Read the document lengths."""
+        _ = self._scorer, self.index.length_codes
+
+    def __call__(self, run: Run) -> Run:
+        """The best k documents of every query; a query that finds none is noted in the ledger."""
+        codes: list[NDArray[np.int32]] = []
+        scores: list[NDArray[np.float32]] = []
+        notes: list[Note] = []
+        for query in run.queries:
+            terms = self._terms(query)
+            found, values = self._scorer.score(terms)
+            best = top_order(found, values, self.k)
+            codes.append(found[best])
+            scores.append(values[best])
+            if not terms:
+                notes.append(Note(self.name, "empty_query", query.id, detail="nothing is left after analysis"))
+            elif not len(best):
+                notes.append(Note(self.name, "no_hits", query.id, detail="no document holds a term of it"))
+        offsets = np.cumsum([0, *map(len, codes)], dtype=np.int64)
+        nothing = np.zeros(0, dtype=np.int32)
+        ranking = Ranking(
+            self.index.ids,
+            offsets,
+            np.concatenate([nothing, *codes]),
+            np.concatenate([nothing.astype(np.float32), *scores]),
+        )
+        queries = tuple(replace(query, terms=None, vectors={}) for query in run.queries)
+        return replace(run, queries=queries).ranked(ranking).noted(*notes)
+
+    @cached_property
+    def _scorer(self) -> LuceneBM25:
+        """The formula over the index; made on first use, since it reads the document lengths."""
+        return LuceneBM25(self.index, k1=self.k1, b=self.b)
+
+    def _terms(self, query: Query) -> Mapping[str, float]:
+        """What is searched for: weights by term."""
+        return Counter(self.analyzer(query.text)) if query.terms is None else query.terms
+
+    # --- what term-based feedback reads ------------------------------------------------------------------------
+
+    @property
+    def document_count(self) -> int:
+        """How many documents the index holds."""
+        return len(self.index)
+
+    def analyze(self, text: str) -> list[str]:
+        """The index's terms of a text, repeated as they occur."""
+        return self.analyzer(text)
+
+    def term_vectors(self, doc_ids: Sequence[str]) -> list[Mapping[str, int] | None]:
+        """Terms and their frequencies, for each document; None for one that the index does not hold."""
+        codes = self.index.ids.codes(doc_ids).tolist()
+        return [None if code < 0 else self.index.term_vector(code) for code in codes]
+
+    def document_frequencies(self, terms: Sequence[str]) -> NDArray[np.int64]:
+        """In how many documents each term occurs, int64 of shape (terms,)."""
+        return self.index.document_frequencies(terms)
+
+    def _check_origin(self) -> None:
+        """Refuse an index that was made otherwise than this stage would search it."""
+        made_with = self.index.about.get("analyzer", self.analyzer.fingerprint())
+        if made_with != self.analyzer.fingerprint():
+            raise UsageError(
+                "the index was made with another analyzer",
+                stage=self.name,
+                value=self.analyzer,
+                fix="pass the analyzer= that the index was built with, or build it again",
+            )
+        if self.corpus is not None and self.index.about.get("corpus", "") not in ("", self.corpus.fingerprint()):
+            raise UsageError(
+                "the index was made from another corpus",
+                stage=self.name,
+                value=self.corpus,
+                fix="pass the corpus= that the index was built from, or build it again",
+            )
+
+
+def _about(corpus: Corpus, analyzer: Analyzer) -> dict[str, str]:
+    """What an index is made of."""
+    return {"corpus": corpus.fingerprint(), "analyzer": analyzer.fingerprint()}
+
+
+def _analysed(corpus: Corpus, analyzer: Analyzer, session: Session) -> Iterator[list[str]]:
+    """The terms of each document, in the order of the corpus."""
+    with session.progress.task("bm25 index", len(corpus)) as advance:
+        for number, document in enumerate(corpus, start=1):
+            yield analyzer(document.contents)
+            if number % _STEP == 0 or number == len(corpus):
+                advance((number - 1) % _STEP + 1)
