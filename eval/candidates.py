@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,10 @@ def read_candidates(path: str | Path, *, session: Session | None = None) -> Run:
             raise bad_line(file, number, reason, stage=_STAGE, accepted=_ACCEPTED) from error
         if query.id in queries:
             raise bad_line(file, number, f"the query {query.id!r} stands twice", stage=_STAGE)
+        if len({doc_id for doc_id, _, _ in hits}) < len(hits):
+            raise bad_line(file, number, "a document stands twice among the hits", stage=_STAGE)
+        if not all(isfinite(score) for _, score, _ in hits):
+            raise bad_line(file, number, "a score is NaN or infinite", stage=_STAGE)
         queries[query.id] = query
         for doc_id, score, document in hits:
             if texts.setdefault(doc_id, document) != document:

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from rankloom.corpus import Corpus, MemoryDocuments
+from rankloom.corpus_build import VERSION
 from rankloom.errors import DataError, NotFoundError, UsageError, nearest
 from rankloom.eval import sources
 from rankloom.eval.facts import facts_of
@@ -221,5 +222,5 @@ def _open_corpus(source: str | Path, session: Session) -> Corpus:
     """The corpus of a source: in the session's cache, built when it is not there yet; else in memory."""
     if session.cache is None:
         return Corpus.of(source, session=session)
-    directory = session.cache.index_directory("corpus", sources.source_fingerprint(source))
+    directory = session.cache.index_directory("corpus", digest(VERSION, sources.source_fingerprint(source)))
     return Corpus.open(directory) if directory.is_dir() else Corpus.build(source, directory, session=session)

@@ -17,15 +17,17 @@ from typing import Any, Literal, TypeVar
 
 from rankloom.cache import Cache
 from rankloom.config import PipelineBuilder
-from rankloom.errors import MissingExtraError, PartialResultError, RankloomError, StageError
+from rankloom.errors import MissingExtraError, PartialResultError, RankloomError, StageError, UsageError, nearest
 from rankloom.eval.collections import Collection, load_collection
 from rankloom.eval.experiment_config import ExperimentConfig
+from rankloom.eval.explain import Explanation, explain_run
 from rankloom.eval.measures import Evaluation
 from rankloom.eval.plan import Plan, plan_of
-from rankloom.eval.pushdown import push_tops_down
+from rankloom.eval.pushdown import push_tops_down, retrievers
 from rankloom.eval.table import Summary, summarise
 from rankloom.execution import apply
 from rankloom.fingerprint import digest
+from rankloom.ledger import Ledger
 from rankloom.pipeline import Pipeline
 from rankloom.progress import Progress
 from rankloom.run import Run
@@ -50,8 +52,13 @@ class Outcome:
     run: Run
     evaluation: Evaluation
 
+    @property
+    def ledger(self) -> Ledger:
+        """Notes and costs of the run, and notes of its evaluation."""
+        return self.run.ledger.noted(*self.evaluation.notes)
+
     def costs(self) -> dict[str, float]:
-        """Seconds, tokens and model calls a query, as spent this time; what came from the cache costs next to nothing."""
+        """Seconds, tokens and model calls a query, spent this time; cached results are nearly free."""
         queries = max(1, len(self.run))
         spent = self.run.ledger.costs
         return {
@@ -82,6 +89,16 @@ class ExperimentResult:
     session: Session
     started: datetime
     finished: datetime
+
+    def index_ledgers(self) -> dict[str, Ledger]:
+        """What happened when indexes were built, such as documents longer than an encoder reads; by retriever."""
+        found: dict[str, Ledger] = {}
+        for outcome in self.outcomes.values():
+            for stage in retrievers(outcome.pipeline):
+                ledger = getattr(getattr(stage, "index", None), "ledger", None)
+                if isinstance(ledger, Ledger) and ledger.notes:
+                    found[stage.name] = ledger
+        return found
 
     def raise_failures(self) -> None:
         """Raise a `PartialResultError` if a pipeline failed."""
@@ -206,6 +223,36 @@ class Experiment:
             result.raise_failures()
         return result
 
+    def explain(
+        self, pipeline: str, query_id: str, *, session: Session, doc_ids: Sequence[str] = (), top: int = 5
+    ) -> Explanation:
+        """Follow one query through one pipeline; what a run has computed comes from the session's cache.
+
+        Args:
+            pipeline: Its name.
+            query_id: A query of the collection.
+            session: How to carry it out.
+            doc_ids: Documents to follow; by default the best ones.
+            top: How many hits of each stage to show.
+
+        Raises:
+            UsageError: The collection has no such query.
+            RankloomError: The pipeline can not be built, or a stage failed.
+        """
+        session = session.remembering()
+        collection = self.load(session)
+        query = next((query for query in collection.queries if query.id == query_id), None)
+        if query is None:
+            close = nearest(query_id, (query.id for query in collection.queries))
+            fix = f"did you mean {close!r}?" if close else None
+            raise UsageError(f"{collection.id} has no such query", stage="explain", value=query_id, fix=fix)
+        pipelines, failures = self.build(collection, session)
+        if pipeline in failures:
+            raise failures[pipeline]
+        run = apply(pipelines[pipeline], Run(queries=(query,), session=session))
+        grades = collection.qrels.get(query_id)
+        return explain_run(run, query_id, doc_ids=doc_ids, grades=grades, top=top)
+
     def evaluate(self, session: Session) -> ExperimentResult:
         """Carry the experiment out and write nothing; see `run`."""
         started = datetime.now(UTC)
@@ -238,7 +285,10 @@ def _keep(kept: dict[str, _T], failures: dict[str, RankloomError], name: str, ma
     """Keep what `make` makes, or the reason why it failed."""
     try:
         kept[name] = make()
+    except RankloomError as error:
+        failures[name] = error
     except Exception as error:
-        known = isinstance(error, RankloomError)
-        failures[name] = error if known else StageError(f"failed with {type(error).__name__}: {error}")
-        _log.warning("pipeline %s failed, the others go on: %s", name, error, exc_info=None if known else error)
+        failures[name] = StageError(f"failed with {type(error).__name__}: {error}")
+        _log.debug("pipeline %s", name, exc_info=True)
+    if name in failures:
+        _log.warning("pipeline %s failed, the others go on: %s", name, failures[name])

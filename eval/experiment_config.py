@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from rankloom.config import PipelineBuilder
 from rankloom.errors import ConfigError, nearest
 from rankloom.session import DType, OnTruncate
+from rankloom.stage_schema import stage_schema
 from rankloom.yaml_file import Locations, Place
 
 #: Measures of cost. They differ from run to run, so they stand in the ledger and the report, never in the results.
@@ -46,6 +47,11 @@ class Source(_Strict):
     def _from_name(cls, value: Any) -> Any:
         """A bare string is an id."""
         return {"id": value} if isinstance(value, str) else value
+
+    @property
+    def name(self) -> str:
+        """What to call it."""
+        return self.id or str(self.qrels)
 
     @property
     def files(self) -> dict[str, str | None]:
@@ -134,6 +140,16 @@ class ExperimentConfig(_Strict):
         return self.compare.baseline or next(iter(self.pipelines))
 
 
+def experiment_schema() -> dict[str, Any]:
+    """The JSON schema of experiments: the keys of the file, and under `stages` the parameters of every stage."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "rankloom experiment",
+        **ExperimentConfig.model_json_schema(),
+        "stages": stage_schema(),
+    }
+
+
 def _inconsistencies(config: ExperimentConfig) -> Iterator[tuple[Place, str]]:
     """What types alone do not tell: where, and what."""
     files = config.collection.files.values()
@@ -203,9 +219,8 @@ def _described(problem: Any, locations: Locations) -> str:
 
 def _keys_at(place: Place) -> list[str]:
     """The keys that are known at one place of the file."""
-    model = (
-        {"collection": Source, "compare": Compare, "session": Settings}[str(place[0])] if place else ExperimentConfig
-    )
+    parts: dict[str, type[BaseModel]] = {"collection": Source, "compare": Compare, "session": Settings}
+    model: type[BaseModel] = parts[str(place[0])] if place else ExperimentConfig
     return list(model.model_fields)
 
 

@@ -31,6 +31,7 @@ class Evaluation:
         means: Measure -> mean over all judged queries (the sum for counts such as NumRet).
         missing: Judged queries for which the run has no hits; they count as 0.
         unjudged_queries: Queries of the run without judgements; they do not count.
+        unanswerable: Judged queries without any relevant document; they can only score 0, and they count.
         removed_hits: Hits taken out before any cut-off because the collection says so.
     """
 
@@ -40,6 +41,7 @@ class Evaluation:
     means: Mapping[str, float]
     missing: tuple[str, ...] = ()
     unjudged_queries: tuple[str, ...] = ()
+    unanswerable: tuple[str, ...] = ()
     removed_hits: int = 0
 
     @property
@@ -98,6 +100,7 @@ def evaluate(
         means={name: _aggregate(measure, values[measure].values()) for name, measure in parsed.items()},
         missing=tuple(query_id for query_id in judged if query_id not in places or not counts[places[query_id]]),
         unjudged_queries=tuple(query_id for query_id in places if not qrels.get(query_id)),
+        unanswerable=tuple(query_id for query_id in judged if max(qrels[query_id].values()) < relevance_level),
         removed_hits=len(before.codes) - len(ranking.codes),
     )
 

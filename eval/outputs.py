@@ -14,8 +14,9 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rankloom.errors import UsageError
+from rankloom.errors import DataError, NotFoundError, UsageError
 from rankloom.eval.manifest import manifest_of
+from rankloom.eval.measures import Evaluation
 from rankloom.eval.report import report_html
 from rankloom.files import MANIFEST, checksum, write_json, write_text
 
@@ -55,6 +56,37 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     return manifest if isinstance(manifest, dict) and "experiment" in manifest else None
 
 
+def read_evaluations(folder: Path) -> dict[str, Evaluation]:
+    """The evaluations that an output folder holds, by pipeline.
+
+    Raises:
+        NotFoundError: It holds no results.
+        DataError: They can not be read.
+    """
+    try:
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        rows = list(csv.reader((folder / "per_query.csv").read_text(encoding="utf-8").splitlines()))[1:]
+        values: dict[str, dict[str, dict[str, float]]] = {}
+        for query, pipeline, measure, value in rows:
+            values.setdefault(pipeline, {}).setdefault(measure, {})[query] = float(value)
+        return {
+            name: Evaluation(
+                measures=tuple(summary["measures"]),
+                exact=summary["exact_measures"],
+                per_query=values[name],
+                means={measure: cell["mean"] for measure, cell in row["measures"].items()},
+                missing=tuple(row["missing"]),
+                unjudged_queries=tuple(row["unjudged_queries"]),
+                removed_hits=row["removed_hits"],
+            )
+            for name, row in summary["pipelines"].items()
+        }
+    except FileNotFoundError as error:
+        raise NotFoundError("the folder holds no results of an experiment", value=str(folder)) from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"the results can not be read ({error})", value=str(folder), fix="run it again") from error
+
+
 def write_outputs(folder: Path, experiment: Experiment, result: ExperimentResult) -> None:
     """Write all files of an experiment; the manifest goes first when it is another's, and comes last.
 
@@ -79,10 +111,10 @@ def ledger_dict(result: ExperimentResult) -> dict[str, Any]:
     """Notes and costs, of the collection and by pipeline, as JSON values."""
     pipelines: dict[str, Any] = {}
     for name, outcome in result.outcomes.items():
-        ledger = outcome.run.ledger.noted(*outcome.evaluation.notes)
-        pipelines[name] = {"per_query": outcome.costs(), **ledger.to_dict()}
+        pipelines[name] = {"per_query": outcome.costs(), **outcome.ledger.to_dict()}
     return {
         "collection": result.collection.corpus.ledger.to_dict(),
+        "indexes": {name: ledger.to_dict() for name, ledger in result.index_ledgers().items()},
         "pipelines": pipelines,
         "failed": dict(result.failures),
     }
@@ -129,15 +161,10 @@ def _summary_markdown(result: ExperimentResult) -> str:
     lines = [f"# {result.collection.id}", "", _line(header), _line(["---"] * len(header))]
     lines += [_line(cells) for cells in summary.cells()]
     lines += ["", summary.legend()]
-    if summary.baseline is not None and len(summary.rows) > 1:
-        head = ["pipeline", "measure", "difference", "p", "p corrected", "wins", "ties", "losses"]
-        lines += ["", _line(head), _line(["---"] * len(head))]
-        for row in summary.rows:
-            for measure, cell in row.cells.items():
-                if cell.delta is not None:
-                    figures = [f"{cell.delta:+.4f}", f"{cell.p_value:.4g}", f"{cell.corrected:.4g}"]
-                    counts = [str(cell.wins), str(cell.ties), str(cell.losses)]
-                    lines.append(_line([row.name, measure, *figures, *counts]))
+    tests = summary.tests()
+    if tests:
+        head = summary.tests_header()
+        lines += ["", _line(head), _line(["---"] * len(head)), *map(_line, tests)]
     if summary.failed:
         lines += ["", f"Failed: {', '.join(summary.failed)}."]
     return "\n".join(lines) + "\n"

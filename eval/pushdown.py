@@ -31,6 +31,16 @@ def push_tops_down(pipelines: Mapping[str, Pipeline]) -> dict[str, Pipeline]:
     return {name: Pipeline(_pushed(pipeline.stages, _START, depths)) for name, pipeline in pipelines.items()}
 
 
+def retrievers(stage: Stage) -> Iterator[Retriever]:
+    """All retrievers of a pipeline, those in the branches of fusions too."""
+    for inner in _stages(stage):
+        if isinstance(inner, Fuser):
+            for branch in inner.branches:
+                yield from retrievers(branch)
+        elif isinstance(inner, Retriever):
+            yield inner
+
+
 def _cuts(stages: tuple[Stage, ...], before: str) -> Iterator[tuple[str, int | None]]:
     """For each use of a retriever: a digest of where it stands, and the cut-off right behind it."""
     for number, stage in enumerate(stages):
@@ -62,9 +72,9 @@ def _pushed_branch(branch: Stage, before: str, depths: Mapping[str, int]) -> Sta
     return Pipeline(stages) if isinstance(branch, Pipeline) else stages[0]
 
 
-def _stages(branch: Stage) -> tuple[Stage, ...]:
-    """The stages of one branch of a fusion."""
-    return branch.stages if isinstance(branch, Pipeline) else (branch,)
+def _stages(stage: Stage) -> tuple[Stage, ...]:
+    """The stages of a pipeline, or the one stage that it is."""
+    return stage.stages if isinstance(stage, Pipeline) else (stage,)
 
 
 def _numbers(cuts: Iterable[int | None]) -> list[int]:

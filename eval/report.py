@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from rankloom.ledger import Ledger
+
 if TYPE_CHECKING:
     from rankloom.eval.experiment import Experiment, ExperimentResult
 
@@ -32,11 +34,12 @@ def report_html(experiment: Experiment, result: ExperimentResult, manifest: dict
         manifest: Shown at the end.
     """
     title = f"rankloom: {result.collection.id}"
+    manifest_text = escape(json.dumps(manifest, indent=2, ensure_ascii=False))
     failed = [f"<li>{escape(name)}: {escape(reason)}</li>" for name, reason in result.failures.items()]
     parts = [
         f"<h1>{escape(title)}</h1>",
-        f"<p>{len(result.collection.queries)} queries, {len(result.collection.corpus)} documents. "
-        f"{escape(result.summary.legend())}</p>",
+        f"<p>{len(result.collection.queries)} queries, {len(result.collection.corpus)} documents.</p>",
+        f"<p>{escape(result.summary.legend())}</p>",
         _results(result),
         f"<h2>Failed</h2><ul>{''.join(failed)}</ul>" if failed else "",
         "<h2>Cost of this run, a query</h2>",
@@ -46,8 +49,7 @@ def report_html(experiment: Experiment, result: ExperimentResult, manifest: dict
         _notes(result),
         "<h2>Plan</h2>",
         f"<pre>{escape(chr(10).join(experiment.plan().lines()))}</pre>",
-        f"<details><summary>Manifest</summary><pre>{escape(json.dumps(manifest, indent=2, ensure_ascii=False))}</pre>"
-        "</details>",
+        f"<details><summary>Manifest</summary><pre>{manifest_text}</pre></details>",
     ]
     head = (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
@@ -70,7 +72,7 @@ def _results(result: ExperimentResult) -> str:
                 tip = f"p {cell.p_value:.3g}, corrected {cell.corrected:.3g}; {cell.wins}/{cell.ties}/{cell.losses}"
                 text += f' <small class="{colour}" title="{escape(tip)}">{cell.delta:+.4f}{cell.mark}</small>'
             cells.append(text)
-        rows.append([*cells, str(row.queries), str(row.missing)])
+        rows.append([*cells, str(row.queries), str(len(row.missing))])
     return _table([escape(name) for name in summary.header()], rows)
 
 
@@ -90,9 +92,15 @@ def _notes(result: ExperimentResult) -> str:
     """How many notes of each kind each pipeline has."""
     rows = []
     for name, outcome in result.outcomes.items():
-        counts = outcome.run.ledger.noted(*outcome.evaluation.notes).counts()
-        rows.append([escape(name), ", ".join(f"{count} {escape(kind)}" for kind, count in counts.items()) or "nothing"])
+        rows.append([escape(name), _in_words(outcome.ledger)])
+    for name, ledger in result.index_ledgers().items():
+        rows.append([f"index of {escape(name)}", _in_words(ledger)])
     return _table(["pipeline", "notes"], rows)
+
+
+def _in_words(ledger: Ledger) -> str:
+    """How many notes of each kind there are."""
+    return ", ".join(f"{count} {escape(kind)}" for kind, count in ledger.counts().items()) or "nothing"
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

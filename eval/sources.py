@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -199,11 +200,12 @@ def _judged(queries: tuple[Query, ...], qrels: Qrels, where: str, notes: tuple[N
     return Judged(asked, {query.id: qrels[query.id] for query in asked}, notes)
 
 
-def _roots() -> list[Path]:
-    """Folders that hold collections: the bundled one first."""
+def _roots() -> Iterator[Path]:
+    """Folders that hold collections: the bundled one first, so that it can be had however RANKLOOM_DATA is set."""
+    yield Path(str(files("rankloom.eval")))
     data = data_folder()
-    bundled = Path(str(files("rankloom.eval")))
-    return [bundled] if data is None else [bundled, data / "collections"]
+    if data is not None:
+        yield data / "collections"
 
 
 def _is_collection(path: Path) -> bool:

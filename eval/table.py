@@ -51,7 +51,7 @@ class Row:
         name: The pipeline.
         cells: Measure -> figures.
         queries: Judged queries.
-        missing: How many of them it has no hits for; they count as 0.
+        missing: Those of them it has no hits for; they count as 0.
         unjudged_queries: Queries it answered that nobody judged; they do not count.
         removed_hits: Hits taken out because the collection says so.
     """
@@ -59,8 +59,8 @@ class Row:
     name: str
     cells: Mapping[str, Cell]
     queries: int
-    missing: int
-    unjudged_queries: int
+    missing: tuple[str, ...]
+    unjudged_queries: tuple[str, ...]
     removed_hits: int
 
 
@@ -103,8 +103,28 @@ class Summary:
     def cells(self) -> list[list[str]]:
         """The table as short texts: mean, difference and mark in each cell."""
         return [
-            [row.name, *(_shown(row.cells[name]) for name in self.measures), str(row.queries), str(row.missing)]
+            [row.name, *(_shown(row.cells[name]) for name in self.measures), str(row.queries), str(len(row.missing))]
             for row in self.rows
+        ]
+
+    def tests_header(self) -> list[str]:
+        """The column heads of `tests`."""
+        return ["pipeline", "measure", "difference", "p", "p corrected", "wins", "ties", "losses"]
+
+    def tests(self) -> list[list[str]]:
+        """The comparisons with the baseline as short texts; empty when there are none."""
+        return [
+            [
+                row.name,
+                measure,
+                f"{cell.delta:+.4f}",
+                f"{cell.p_value:.4g}",
+                f"{cell.corrected:.4g}",
+                *map(str, (cell.wins, cell.ties, cell.losses)),
+            ]
+            for row in self.rows
+            for measure, cell in row.cells.items()
+            if cell.delta is not None
         ]
 
     def legend(self) -> str:
@@ -141,8 +161,8 @@ def summarise(
             name,
             {measure: column[name] for measure, column in columns.items()},
             queries=len(next(iter(evaluation.per_query.values()))),
-            missing=len(evaluation.missing),
-            unjudged_queries=len(evaluation.unjudged_queries),
+            missing=evaluation.missing,
+            unjudged_queries=evaluation.unjudged_queries,
             removed_hits=evaluation.removed_hits,
         )
         for name, evaluation in evaluations.items()
@@ -180,8 +200,8 @@ def _row_dict(row: Row) -> dict[str, Any]:
     return {
         "measures": cells,
         "queries": row.queries,
-        "missing": row.missing,
-        "unjudged_queries": row.unjudged_queries,
+        "missing": list(row.missing),
+        "unjudged_queries": list(row.unjudged_queries),
         "removed_hits": row.removed_hits,
     }
 

@@ -37,8 +37,8 @@ class RM3(Feedback):
     first; scores that only stand for positions (`ScoreKind.RANK`) weigh all the same.
 
     A query that holds weighted terms already is expanded from these instead of its text. A query without feedback
-    (it is blank, nothing was found, no term passes) stays the analysed original and is noted as `no_feedback`; the
-    same note with a document id tells of a feedback document that the index does not hold.
+    (it is blank, nothing was found, no term passes) stays the analysed original and is noted as `no_feedback`; a
+    feedback document that the index does not hold is noted as `unread_document`.
 
     Args:
         docs: Feedback documents: the best of the ranking (Anserini: 10).
@@ -118,7 +118,7 @@ class RM3(Feedback):
         doc_ids = best.doc_ids(number)
         vectors = source.term_vectors(doc_ids)
         notes = [
-            Note(self.name, "no_feedback", query.id, doc_id, detail="the index does not hold this document")
+            Note(self.name, "unread_document", query.id, doc_id, detail="the index does not hold it")
             for doc_id, vector in zip(doc_ids, vectors, strict=True)
             if vector is None
         ]
@@ -132,7 +132,7 @@ class RM3(Feedback):
 
     def _feedback_terms(self, vectors: Sequence[Mapping[str, int]], source: TermSource) -> list[_Weights]:
         """Each document's most frequent terms, of those that may be feedback terms."""
-        seen = sorted({term for vector in vectors for term in vector if self._well_formed(term)})
+        seen = sorted(term for term in set[str]().union(*vectors) if self._well_formed(term))
         most = self.max_df * source.document_count
         counts = source.document_frequencies(seen).tolist()
         allowed = {term for term, count in zip(seen, counts, strict=True) if count <= most}

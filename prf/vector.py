@@ -30,8 +30,8 @@ class VectorPRF(Feedback):
 
     No model is called for the documents: their vectors are read from the index. The result is not normalised again,
     as in Pyserini. A query without feedback (it is blank, nothing was found, the index holds none of its best
-    documents) keeps its vector and is noted as `no_feedback`; the same note with a document id tells of a document that
-    the index does not hold, and that is left out of its mean.
+    documents) keeps its vector and is noted as `no_feedback`. A document that the index does not hold is left out of its mean
+    and noted as `unread_document`.
 
     Args:
         docs: Feedback documents; by default 3 for `average` and 5 for `rocchio` (Pyserini's recommended settings).
@@ -125,7 +125,7 @@ class VectorPRF(Feedback):
         last = found[max(self.docs, len(found) - self.negatives) :]
         stored, held = source.document_vectors(best + last)
         notes = [
-            self._note(query, "the index does not hold this document", doc_id)
+            Note(self.name, "unread_document", query.id, doc_id, detail="the index does not hold it")
             for doc_id, known in zip(best + last, held.tolist(), strict=True)
             if not known
         ]
@@ -155,10 +155,13 @@ class VectorPRF(Feedback):
             )
         if value is not None:
             raise UsageError(
-                f"{parameter} belongs to another method", stage=self.name, value=value, fix="pass method='rocchio'"
+                f"{parameter} belongs to another method",
+                stage=self.name,
+                value=value,
+                fix=f"pass method='rocchio', or {parameter}=None",
             )
         return None
 
-    def _note(self, query: Query, reason: str, doc_id: str = "") -> Note:
-        """Why a query has no feedback, or gets none from a document."""
-        return Note(self.name, "no_feedback", query.id, doc_id, detail=reason)
+    def _note(self, query: Query, reason: str) -> Note:
+        """Why a query has no feedback."""
+        return Note(self.name, "no_feedback", query.id, detail=reason)

@@ -5,6 +5,7 @@ command line. Stages live in `rankloom.retrieval`, `rankloom.prf` and `rankloom.
 `rankloom.eval`. Importing it loads no model library.
 """
 
+from rankloom.corpus import Corpus
 from rankloom.errors import RankloomError
 from rankloom.fusion import Fuser, fuse, fuse_runs, interpolate, rrf
 from rankloom.pipeline import Pipeline, Top
@@ -18,6 +19,7 @@ from rankloom.stage import Feedback, Pruner, Reranker, Retriever, Stage
 __version__ = "0.1.0"
 
 __all__ = [
+    "Corpus",
     "Document",
     "Feedback",
     "Fuser",

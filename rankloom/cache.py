@@ -10,11 +10,12 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rankloom.errors import DamagedIndexError
+from rankloom.errors import DamagedIndexError, StageError
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries (
@@ -58,7 +59,8 @@ class Cache:
         self.directory = Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self._local = threading.local()
-        self._connection()
+        with self._using():
+            pass
 
     def __repr__(self) -> str:
         """The call that opens the same cache."""
@@ -71,15 +73,21 @@ class Cache:
         for start in range(0, len(wanted), _KEYS_A_QUERY):
             part = wanted[start : start + _KEYS_A_QUERY]
             marks = ",".join("?" * len(part))
-            found.update(self._connection().execute(f"SELECT key, value FROM entries WHERE key IN ({marks})", part))
+            with self._using() as connection:
+                found.update(connection.execute(f"SELECT key, value FROM entries WHERE key IN ({marks})", part))
         return found
 
     def put(self, values: Mapping[str, bytes], *, stage: str) -> None:
         """Remember values, all of them or (if the process dies) none."""
         now = time.time()
         rows = [(key, stage, value, now) for key, value in values.items()]
-        with self._connection() as connection:
+        with self._using() as connection:
             connection.executemany("INSERT OR IGNORE INTO entries VALUES (?, ?, ?, ?)", rows)
+
+    def drop(self, keys: Iterable[str]) -> None:
+        """Forget some values, such as damaged ones."""
+        with self._using() as connection:
+            connection.executemany("DELETE FROM entries WHERE key = ?", [(key,) for key in keys])
 
     def index_directory(self, kind: str, key: str) -> Path:
         """Where the index of one fingerprint lives; it may not be there yet."""
@@ -87,10 +95,9 @@ class Cache:
 
     def holdings(self) -> list[Holding]:
         """What is remembered, a row for each stage."""
-        rows = self._connection().execute(
-            "SELECT stage, COUNT(*), SUM(LENGTH(value)), MIN(created), MAX(created) FROM entries GROUP BY stage"
-        )
-        return [Holding(*row) for row in rows]
+        sums = "SELECT stage, COUNT(*), SUM(LENGTH(value)), MIN(created), MAX(created) FROM entries GROUP BY stage"
+        with self._using() as connection:
+            return [Holding(*row) for row in connection.execute(sums)]
 
     def index_sizes(self) -> dict[str, int]:
         """Bytes of each index directory, by name."""
@@ -100,9 +107,10 @@ class Cache:
 
     def forget(self, *, older_than_seconds: float = 0.0) -> int:
         """Delete results older than so many seconds (0: all of them); returns how many."""
-        with self._connection() as connection:
+        with self._using() as connection:
             deleted = connection.execute("DELETE FROM entries WHERE created <= ?", (time.time() - older_than_seconds,))
-        self._connection().execute("VACUUM")
+        with self._using() as connection:
+            connection.execute("VACUUM")
         return deleted.rowcount
 
     def close(self) -> None:
@@ -112,24 +120,39 @@ class Cache:
             connection.close()
             del self._local.connection
 
+    @contextmanager
+    def _using(self) -> Iterator[sqlite3.Connection]:
+        """This thread's connection, for one transaction; SQLite's errors become ours."""
+        try:
+            with self._connection() as connection:
+                yield connection
+        except sqlite3.OperationalError as error:  # locked, read-only, disk full
+            raise StageError(f"the database can not be used ({error})", stage="cache", value=str(self._path)) from error
+        except sqlite3.DatabaseError as error:
+            raise DamagedIndexError(
+                f"the cache is not a readable SQLite database ({error})",
+                stage="cache",
+                value=str(self._path),
+                fix="delete the file; what it held is computed again",
+            ) from error
+
+    @property
+    def _path(self) -> Path:
+        """The database."""
+        return self.directory / "results.sqlite"
+
     def _connection(self) -> sqlite3.Connection:
         """This thread's connection; SQLite's own are not to be shared between threads."""
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
-            path = self.directory / "results.sqlite"
-            connection = sqlite3.connect(path, timeout=_WAIT_SECONDS)
+            connection = sqlite3.connect(self._path, timeout=_WAIT_SECONDS)
             try:
                 connection.execute("PRAGMA journal_mode=WAL")
                 connection.execute("PRAGMA synchronous=NORMAL")
                 with connection:
                     connection.execute(_SCHEMA)
-            except sqlite3.DatabaseError as error:
+            except sqlite3.DatabaseError:
                 connection.close()
-                raise DamagedIndexError(
-                    "the cache is not a readable SQLite database",
-                    stage="cache",
-                    value=str(path),
-                    fix="delete the file; what it held is computed again",
-                ) from error
+                raise
             self._local.connection = connection
         return connection

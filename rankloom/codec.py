@@ -27,7 +27,7 @@ def pack(values: Mapping[str, object], arrays: Mapping[str, NDArray[np.generic]]
         ({'a': 1}, {'v': array([1., 1.], dtype=float32)})
     """
     shapes = {name: [array.dtype.str, list(array.shape)] for name, array in arrays.items()}
-    head = json.dumps([values, shapes], ensure_ascii=False, separators=(",", ":")).encode()
+    head = json.dumps([values, shapes], ensure_ascii=False, separators=(",", ":")).encode(errors="surrogatepass")
     body = b"".join([len(head).to_bytes(_HEAD, "little"), head, *(array.tobytes() for array in arrays.values())])
     return _checksum(body) + body
 
@@ -46,7 +46,7 @@ def unpack(data: bytes) -> tuple[dict[str, object], dict[str, NDArray[np.generic
     arrays: dict[str, NDArray[np.generic]] = {}
     for name, (dtype, shape) in shapes.items():
         count = int(np.prod(shape, dtype=np.int64))
-        arrays[name] = np.frombuffer(body, dtype=dtype, count=count, offset=end).reshape(shape)
+        arrays[name] = np.frombuffer(body, dtype=dtype, count=count, offset=end).reshape(shape).copy()
         end += arrays[name].nbytes
     return values, arrays
 

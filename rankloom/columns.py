@@ -61,6 +61,8 @@ def ranking_from_columns(
             stage=stage,
             value=f"{len(names)} query ids, {len(documents)} document ids, scores of shape {values.shape}",
         )
+    if names.null_count:
+        raise DataError("a query id is missing", stage=stage, accepted="non-empty strings")
     coded = names.dictionary_encode()
     known, place = _places(coded.dictionary.to_pylist(), queries, stage)
     numbers = place[coded.indices.to_numpy()]
@@ -129,13 +131,11 @@ def arrow_table(run: Run) -> pa.Table:
 
 
 def _places(
-    names: list[str | None], queries: tuple[Query, ...] | None, stage: str
+    names: list[str], queries: tuple[Query, ...] | None, stage: str
 ) -> tuple[tuple[Query, ...], NDArray[np.int64]]:
     """The queries, and the place among them of each distinct name."""
-    if None in names:
-        raise DataError("a query id is missing", stage=stage, accepted="non-empty strings")
     if queries is None:
-        queries = tuple(Query(name or "", "") for name in names)
+        queries = tuple(Query(name, "") for name in names)
     known = {query.id: place for place, query in enumerate(queries)}
     unknown = [name for name in names if name not in known]
     if unknown:
@@ -145,4 +145,4 @@ def _places(
             value=unknown[0],
             fix="pass all queries, or filter the rows first",
         )
-    return queries, np.array([known[name or ""] for name in names], dtype=np.int64)
+    return queries, np.array([known[name] for name in names], dtype=np.int64)

@@ -38,7 +38,7 @@ class Context:
         text: The passages, separated by blank lines.
         citations: One for each passage.
         tokens: Tokens of `text`, by the counter that was used.
-        left_out: Ids of hits that did not fit the budget, best first.
+        left_out: Ids of hits that are not in the text, best first: they did not fit, or have no kept sentence.
     """
 
     text: str
@@ -73,26 +73,26 @@ def pack_context(
     if max_tokens <= 0:
         raise UsageError("the token budget must be positive", stage="context", value=max_tokens)
     count = count_tokens or estimate_tokens
-    passages: list[str] = []
+    text, tokens = "", 0
     citations: list[Citation] = []
     left_out: list[str] = []
-    used = 0
     texts = {document.id: document for document in hits.documents()}
     for hit in hits:
         document = texts[hit.doc_id]
-        head = f"[{len(citations) + 1}] " if cite else ""
+        head = "\n\n" if text else ""
+        head += f"[{len(citations) + 1}] " if cite else ""
         head += f"{document.title}\n" if document.title else ""
-        room = max_tokens - used - count(head)
-        spans = _fitting(document.text, _kept(hit, document.text), room, count)
-        if not spans:
+        spans = _fitting(document.text, _kept(hit, document.text), max_tokens - tokens - count(head), count)
+        while spans:  # the parts fit one by one; what counts is the whole, with what joins them
+            longer = text + head + " ".join(document.text[start:end] for start, end in spans)
+            if (needed := count(longer)) <= max_tokens:
+                text, tokens = longer, needed
+                citations.append(Citation(len(citations) + 1, hit.doc_id, spans))
+                break
+            spans = spans[:-1]
+        else:
             left_out.append(hit.doc_id)
-            continue
-        passage = head + " ".join(document.text[start:end] for start, end in spans)
-        passages.append(passage)
-        citations.append(Citation(len(citations) + 1, hit.doc_id, spans))
-        used += count(passage)
-    text = "\n\n".join(passages)
-    return Context(text, tuple(citations), count(text), tuple(left_out))
+    return Context(text, tuple(citations), tokens, tuple(left_out))
 
 
 def _kept(hit: Hit, text: str) -> tuple[tuple[int, int], ...]:

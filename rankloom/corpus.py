@@ -5,17 +5,28 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rankloom.corpus_build import BATCH_ROWS, TEXT_COLUMNS, ContentDigest, sorted_batches
+from rankloom.corpus_build import (
+    BATCH_ROWS,
+    FORMAT,
+    IDS_FILE,
+    NOTES_FILE,
+    TEXT_COLUMNS,
+    TEXTS_FILE,
+    VERSION,
+    ContentDigest,
+    content_fingerprint,
+    sorted_batches,
+    write_corpus,
+)
 from rankloom.corpus_formats import Format, OnBadRecord, Source, read_documents
 from rankloom.errors import DamagedIndexError, DataError
-from rankloom.files import Manifest, atomic_path, write_json
+from rankloom.files import Manifest, atomic_path
 from rankloom.ids import DocIds
 from rankloom.ledger import Ledger, Note
 from rankloom.records import Document
@@ -23,10 +34,6 @@ from rankloom.session import Session
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-FORMAT = "rankloom-corpus"
-VERSION = 1
-_IDS, _TEXTS, _NOTES = "ids.arrow", "documents.arrow", "notes.json"
 
 
 class Corpus:
@@ -89,7 +96,7 @@ class Corpus:
             ids, batches = sorted_batches(reader, Path(spool))
             with atomic_path(target) as temporary:
                 temporary.mkdir()
-                _write(temporary, ids, batches, reader.notes, session)
+                write_corpus(temporary, ids, batches, reader.notes, session)
         return cls.open(target)
 
     @classmethod
@@ -109,10 +116,10 @@ class Corpus:
         path = Path(directory)
         manifest = Manifest.read(path, format=FORMAT, version=VERSION, verify=verify)
         try:
-            ids = _mapped(path / _IDS).get_batch(0).column("id")
-            texts = _mapped(path / _TEXTS)
+            ids = _mapped(path / IDS_FILE).get_batch(0).column("id")
+            texts = _mapped(path / TEXTS_FILE)
             batches = [texts.get_batch(number) for number in range(texts.num_record_batches)]
-            notes = [Note(**note) for note in json.loads((path / _NOTES).read_text(encoding="utf-8"))]
+            notes = [Note(**note) for note in json.loads((path / NOTES_FILE).read_text(encoding="utf-8"))]
             whole = len(ids) == sum(len(batch) for batch in batches) == manifest.fields["documents"]
             fingerprint = manifest.fields["fingerprint"]
         except (pa.ArrowInvalid, OSError, KeyError, TypeError, ValueError) as error:
@@ -146,7 +153,7 @@ class Corpus:
         reader = read_documents(source, format=format, on_bad_record=on_bad_record, offline=offline)
         ids, stream = sorted_batches(reader, None)
         batches = list(stream)
-        return cls(ids, batches, fingerprint=_fingerprint(ids, batches), ledger=Ledger(tuple(reader.notes)))
+        return cls(ids, batches, fingerprint=content_fingerprint(ids, batches), ledger=Ledger(tuple(reader.notes)))
 
     # --- what it holds ---------------------------------------------------------------------------------------
 
@@ -224,6 +231,22 @@ class Corpus:
         return found
 
 
+def corpus_beside(directory: str | Path, fingerprint: str | None) -> Corpus | None:
+    """The corpus that an index was made from, if it stands beside the index in a folder named `corpus`.
+
+    `rankloom index` lays folders out like this. A corpus with other contents is not the index's, and not returned.
+
+    Args:
+        directory: Where the index lives.
+        fingerprint: The corpus that the index says it was made from.
+    """
+    place = Path(directory).resolve().parent / BESIDE
+    if not place.is_dir():
+        return None
+    corpus = Corpus.open(place)
+    return corpus if corpus.fingerprint() == fingerprint else None
+
+
 class MemoryDocuments:
     """A few documents in memory, in the order given: what an application hands to a reranker.
 
@@ -284,37 +307,6 @@ def _document(doc_id: str, title: str, text: str, metadata: str) -> Document:
     """A document from its columns."""
     fields: Mapping[str, Any] = json.loads(metadata) if metadata else {}
     return Document(doc_id, text, title, fields)
-
-
-def _fingerprint(ids: DocIds, batches: Iterable[pa.RecordBatch]) -> str:
-    """The content fingerprint of batches in id order."""
-    content, start = ContentDigest(), 0
-    for batch in batches:
-        content.add(ids.array.slice(start, len(batch)), *batch.columns)
-        start += len(batch)
-    return content.value()
-
-
-def _write(folder: Path, ids: DocIds, batches: Iterable[pa.RecordBatch], notes: list[Note], session: Session) -> None:
-    """Write all files of a corpus into a folder, the manifest last."""
-    import pyarrow as pa
-
-    id_batch = pa.record_batch([ids.array], names=["id"])
-    with pa.ipc.new_file(folder / _IDS, id_batch.schema) as file:
-        file.write_batch(id_batch)
-    schema = pa.schema([(name, pa.large_string()) for name in TEXT_COLUMNS])
-    with pa.ipc.new_file(folder / _TEXTS, schema) as file, session.progress.task("corpus", len(ids)) as advance:
-
-        def written() -> Iterator[pa.RecordBatch]:
-            for batch in batches:
-                file.write_batch(batch)
-                advance(len(batch))
-                yield batch
-
-        fingerprint = _fingerprint(ids, written())
-    write_json(folder / _NOTES, [asdict(note) for note in notes])
-    fields = {"documents": len(ids), "fingerprint": fingerprint, "skipped": len(notes)}
-    Manifest.write(folder, format=FORMAT, version=VERSION, fields=fields)
 
 
 def _mapped(path: Path) -> pa.ipc.RecordBatchFileReader:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -14,11 +15,17 @@ from numpy.typing import NDArray
 
 from rankloom.corpus_formats import DocumentReader, metadata_json
 from rankloom.errors import DataError
+from rankloom.files import Manifest, write_json
 from rankloom.ids import DocIds
+from rankloom.ledger import Note
+from rankloom.session import Session
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+FORMAT = "rankloom-corpus"
+VERSION = 1
+IDS_FILE, TEXTS_FILE, NOTES_FILE = "ids.arrow", "documents.arrow", "notes.json"
 TEXT_COLUMNS = ("title", "text", "metadata")
 #: Documents in one record batch. Part of the format: the fingerprint is taken batch by batch.
 BATCH_ROWS = 1024
@@ -154,3 +161,36 @@ class ContentDigest:
     def value(self) -> str:
         """32 hexadecimal digits."""
         return self._state.hexdigest()
+
+
+def content_fingerprint(ids: DocIds, batches: Iterable[pa.RecordBatch]) -> str:
+    """The content fingerprint of batches in id order."""
+    content, start = ContentDigest(), 0
+    for batch in batches:
+        content.add(ids.array.slice(start, len(batch)), *batch.columns)
+        start += len(batch)
+    return content.value()
+
+
+def write_corpus(
+    folder: Path, ids: DocIds, batches: Iterable[pa.RecordBatch], notes: list[Note], session: Session
+) -> None:
+    """Write all files of a corpus into a folder, the manifest last."""
+    import pyarrow as pa
+
+    id_batch = pa.record_batch([ids.array], names=["id"])
+    with pa.ipc.new_file(folder / IDS_FILE, id_batch.schema) as file:
+        file.write_batch(id_batch)
+    schema = pa.schema([(name, pa.large_string()) for name in TEXT_COLUMNS])
+    with pa.ipc.new_file(folder / TEXTS_FILE, schema) as file, session.progress.task("corpus", len(ids)) as advance:
+
+        def written() -> Iterator[pa.RecordBatch]:
+            for batch in batches:
+                file.write_batch(batch)
+                advance(len(batch))
+                yield batch
+
+        fingerprint = content_fingerprint(ids, written())
+    write_json(folder / NOTES_FILE, [asdict(note) for note in notes])
+    fields = {"documents": len(ids), "fingerprint": fingerprint, "skipped": len(notes)}
+    Manifest.write(folder, format=FORMAT, version=VERSION, fields=fields)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextvars import ContextVar
 from dataclasses import replace
 
 from rankloom.errors import CompositionError, RankloomError, StageError, UsageError
@@ -19,9 +20,11 @@ from rankloom.records import Query, as_queries
 from rankloom.result_cache import call_with_cache
 from rankloom.run import Run, Step
 from rankloom.session import Session
-from rankloom.stage import Stage, Trait, Traits
+from rankloom.stage import Stage, traits_of
 
 _Pending = dict[str, "asyncio.Future[Run]"]
+#: Seconds that the stage now under way has spent in other stages, whose costs already count them.
+_inner_seconds: ContextVar[float] = ContextVar("inner_seconds", default=0.0)
 
 
 def execute(stage: Stage, queries: object, *, session: Session | None = None) -> Run:
@@ -51,18 +54,23 @@ def apply(stage: Stage, run: Run) -> Run:
     """
     if isinstance(stage, Pipeline):
         return stage(run)
-    lineage = digest(run.lineage, stage.fingerprint())
+    lineage = _lineage(stage, run)
     memo = run.session.memo
     if memo is not None and lineage in memo:
         return memo[lineage]
-    begun = time.perf_counter()
+    begun, outer = time.perf_counter(), _inner_seconds.get()
+    _inner_seconds.set(0.0)
     try:
         after, cached = call_with_cache(stage, run)
     except RankloomError:
         raise
     except Exception as error:
         raise StageError(f"failed with {type(error).__name__}: {error}", stage=stage.name) from error
-    after = _finished(stage, run, after, lineage=lineage, seconds=time.perf_counter() - begun, cached=cached)
+    finally:
+        seconds = time.perf_counter() - begun
+        own = seconds - _inner_seconds.get()
+        _inner_seconds.set(outer + seconds)
+    after = _finished(stage, run, after, lineage=lineage, seconds=own, cached=cached)
     if memo is not None:
         memo[lineage] = after
     return after
@@ -72,9 +80,11 @@ def search_plan(stage: Stage, query: str | Query, k: int, session: Session | Non
     """What `search` carries out: the pipeline cut at k, and a run of one query.
 
     Raises:
-        UsageError: The query is empty or k is not positive.
+        UsageError: The query is empty or is not one query, or k is not positive.
         CompositionError: The pipeline ends without a ranking.
     """
+    if not isinstance(query, str | Query):
+        raise UsageError("searches for one query", stage="search", value=query, fix="pass several to run()")
     start = Run(queries=as_queries(query), session=session or Session())
     if start.queries[0].blank:
         raise UsageError("the query is empty", stage="search", fix="ask for something")
@@ -88,32 +98,22 @@ def search_plan(stage: Stage, query: str | Query, k: int, session: Session | Non
     return Pipeline([plan, Top(k)]), start
 
 
+def _lineage(stage: Stage, run: Run) -> str:
+    """The lineage of the run after a stage."""
+    return digest(run.lineage, stage.fingerprint(), run.session.numerics())
+
+
 def _started(stage: Stage, queries: object, session: Session | None) -> Run:
     """The run to begin with, checked against what the first stages need."""
     start = queries if isinstance(queries, Run) else Run.start(queries, session=session)
     if session is not None:
         start = replace(start, session=session)
-    stage.flow(_traits(start), after=start.steps[-1].stage if start.steps else "the start")
+    stage.flow(traits_of(start), after=start.steps[-1].stage if start.steps else "the start")
     return start
 
 
-def _traits(run: Run) -> Traits:
-    """What a run holds."""
-    held: dict[Trait, bool] = {
-        "ranking": run.ranking is not None,
-        "text": run.documents is not None,
-        "spans": run.ranking is not None and run.ranking.spans is not None,
-        "terms": any(query.terms is not None for query in run.queries),
-        "vectors": any(query.vectors for query in run.queries),
-    }
-    return frozenset(trait for trait, there in held.items() if there)
-
-
 def _finished(stage: Stage, before: Run, after: Run, *, lineage: str, seconds: float, cached: int) -> Run:
-    """What a stage returned, checked, with its cost and history."""
-    if [query.id for query in after.queries] != [query.id for query in before.queries]:
-        raise StageError("returned other queries than it was given", stage=stage.name, accepted="the same, in order")
-    inside = after.ledger.seconds() - before.ledger.seconds()  # the branches of a fusion have their own costs
+    """What a stage returned, with its cost and history."""
     own = [cost for cost in after.ledger.costs if cost.lineage == ""]
     cost = Cost(
         stage.name,
@@ -122,12 +122,12 @@ def _finished(stage: Stage, before: Run, after: Run, *, lineage: str, seconds: f
         cached=cached + sum(cost.cached for cost in own),
         calls=sum(cost.calls for cost in own),
         tokens=sum(cost.tokens for cost in own),
-        seconds=max(0.0, seconds - inside),
+        seconds=seconds,
     )
     ledger = replace(after.ledger, costs=tuple(cost for cost in after.ledger.costs if cost.lineage)).spent(cost)
     branches = after.steps[-1].branches if len(after.steps) > len(before.steps) else ()
     step = Step(stage.name, after.queries, after.ranking, branches)
-    documents = stage.documents or after.documents
+    documents = after.documents if stage.documents is None else stage.documents
     return replace(after, ledger=ledger, steps=(*before.steps, step), documents=documents, lineage=lineage)
 
 
@@ -137,7 +137,7 @@ async def _aapply(stage: Stage, run: Run, pending: _Pending) -> Run:
         for inner in stage.stages:
             run = await _aapply(inner, run, pending)
         return run
-    lineage = digest(run.lineage, stage.fingerprint())
+    lineage = _lineage(stage, run)
     if lineage not in pending:
         pending[lineage] = asyncio.ensure_future(_compute(stage, run, pending))
     return await pending[lineage]

@@ -35,10 +35,12 @@ def atomic_path(target: Path) -> Iterator[Path]:
     try:
         yield temporary
         _sync_tree(temporary)
-        if target.is_dir():
-            _replace_directory(temporary, target)
-        else:
+        try:
             temporary.replace(target)
+        except OSError:  # a directory can not be renamed over a full one
+            if not target.is_dir():
+                raise
+            _replace_directory(temporary, target)
         _sync(target.parent)
     finally:
         if temporary.is_dir():
@@ -104,8 +106,8 @@ class Manifest:
             raise NotFoundError(f"there is no {format} directory here", value=str(directory))
         try:
             raw = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
-            manifest = cls(raw.pop("format"), raw.pop("version"), raw, raw.pop("checksums"))
-        except (OSError, ValueError, KeyError, AttributeError) as error:
+            manifest = cls(raw.pop("format"), raw.pop("version"), raw, dict(raw.pop("checksums")))
+        except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
             raise DamagedIndexError(
                 f"the directory has no readable {MANIFEST}",
                 value=str(directory),
@@ -126,7 +128,7 @@ class Manifest:
         """Raise DamagedIndexError if a file of the directory is missing or (with `verify`) changed."""
         for name, expected in self.checksums.items():
             path = directory / name
-            if not path.is_file() or (verify and checksum(path) != expected):
+            if not path.is_file() or ((verify or not path.stat().st_size) and checksum(path) != expected):
                 raise DamagedIndexError(
                     f"the file {name} is missing or has changed since it was written",
                     value=str(directory),
@@ -144,7 +146,7 @@ def checksum(path: Path) -> str:
 
 
 def _replace_directory(source: Path, target: Path) -> None:
-    """Put a directory in another's place; a directory can not be renamed over a full one."""
+    """Put a directory in another's place."""
     old = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.old.tmp")
     target.rename(old)
     try:

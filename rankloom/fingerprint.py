@@ -39,7 +39,7 @@ def digest(*parts: object) -> str:
         True
     """
     text = json.dumps([_plain(part) for part in parts], sort_keys=True, ensure_ascii=False)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).hexdigest()
 
 
 def digest_bytes(*buffers: bytes | memoryview) -> str:
@@ -57,9 +57,9 @@ def _plain(value: object) -> object:  # noqa: PLR0911  # one return for each typ
         return value
     if isinstance(value, Enum):
         return [type(value).__name__, value.name]
-    if isinstance(value, Fingerprinted) and not isinstance(value, type):
-        return ["fingerprint", value.fingerprint()]
-    if isinstance(value, np.ndarray):
+    if callable(fingerprint := getattr(value, "fingerprint", None)) and not isinstance(value, type):
+        return ["fingerprint", fingerprint()]
+    if isinstance(value, np.ndarray) and not value.dtype.hasobject:
         array = np.ascontiguousarray(value)
         return ["array", str(array.dtype), list(array.shape), digest_bytes(array.tobytes())]
     if isinstance(value, np.generic):

@@ -11,10 +11,10 @@ import numpy as np
 from rankloom.checks import between, choice
 from rankloom.errors import CompositionError, DataError, UsageError
 from rankloom.fusion_methods import METHODS, MISSING, RANK_METHODS, Missing, Settings
-from rankloom.ledger import Ledger
+from rankloom.order import blocks
 from rankloom.pool import NORMS, Norm, Pool
-from rankloom.ranking import Ranking, ScoreKind
-from rankloom.records import Document, Documents
+from rankloom.ranking import Ranking, ScoreKind, concatenate
+from rankloom.records import Document, Documents, Query
 from rankloom.run import Run, Step
 from rankloom.session import Session
 from rankloom.stage import NO_TRAITS, Stage, Traits
@@ -61,12 +61,14 @@ class Fuser(Stage):
                 raise CompositionError("a branch is not a stage", stage=method, value=branch)
         if not branches or (weights is not None and len(weights) != len(branches)):
             raise UsageError("needs branches, and one weight for each", stage=method, value=weights)
+        if weights is not None and not np.isfinite(weights).all():
+            raise UsageError("a weight is not a finite number", stage=method, value=weights)
         self.branches = tuple(branches)
         self.method = method
         self.weights = None if weights is None else tuple(float(weight) for weight in weights)
         self.norm: Norm = norm
         self.missing: Missing = missing
-        self.rrf_k = rrf_k
+        self.rrf_k = between(rrf_k, 0, 1e9, stage=method, parameter="rrf_k")
 
     def __call__(self, run: Run) -> Run:
         """Carry the branches out, each once, and fuse what they return."""
@@ -94,6 +96,13 @@ class Fuser(Stage):
             UsageError: Scores of different or meaningless scales would be added without a normalisation.
         """
         self._check_scales(rankings)
+        rankings = Ranking.sharing_ids(rankings)
+        total = np.sum([ranking.offsets for ranking in rankings], axis=0)
+        parts = [self._combined([ranking.slice(first, last) for ranking in rankings]) for first, last in blocks(total)]
+        return concatenate(parts) if parts else Ranking.empty(0)
+
+    def _combined(self, rankings: Sequence[Ranking]) -> Ranking:
+        """A stretch of queries, fused."""
         pool = Pool.of(rankings)
         weights = np.array(self.weights or [1.0] * len(rankings))
         scores = METHODS[self.method](pool, weights, Settings(self.norm, self.missing, self.rrf_k))
@@ -103,6 +112,14 @@ class Fuser(Stage):
         return Ranking.build(
             pool.ids, offsets, pool.codes[kept], scores[kept].astype(np.float32), stage=self.method, kind=kind
         )
+
+    def opening(self) -> Traits:
+        """What any of the branches must find."""
+        return NO_TRAITS.union(*(branch.opening() for branch in self.branches))
+
+    def pushed_down(self) -> Fuser:
+        """The same fusion with each `.top(k)` inside a branch made part of the retriever it follows."""
+        return self.replace(branches=[branch.pushed_down() for branch in self.branches])
 
     def flow(self, traits: Traits, *, after: str) -> Traits:
         """What the branches leave in common; each must end with a ranking."""
@@ -196,7 +213,8 @@ def fuse_runs(
     """Fuse runs that are there already, such as TREC files.
 
     Args:
-        runs: At least one. A query that a run does not hold has no hits in it.
+        runs: At least one. A query that a run does not hold has no hits in it. The queries come in the order in
+            which they first occur, each with the first text that is known of it.
         method: One of `rankloom.fusion_methods.METHODS`.
         norm: Normalisation of each list.
         missing: For `interpolate`.
@@ -210,11 +228,13 @@ def fuse_runs(
     """
     if not runs:
         raise UsageError("there are no runs to fuse", stage=method)
-    queries = {query.id: query for run in reversed(runs) for query in reversed(run.queries)}
-    ordered = tuple(reversed(queries.values()))
-    given = [_Given(_aligned(run, [query.id for query in ordered])) for run in runs]
+    queries: dict[str, Query] = {}
+    for query in (query for run in runs for query in run.queries):
+        if query.id not in queries or queries[query.id].blank:
+            queries[query.id] = query
+    given = [_Given(run, _aligned(run, list(queries))) for run in runs]
     fuser = Fuser(given, method=method, norm=norm, missing=missing, weights=weights, rrf_k=rrf_k)
-    return fuser.run(Run(queries=ordered, session=runs[0].session))
+    return fuser.run(Run(queries=tuple(queries.values()), session=runs[0].session))
 
 
 def joined_documents(sources: Sequence[Documents | None]) -> Documents | None:
@@ -232,12 +252,14 @@ class _Given(Stage):
     provides = frozenset({"ranking", "text"})
     grain = "none"
 
-    def __init__(self, given: Run) -> None:
+    def __init__(self, given: Run, hits: Ranking) -> None:
         self.given = given
+        self.hits = hits
 
     def __call__(self, run: Run) -> Run:
-        """The run that was given, for the queries asked."""
-        return replace(run, ranking=self.given.ranking, documents=self.given.documents)
+        """The hits that were given, for the queries asked, with what the ledger says of them."""
+        ledger = run.ledger + self.given.ledger
+        return replace(run, ranking=self.hits, documents=self.given.documents, ledger=ledger)
 
     def fingerprint(self) -> str:
         """The lineage of the run."""
@@ -267,13 +289,11 @@ class _Several:
         return self.sources[-1].get([doc_id])[0]
 
 
-def _aligned(run: Run, query_ids: Sequence[str]) -> Run:
-    """A run with the queries asked, in their order; empty rankings for those it does not hold."""
-    places = {query.id: place for place, query in enumerate(run.queries)}
+def _aligned(run: Run, query_ids: Sequence[str]) -> Ranking:
+    """The hits for the queries asked, in their order; none for those that the run does not hold."""
     ranking = run.hits(stage="fuse_runs")
-    if list(places) == list(query_ids):
-        return run
+    if list(run) == list(query_ids):
+        return ranking
+    places = {query_id: place for place, query_id in enumerate(run)}
     padded = replace(ranking, offsets=np.append(ranking.offsets, ranking.offsets[-1]), scored=None)
-    numbers = [places.get(query_id, len(run)) for query_id in query_ids]
-    queries = tuple(replace(run.queries[0], id=query_id) for query_id in query_ids)
-    return replace(run, queries=queries, ranking=padded.select(numbers), ledger=Ledger(), steps=())
+    return padded.select([places.get(query_id, len(run)) for query_id in query_ids])

@@ -45,12 +45,15 @@ class DocIds:
             values: Ids in any order, repeated or not.
 
         Raises:
-            DataError: An id is missing (null) or empty.
+            DataError: An id is missing (null) or empty, or is no string that UTF-8 can write.
         """
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        strings = values if isinstance(values, pa.LargeStringArray) else pa.array(values, pa.large_string())
+        try:
+            strings = values if isinstance(values, pa.LargeStringArray) else pa.array(values, pa.large_string())
+        except (pa.ArrowException, UnicodeEncodeError) as error:
+            raise DataError(f"a document id is not a string ({error})", accepted="non-empty strings") from error
         coded = strings.dictionary_encode()
         names = coded.dictionary
         if coded.null_count or pc.any(pc.equal(names, "")).as_py():
@@ -106,26 +109,27 @@ class DocIds:
         wanted = pa.array(doc_ids, pa.large_string())
         return np.asarray(pc.fill_null(pc.index_in(wanted, self._array), -1).to_numpy(), dtype=np.int32)
 
-    def merge(self, other: DocIds) -> tuple[DocIds, Codes, Codes]:
-        """The union of two tables, and how each table's codes translate into it.
+    def merge(self, *others: DocIds) -> tuple[DocIds, list[Codes]]:
+        """The union with other tables, and how each table's codes translate into it, this one's first.
 
         Returns:
-            The union, and two int32 arrays of shapes (len(self),) and (len(other),).
+            The union, and for each table its new codes, int32 of shape (len(table),).
         """
         import pyarrow as pa
 
-        if self is other or (len(self) == len(other) and self.fingerprint() == other.fingerprint()):
-            same = np.arange(len(self), dtype=np.int32)
-            return self, same, same
-        union, codes = DocIds.encode(pa.concat_arrays([self._array, other._array]))
-        return union, codes[: len(self)], codes[len(self) :]
+        tables = list({id(table): table for table in (self, *others)}.values())
+        if all(len(table) == len(self) and table.fingerprint() == self.fingerprint() for table in tables[1:]):
+            return self, [np.arange(len(self), dtype=np.int32)] * (1 + len(others))
+        union, codes = DocIds.encode(pa.concat_arrays([table.array for table in tables]))
+        ends = np.cumsum([len(table) for table in tables])
+        parts = {id(table): part for table, part in zip(tables, np.split(codes, ends[:-1]), strict=True)}
+        return union, [parts[id(table)] for table in (self, *others)]
 
     def fingerprint(self) -> str:
         """A digest of all ids."""
         if self._fingerprint is None:
-            import pyarrow.compute as pc
-
-            lengths = np.asarray(pc.binary_length(self._array).to_numpy(), dtype=np.int64)
-            text = "".join(self._array.to_pylist()).encode(errors="surrogatepass")
-            self._fingerprint = digest_bytes(lengths.tobytes(), text)
+            start, (_, offsets, text) = self._array.offset, self._array.buffers()
+            ends = np.frombuffer(offsets or bytes(8), dtype=np.int64)[start : start + len(self) + 1]
+            held = memoryview(text or b"")[int(ends[0]) : int(ends[-1])]
+            self._fingerprint = digest_bytes(np.diff(ends).tobytes(), held)
         return self._fingerprint

@@ -16,6 +16,7 @@ NoteKind = Literal[
     "empty_query",  # a query had nothing to search for
     "no_hits",  # a query found no document
     "no_feedback",  # a feedback stage left a query as it was
+    "unread_document",  # a feedback document is not in the index that the feedback reads; the others count
     "not_reranked",  # `amount` hits below the reranker's depth keep the order of the stage before
     "nothing_kept",  # a pruner kept no sentence of a document
     "skipped_record",  # a bad record was passed over, as asked for
@@ -93,10 +94,14 @@ class Ledger:
         return Ledger(self.notes, (*self.costs, cost))
 
     def __add__(self, other: Ledger) -> Ledger:
-        """Both ledgers; what stands in both (the shared first stages of a fusion) counts once."""
-        notes = dict.fromkeys(self.notes + other.notes)
+        """Both ledgers; what stands in both (the shared first stages of a fusion) counts once.
+
+        Costs are the same if their lineage is, and notes if they are one object: two stages may well have equal
+        things to say of a query.
+        """
+        notes = {id(note): note for note in self.notes + other.notes}
         costs = {cost.lineage: cost for cost in self.costs + other.costs}
-        return Ledger(tuple(notes), tuple(costs.values()))
+        return Ledger(tuple(notes.values()), tuple(costs.values()))
 
     def by_stage(self) -> dict[str, Cost]:
         """Costs summed by stage label, in the order of the stages."""

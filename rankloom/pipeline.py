@@ -60,7 +60,7 @@ class Pipeline(Stage):
         if not flat:
             raise CompositionError("a pipeline needs at least one stage", stage="pipeline")
         self.stages: tuple[Stage, ...] = _bound(flat)
-        self.flow(flat[0].needs | _text_with_ranking(flat[0].needs), after="the start")
+        self.flow(self.opening() | _text_with_ranking(self.opening()), after="the start")
 
     def __call__(self, run: Run) -> Run:
         """Every stage in turn."""
@@ -86,17 +86,21 @@ class Pipeline(Stage):
             after = stage.name
         return traits
 
+    def opening(self) -> Traits:
+        """What the first stage must find."""
+        return self.stages[0].opening()
+
     def pushed_down(self) -> Pipeline:
         """The same pipeline with each `.top(k)` behind a retriever made part of the retriever."""
         pushed: list[Stage] = []
         for stage in self.stages:
             before = pushed[-1] if pushed else None
             if isinstance(stage, Top) and isinstance(before, Retriever):
-                pushed[-1] = before.replace(k=min(before.k, stage.k))
+                pushed[-1] = before.at_depth(stage.k)
             elif isinstance(stage, Top) and isinstance(before, Top):
                 pushed[-1] = Top(min(before.k, stage.k))
             else:
-                pushed.append(stage)
+                pushed.append(stage.pushed_down())
         return Pipeline(pushed)
 
     def warm_up(self, session: Session | None = None) -> None:

@@ -39,9 +39,10 @@ class Pool:
     @classmethod
     def of(cls, rankings: Sequence[Ranking]) -> Pool:
         """Pool rankings that have the same queries in the same order."""
-        ids, recoded = _common_ids(rankings)
+        rankings = Ranking.sharing_ids(rankings)
+        ids = rankings[0].ids
         width = max(1, len(ids))
-        keys = [ranking.query_numbers() * width + ranking.codes for ranking in recoded]
+        keys = [ranking.query_numbers() * width + ranking.codes for ranking in rankings]
         union, inverse = np.unique(np.concatenate(keys), return_inverse=True)
         queries = np.arange(len(rankings[0]) + 1)
         ends = np.cumsum([len(key) for key in keys])[:-1]
@@ -73,10 +74,10 @@ class Pool:
 
     def _spread(self, columns: Sequence[NDArray[np.generic]]) -> Matrix:
         """Columns over hits, as a matrix over the pool."""
-        matrix = np.full((len(self.codes), len(columns)), np.nan)
-        for place, (rows, column) in enumerate(zip(self.rows, columns, strict=True)):
-            matrix[rows, place] = column
-        return matrix
+        matrix = np.full((len(columns), len(self.codes)), np.nan)
+        for values, rows, column in zip(matrix, self.rows, columns, strict=True):
+            values[rows] = column
+        return matrix.T
 
 
 def normalise(ranking: Ranking, norm: Norm) -> NDArray[np.float64]:
@@ -114,13 +115,3 @@ def _lowest(ranking: Ranking, norm: Norm) -> NDArray[np.float64]:
     if filled.any():
         lows[filled] = np.minimum.reduceat(scores, ranking.offsets[:-1][filled])
     return lows
-
-
-def _common_ids(rankings: Sequence[Ranking]) -> tuple[DocIds, list[Ranking]]:
-    """The rankings under one table of ids."""
-    ids = rankings[0].ids
-    for ranking in rankings[1:]:
-        ids = ids.merge(ranking.ids)[0]
-    return ids, [
-        ranking if ranking.ids is ids else ranking.recoded(ids, ids.merge(ranking.ids)[2]) for ranking in rankings
-    ]

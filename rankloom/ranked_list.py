@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, overload
 
 from rankloom.context import Context, pack_context
@@ -46,7 +46,7 @@ class Hit:
     score: float
     rank: int
     spans: tuple[Span, ...] | None
-    _list: RankedList
+    _list: RankedList = field(repr=False, compare=False)
 
     @property
     def document(self) -> Document:

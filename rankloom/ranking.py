@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankloom.errors import StageError
+from rankloom.fingerprint import digest, digest_bytes
 from rankloom.ids import DocIds
-from rankloom.order import Codes, Offsets, Scores, check_finite, ordering
+from rankloom.order import Codes, Offsets, Scores, blocks, check_finite, in_order, sort_within
 from rankloom.records import Span
 
 
@@ -66,12 +67,10 @@ class Ranking:
             StageError: A score is NaN or infinite, or a query holds a document twice. Names `stage`.
         """
         offsets = np.asarray(offsets, dtype=np.int64)
-        codes, scores = np.asarray(codes, dtype=np.int32), np.asarray(scores, dtype=np.float32)
+        codes = np.asarray(codes, dtype=np.int32)
+        scores = np.asarray(scores, dtype=np.float32) + np.float32(0.0)  # -0.0 becomes 0.0: equal scores, equal bytes
         check_finite(scores, stage=stage)
-        order = ordering(offsets, codes, scores)
-        if order is not None:
-            codes, scores = codes[order], scores[order]
-        ranking = cls(ids, offsets, codes, scores, kind)
+        ranking = cls(ids, offsets, *in_order(offsets, codes, scores), kind)
         ranking._check_unique(stage)
         return ranking
 
@@ -152,22 +151,45 @@ class Ranking:
             spans=None if self.spans is None else tuple(self.spans[hit] for hit in hits.tolist()),
         )
 
+    def slice(self, first: int, last: int) -> Ranking:
+        """The rankings of consecutive queries, `first` to `last` - 1; columns are shared, not copied."""
+        start, end = int(self.offsets[first]), int(self.offsets[last])
+        return replace(
+            self,
+            offsets=self.offsets[first : last + 1] - start,
+            codes=self.codes[start:end],
+            scores=self.scores[start:end],
+            scored=None if self.scored is None else self.scored[first:last],
+            spans=None if self.spans is None else self.spans[start:end],
+        )
+
     def recoded(self, ids: DocIds, codes: Codes) -> Ranking:
         """The same hits under another table of ids, given the new code of each old one."""
         return replace(self, ids=ids, codes=codes[self.codes])
 
     def _check_unique(self, stage: str) -> None:
         """Refuse a document that stands twice in one query's hits."""
-        key = np.sort(self.query_numbers() * max(1, len(self.ids)) + self.codes)
-        twice = np.flatnonzero(key[1:] == key[:-1])
-        if len(twice):
-            doc_id = self.ids[int(key[twice[0]] % len(self.ids))]
-            raise StageError(
-                "a query's ranking holds a document twice",
-                stage=stage,
-                value=doc_id,
-                fix="aggregate passages to documents first, or drop the duplicate",
-            )
+        for first, last in blocks(self.offsets):
+            part = self.slice(first, last)
+            codes = part.codes.copy()
+            sort_within(part.offsets, codes)
+            twice = np.flatnonzero((codes[1:] == codes[:-1]) & (np.diff(part.query_numbers()) == 0))
+            if len(twice):
+                raise _duplicate(self.ids[int(codes[twice[0]])], stage)
+
+    def fingerprint(self) -> str:
+        """A digest of the hits and all that is known about them."""
+        spans = None if self.spans is None else digest_bytes(repr(self.spans).encode())
+        return digest(self.ids, self.offsets, self.codes, self.scores, self.kind, self.scored, spans)
+
+    @staticmethod
+    def sharing_ids(rankings: Sequence[Ranking]) -> list[Ranking]:
+        """The same rankings, all under one table of ids."""
+        ids = rankings[0].ids
+        if all(ranking.ids is ids for ranking in rankings):
+            return list(rankings)
+        union, codes = ids.merge(*(ranking.ids for ranking in rankings[1:]))
+        return [ranking.recoded(union, new) for ranking, new in zip(rankings, codes, strict=True)]
 
 
 def concatenate(parts: Sequence[Ranking]) -> Ranking:
@@ -178,27 +200,32 @@ def concatenate(parts: Sequence[Ranking]) -> Ranking:
     """
     if len(parts) == 1:
         return parts[0]
-    ids, codes = parts[0].ids, [parts[0].codes]
-    for part in parts[1:]:
-        if part.ids is ids:
-            codes.append(part.codes)
-            continue
-        ids, ours, theirs = ids.merge(part.ids)
-        codes = [ours[one] for one in codes] + [theirs[part.codes]]
+    parts = Ranking.sharing_ids(parts)
     spans: list[tuple[Span, ...] | None] = []
-    for part in parts:
-        spans.extend(part.spans if part.spans is not None else [None] * len(part.codes))
+    if any(part.spans is not None for part in parts):
+        for part in parts:
+            spans.extend(part.spans if part.spans is not None else [None] * len(part.codes))
     with_hits = next((part for part in parts if len(part.codes)), parts[0])
     return Ranking(
-        ids,
+        parts[0].ids,
         _offsets(np.concatenate([part.counts() for part in parts])),
-        np.concatenate(codes),
+        np.concatenate([part.codes for part in parts]),
         np.concatenate([part.scores for part in parts]),
         with_hits.kind,
         None
         if all(part.scored is None for part in parts)
         else np.concatenate([part.counts() if part.scored is None else part.scored for part in parts]),
-        None if all(part.spans is None for part in parts) else tuple(spans),
+        tuple(spans) if spans else None,
+    )
+
+
+def _duplicate(doc_id: str, stage: str) -> StageError:
+    """The error for a document that stands twice in one query's hits."""
+    return StageError(
+        "a query's ranking holds a document twice",
+        stage=stage,
+        value=doc_id,
+        fix="aggregate passages to documents first, or drop the duplicate",
     )
 
 

@@ -91,7 +91,7 @@ class Query:
 
     def with_terms(self, terms: Mapping[str, float]) -> Query:
         """The same query with weighted terms in place of the old ones."""
-        return replace(self, terms=MappingProxyType(dict(terms)))
+        return replace(self, terms=MappingProxyType({term: float(weight) for term, weight in terms.items()}))
 
     def with_vector(self, name: str, vector: NDArray[np.float32]) -> Query:
         """The same query with one more vector, float32 of shape (dimensions,)."""

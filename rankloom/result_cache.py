@@ -16,7 +16,7 @@ import numpy as np
 
 from rankloom.cache import Cache
 from rankloom.codec import pack, unpack
-from rankloom.errors import DataError
+from rankloom.errors import DataError, StageError
 from rankloom.fingerprint import digest
 from rankloom.ids import DocIds
 from rankloom.ledger import Ledger, Note
@@ -32,9 +32,9 @@ def call_with_cache(stage: Stage, run: Run) -> tuple[Run, int]:
     """The run after a stage, and how many queries came from the cache."""
     cache = run.session.cache
     if cache is None or stage.grain == "none" or not len(run):
-        return stage(run), 0
+        return _called(stage, run), 0
     keys = _keys(stage, run)
-    known = _known(cache, keys)
+    known = _known(cache, keys, run)
     parts: list[tuple[list[int], Run]] = []
     if known:
         numbers = [number for number, key in enumerate(keys) if key in known]
@@ -43,37 +43,63 @@ def call_with_cache(stage: Stage, run: Run) -> tuple[Run, int]:
     with run.session.progress.task(stage.name, len(run)) as advance:
         advance(len(run) - len(missing))
         for unit in _units(missing, stage.unit):
-            done = stage(run.select(unit))
+            done = _called(stage, run.select(unit))
             cache.put({keys[number]: _entry(done, place) for place, number in enumerate(unit)}, stage=stage.name)
             parts.append((unit, done))
             advance(len(unit))
     return _joined(run, parts), len(run) - len(missing)
 
 
+def _called(stage: Stage, run: Run) -> Run:
+    """What a stage makes of a run, if it is a run of the same queries.
+
+    Raises:
+        StageError: It is not. Names the stage.
+    """
+    after = stage(run)
+    if not isinstance(after, Run):
+        raise StageError("returned something else than a run", stage=stage.name, value=after)
+    if [query.id for query in after.queries] != [query.id for query in run.queries]:
+        raise StageError("returned other queries than it was given", stage=stage.name, accepted="the same, in order")
+    if after.ranking is not None and len(after.ranking) != len(after.queries):
+        raise StageError(
+            f"returned a ranking of {len(after.ranking)} queries", stage=stage.name, accepted=f"{len(after.queries)}"
+        )
+    return after
+
+
 def _keys(stage: Stage, run: Run) -> list[str]:
-    """A key for each query: all that its result depends on."""
-    reads_ranking = "ranking" in stage.needs and run.ranking is not None
-    common = digest(stage, run.session.numerics(), run.documents if reads_ranking else None)
+    """A key for each query: all that its result depends on, or that the stage may pass on unread."""
+    takes_ranking = "ranking" in stage.needs or "ranking" not in stage.provides | stage.drops
+    held = run.ranking if takes_ranking else None
+    common = digest(stage, run.session.numerics(), run.documents if held is not None else None)
     return [
-        digest(common, query, _hits(run, number) if reads_ranking else None) for number, query in enumerate(run.queries)
+        digest(common, query, None if held is None else _hits(held, number)) for number, query in enumerate(run.queries)
     ]
 
 
-def _hits(run: Run, number: int) -> list[object]:
-    """The ids and scores of one query's hits."""
-    ranking = run.hits(stage="cache")
-    start, end = ranking.bounds(number)
-    return [ranking.doc_ids(number), ranking.scores[start:end]]
+def _hits(ranking: Ranking, number: int) -> list[object]:
+    """One query's hits and all that is known about them."""
+    one = ranking.slice(number, number + 1)
+    spans = one.spans and [None if spans is None else [_values(span) for span in spans] for spans in one.spans]
+    return [ranking.doc_ids(number), one.scores, one.kind, one.scored, spans]
 
 
-def _known(cache: Cache, keys: list[str]) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
-    """The entries that are there and whole; a damaged one is computed again."""
-    known = {}
+def _known(cache: Cache, keys: list[str], run: Run) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
+    """The entries that are there, whole, and to be served under the session's policies."""
+    known: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
+    damaged = []
     for key, data in cache.get(keys).items():
         try:
-            known[key] = unpack(data)
+            entry: tuple[dict[str, Any], dict[str, Any]] = unpack(data)
         except DataError:
             _log.warning("a damaged entry of the cache is computed again: %s", key)
+            damaged.append(key)
+            continue
+        truncated = any(note["kind"] == "truncated" for note in entry[0]["notes"])
+        if not (truncated and run.session.on_truncate == "error"):  # else the stage is to raise its error again
+            known[key] = entry
+    cache.drop(damaged)
     return known
 
 
@@ -93,7 +119,7 @@ def _entry(done: Run, place: int) -> bytes:
     """What a stage did to one query, as bytes."""
     query = done.queries[place]
     values: dict[str, object] = {
-        "query": [query.text, query.terms, list(query.vectors)],
+        "query": [query.text, None if query.terms is None else dict(query.terms), list(query.vectors)],
         "notes": [asdict(note) for note in done.ledger.notes if note.query_id == query.id],
     }
     arrays: dict[str, Any] = {f"vector{i}": vector for i, vector in enumerate(query.vectors.values())}
@@ -104,7 +130,7 @@ def _entry(done: Run, place: int) -> bytes:
         values["scored"] = None if done.ranking.scored is None else int(done.ranking.scored[place])
         if done.ranking.spans is not None:
             spans = done.ranking.spans[start:end]
-            values["spans"] = [None if one is None else [list(asdict(span).values()) for span in one] for one in spans]
+            values["spans"] = [None if one is None else [_values(span) for span in one] for one in spans]
         arrays["scores"] = done.ranking.scores[start:end]
     return pack(values, arrays)
 
@@ -132,16 +158,21 @@ def _restored_ranking(entries: list[tuple[dict[str, Any], dict[str, Any]]]) -> R
     for head in values:
         stored = head.get("spans") or [None] * len(head["docs"])
         spans.extend(None if one is None else tuple(Span(*span) for span in one) for one in stored)
-    scored = [head["scored"] for head in values]
+    scored = [len(head["docs"]) if head["scored"] is None else head["scored"] for head in values]
     return Ranking(
         ids,
         np.cumsum([0, *(len(head["docs"]) for head in values)], dtype=np.int64),
         codes,
         np.concatenate([arrays["scores"] for _, arrays in entries]),
         next((ScoreKind(head["kind"]) for head in values if head["docs"]), ScoreKind(values[0]["kind"])),
-        None if scored[0] is None else np.array(scored, dtype=np.int64),
+        None if all(head["scored"] is None for head in values) else np.array(scored, dtype=np.int64),
         tuple(spans) if any(one is not None for one in spans) else None,
     )
+
+
+def _values(span: Span) -> list[object]:
+    """The fields of a span, in order."""
+    return [span.start, span.end, span.probability, span.kept, span.reason]
 
 
 def _joined(run: Run, parts: list[tuple[list[int], Run]]) -> Run:

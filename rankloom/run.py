@@ -51,7 +51,7 @@ class Run(Mapping[str, RankedList]):
         session: How stages are carried out.
         ledger: Notes and costs so far.
         steps: One entry for each stage passed, oldest first.
-        lineage: Digest of the queries and of all stages passed; equal lineage means equal content.
+        lineage: Digest of the queries and of all that was done to them; equal lineage means equal content.
 
     Raises:
         DataError: Two queries have the same id.
@@ -85,14 +85,15 @@ class Run(Mapping[str, RankedList]):
     # --- ways in ---------------------------------------------------------------------------------------------
 
     @classmethod
-    def start(cls, queries: object, *, session: Session | None = None) -> Run:
+    def start(cls, queries: object, *, documents: Documents | None = None, session: Session | None = None) -> Run:
         """A run that holds only queries; every pipeline starts from one.
 
         Args:
             queries: A string, `Query` records, strings, or a mapping of id to text.
+            documents: Where the texts come from, for retrievers that bring none.
             session: How stages are carried out; a plain `Session()` by default.
         """
-        return cls(queries=as_queries(queries), session=session or Session())
+        return cls(queries=as_queries(queries), documents=documents, session=session or Session())
 
     @classmethod
     def from_dict(
@@ -236,11 +237,13 @@ class Run(Mapping[str, RankedList]):
         """
         if len(ranking) != len(self.queries):
             raise StageError(f"a ranking of {len(ranking)} queries for a run of {len(self.queries)}")
-        return replace(self, ranking=ranking)
+        return replace(self, ranking=ranking, lineage=digest(self.lineage, "ranked", ranking))
 
     def rewritten(self, queries: Iterable[Query]) -> Run:
         """Rewritten queries, in the same order and with the same ids; the ranking they were made from is dropped."""
-        return replace(self, queries=tuple(queries), ranking=None)
+        rewritten = tuple(queries)
+        lineage = digest(self.lineage, "rewritten", [(query.id, query.fingerprint()) for query in rewritten])
+        return replace(self, queries=rewritten, ranking=None, lineage=lineage)
 
     def noted(self, *notes: Note) -> Run:
         """The same run with notes in its ledger."""
@@ -271,7 +274,7 @@ class Run(Mapping[str, RankedList]):
 
     def top(self, k: int) -> Run:
         """The best k hits of each query."""
-        return self.ranked(self.hits(stage="top").top(k))
+        return replace(self, ranking=self.hits(stage="top").top(k), lineage=digest(self.lineage, "top", k))
 
     # --- ways out -------------------------------------------------------------------------------------------------
 
@@ -296,7 +299,8 @@ class Run(Mapping[str, RankedList]):
         from rankloom.extras import require
 
         require("pandas", extra="pandas", stage="Run.to_pandas")
-        return self.to_arrow().to_pandas()
+        frame: pd.DataFrame = self.to_arrow().to_pandas()
+        return frame
 
     @classmethod
     def _given(
@@ -304,9 +308,7 @@ class Run(Mapping[str, RankedList]):
     ) -> Run:
         """A run whose first ranking comes from outside; the hits take part in its lineage."""
         given = cls(queries=queries, documents=documents, session=session or Session())
-        content = [ranking.ids, ranking.offsets, ranking.codes, ranking.scores, ranking.kind]
-        step = Step("given", queries, ranking)
-        return replace(given, ranking=ranking, steps=(step,), lineage=digest(given.lineage, content))
+        return replace(given.ranked(ranking), steps=(Step("given", queries, ranking),))
 
 
 def _check_known(scores: Mapping[str, object], queries: tuple[Query, ...]) -> None:

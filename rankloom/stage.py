@@ -39,6 +39,18 @@ _FIXES: dict[Trait, str] = {
 }
 
 
+def traits_of(run: Run) -> Traits:
+    """What a run holds, in the words of `Stage.needs` and `Stage.provides`."""
+    held: dict[Trait, bool] = {
+        "ranking": run.ranking is not None,
+        "text": run.documents is not None,
+        "spans": run.ranking is not None and run.ranking.spans is not None,
+        "terms": any(query.terms is not None for query in run.queries),
+        "vectors": any(query.vectors for query in run.queries),
+    }
+    return frozenset(trait for trait, there in held.items() if there)
+
+
 class Stage(ABC):
     """One step of a pipeline.
 
@@ -83,9 +95,20 @@ class Stage(ABC):
         """A digest of the class, its version and its parameters (indexes and models by their own fingerprints)."""
         known: str | None = self.__dict__.get("_fingerprint")
         if known is None:
-            known = digest(type(self).__module__, type(self).__qualname__, self.version, self.params())
+            try:
+                known = digest(type(self).__module__, type(self).__qualname__, self.version, self.params())
+            except TypeError as error:
+                raise UsageError(f"has a parameter that can not be fingerprinted ({error})", stage=self.name) from error
             self._fingerprint = known
         return known
+
+    def opening(self) -> Traits:
+        """What a run must hold when a pipeline begins with this stage."""
+        return self.needs
+
+    def pushed_down(self) -> Stage:
+        """This stage with each `.top(k)` inside it made part of the retriever it follows."""
+        return self
 
     def flow(self, traits: Traits, *, after: str) -> Traits:
         """What a run holds after this stage, given what it holds before.
@@ -196,6 +219,15 @@ class Retriever(Stage):
     drops = frozenset({"spans", "terms", "vectors"})
     k: int
 
+    def at_depth(self, k: int) -> Self:
+        """This retriever with rankings of at most k; the same object each time, so what it has loaded is kept."""
+        if k >= self.k:
+            return self
+        shallower: dict[int, Self] = self.__dict__.setdefault("_shallower", {})
+        if k not in shallower:
+            shallower[k] = self.replace(k=k)
+        return shallower[k]
+
     @property
     def stands_for(self) -> type[Retriever]:
         """The class of retriever that this is; a configuration is checked on stand-ins, before indexes are built."""
@@ -262,6 +294,8 @@ class Pruner(Stage):
 @cache
 def _parameters(stage: type[Stage]) -> tuple[str, ...]:
     """Names of a stage's constructor parameters."""
+    if stage.__init__ is object.__init__:  # its signature would show *args and **kwargs
+        return ()
     return tuple(inspect.signature(stage.__init__).parameters)[1:]
 
 

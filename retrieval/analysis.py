@@ -6,8 +6,7 @@ retriever refuses to open an index with another analyzer.
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import Protocol
 
@@ -15,11 +14,13 @@ from rankloom.fingerprint import digest
 from rankloom.retrieval.porter import stem
 from rankloom.retrieval.word_break import split_words
 
+# fmt: off
 #: Lucene's 33 English stop words, the default of Lucene's and Anserini's English analyzers.
-STOP_WORDS = frozenset(
-    "a an and are as at be but by for if in into is it no not of on or such that the their then there these they this "
-    "to was will with".split()
-)
+STOP_WORDS = frozenset({
+    "a", "an", "and", "are", "as", "at", "be", "but", "by", "for", "if", "in", "into", "is", "it", "no", "not", "of",
+    "on", "or", "such", "that", "the", "their", "then", "there", "these", "they", "this", "to", "was", "will", "with",
+})
+# fmt: on
 
 _LONGEST_KEPT_CHUNK = 64  # characters; longer ones hardly come twice
 _MOST_KEPT_CHUNKS = 1 << 18  # some 50 MB of short strings
@@ -57,7 +58,7 @@ class EnglishAnalyzer:
     def __init__(self, *, stop_words: Iterable[str] = STOP_WORDS, stem: bool = True) -> None:
         self.stop_words = frozenset(stop_words)
         self.stem = stem
-        self._chunks = _Chunks(self)
+        self._chunks = _Chunks(self._terms)
 
     def __call__(self, text: str) -> list[str]:
         """The terms of a text, in order.
@@ -80,20 +81,20 @@ class EnglishAnalyzer:
 
     def _terms(self, chunk: str) -> tuple[str, ...]:
         """The terms of one stretch of text."""
-        words = (_lower(word.removesuffix(word[-2:]) if word.endswith(_POSSESSIVES) else word) for word in split_words(chunk))
-        kept = (word for word in words if word not in self.stop_words)
+        words = (word[:-2] if word.endswith(_POSSESSIVES) else word for word in split_words(chunk))
+        kept = (lowered for lowered in map(_lower, words) if lowered not in self.stop_words)
         return tuple(map(stem, kept) if self.stem else kept)
 
 
 class _Chunks(dict[str, tuple[str, ...]]):
     """Terms by stretch of text between white space: most stretches of a collection occur many times."""
 
-    def __init__(self, analyzer: EnglishAnalyzer) -> None:
+    def __init__(self, analyse: Callable[[str], tuple[str, ...]]) -> None:
         super().__init__()
-        self._analyzer = analyzer
+        self._analyse = analyse
 
     def __missing__(self, chunk: str) -> tuple[str, ...]:
-        terms = self._analyzer._terms(chunk)
+        terms = self._analyse(chunk)
         if len(chunk) <= _LONGEST_KEPT_CHUNK:
             if len(self) >= _MOST_KEPT_CHUNKS:
                 self.clear()

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankloom.checks import between, whole
-from rankloom.corpus import Corpus
+from rankloom.corpus import Corpus, corpus_beside
 from rankloom.errors import DamagedIndexError, UsageError
 from rankloom.fingerprint import digest
 from rankloom.ledger import Note
@@ -87,13 +87,17 @@ class BM25(Retriever, TermSource):
 
         Args:
             directory: Where the index lives.
-            parameters: As for the constructor; `corpus` for one.
+            parameters: As for the constructor. Without `corpus`, the one in the folder `corpus` beside the index is
+                taken, if the index was made from it.
 
         Raises:
             NotFoundError: There is no such directory.
             DamagedIndexError: It holds no index, one of another version, or a damaged one.
         """
-        return cls(InvertedIndex.open(directory), **parameters)
+        index = InvertedIndex.open(directory)
+        if parameters.get("corpus") is None:
+            parameters["corpus"] = corpus_beside(directory, index.about.get("corpus"))
+        return cls(index, **parameters)
 
     @classmethod
     def build(
@@ -130,9 +134,7 @@ class BM25(Retriever, TermSource):
         return cls(index, corpus=corpus, analyzer=analyzer, **parameters)
 
     @classmethod
-    def for_corpus(
-        cls, corpus: Corpus, session: Session, *, k: int = 1000, k1: float = 0.9, b: float = 0.4
-    ) -> Self:
+    def for_corpus(cls, corpus: Corpus, session: Session, *, k: int = 1000, k1: float = 0.9, b: float = 0.4) -> Self:
         """Search a corpus, with an index that is built once and kept in the session's cache (or, without, in memory).
 
         Args:
@@ -151,7 +153,12 @@ class BM25(Retriever, TermSource):
                 return cls.open(directory, corpus=corpus, k=k, k1=k1, b=b)
             except DamagedIndexError as error:
                 _log.warning("a damaged index of the cache is built again: %s", error)
-        return cls.build(corpus, directory, session=session, k=k, k1=k1, b=b)
+        try:
+            return cls.build(corpus, directory, session=session, k=k, k1=k1, b=b)
+        except OSError:  # another process may have put its index there while this one was building
+            if not directory.is_dir():
+                raise
+            return cls.open(directory, corpus=corpus, k=k, k1=k1, b=b)
 
     # --- searching -------------------------------------------------------------------------------------------
 
@@ -187,8 +194,7 @@ class BM25(Retriever, TermSource):
             np.concatenate([nothing, *codes]),
             np.concatenate([nothing.astype(np.float32), *scores]),
         )
-        queries = tuple(replace(query, terms=None, vectors={}) for query in run.queries)
-        return replace(run, queries=queries).ranked(ranking).noted(*notes)
+        return replace(run, queries=tuple(map(_as_typed, run.queries))).ranked(ranking).noted(*notes)
 
     @cached_property
     def _scorer(self) -> LuceneBM25:
@@ -236,6 +242,11 @@ class BM25(Retriever, TermSource):
                 value=self.corpus,
                 fix="pass the corpus= that the index was built from, or build it again",
             )
+
+
+def _as_typed(query: Query) -> Query:
+    """The query without the rewritten forms that were meant for this search."""
+    return query if query.terms is None and not query.vectors else replace(query, terms=None, vectors={})
 
 
 def _about(corpus: Corpus, analyzer: Analyzer) -> dict[str, str]:

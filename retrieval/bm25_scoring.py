@@ -34,8 +34,8 @@ class LuceneBM25:
         >>> from rankloom.ids import DocIds
         >>> index = InvertedIndex.of(DocIds.encode(["d1", "d2"])[0], [["blue", "sky"], ["sky"]])
         >>> codes, scores = LuceneBM25(index, k1=0.9, b=0.4).score({"blue": 1.0})
-        >>> codes.tolist(), scores.round(4).tolist()
-        ([0], [0.3494])
+        >>> codes.tolist(), [round(float(score), 4) for score in scores]
+        ([0], [0.3431])
     """
 
     def __init__(self, index: InvertedIndex, *, k1: float, b: float) -> None:
@@ -76,9 +76,9 @@ class LuceneBM25:
             return np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float32)
         codes = np.concatenate(documents)
         weight = np.repeat(np.array(weights, dtype=np.float32), [len(one) for one in documents])
-        inverse = self._inverse[self._index.length_codes[codes]]
+        saturated = np.concatenate(frequencies).astype(np.float32) * self._inverse[self._index.length_codes[codes]]
         # Lucene's own arrangement of the formula: another one rounds differently
-        parts = weight - weight / (np.float32(1) + np.concatenate(frequencies).astype(np.float32) * inverse)
+        parts = np.asarray(weight - weight / (np.float32(1) + saturated), dtype=np.float32)
         return self._summed(codes, parts)
 
     def _summed(self, codes: Codes, parts: Scores) -> tuple[Codes, Scores]:

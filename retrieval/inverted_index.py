@@ -79,7 +79,9 @@ class InvertedIndex:
     # --- ways in ---------------------------------------------------------------------------------------------
 
     @classmethod
-    def of(cls, ids: DocIds, documents: Iterable[Sequence[str]], *, about: Mapping[str, str] | None = None) -> InvertedIndex:
+    def of(
+        cls, ids: DocIds, documents: Iterable[Sequence[str]], *, about: Mapping[str, str] | None = None
+    ) -> InvertedIndex:
         """An index in memory.
 
         Args:
@@ -114,7 +116,7 @@ class InvertedIndex:
         Raises:
             DataError: Not as many documents as ids.
         """
-        cls.of(ids, documents, about=about)._save(Path(directory))
+        cls.of(ids, documents, about=about).save(directory)
         return cls.open(directory)
 
     @classmethod
@@ -147,9 +149,9 @@ class InvertedIndex:
         fingerprint = digest(FORMAT, VERSION, dict(manifest.checksums), about)
         return cls(DocIds(ids), Vocabulary(terms), arrays, about=about, fingerprint=fingerprint)
 
-    def _save(self, directory: Path) -> None:
-        """Write all files, the manifest last."""
-        with atomic_path(directory) as temporary:
+    def save(self, directory: str | Path) -> None:
+        """Write the index to a directory, which appears whole or not at all; an existing one is replaced."""
+        with atomic_path(Path(directory)) as temporary:
             temporary.mkdir()
             _write_strings(temporary / _IDS, self.ids.array)
             _write_strings(temporary / _TERMS, self.vocabulary.array)
@@ -181,7 +183,9 @@ class InvertedIndex:
         """A digest of ids, terms and all columns."""
         if self._fingerprint is None:
             columns = [self._arrays[name] for name in _ARRAYS]
-            self._fingerprint = digest(FORMAT, VERSION, self.ids, self.vocabulary.array.to_pylist(), columns, self.about)
+            self._fingerprint = digest(
+                FORMAT, VERSION, self.ids, self.vocabulary.array.to_pylist(), columns, self.about
+            )
         return self._fingerprint
 
     @property

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 Rules = dict[str, tuple[tuple[str, str], ...]]
 
-# Rules by the last letter but one (step 2) or the last letter (step 3); the first suffix that fits is the only one tried.
+# Rules by the last letter but one (step 2) or the last letter (step 3). Only the first suffix that fits is tried.
 _STEP_2: Rules = {
     "a": (("ational", "ate"), ("tional", "tion")),
     "c": (("enci", "ence"), ("anci", "ance")),
@@ -47,8 +47,8 @@ def stem(word: str) -> str:
     """The stem of a lower-case word.
 
     Example:
-        >>> [stem(word) for word in ("relational", "hopping", "biology", "terribly", "is")]
-        ['relat', 'hop', 'biolog', 'terribl', 'is']
+        >>> [stem(word) for word in ("relational", "trekked", "etymology", "terribly", "is")]
+        ['relat', 'trek', 'etymolog', 'terribl', 'is']
     """
     if len(word) <= 2:
         return word

@@ -37,9 +37,13 @@ _PICTOGRAPHS = (
 # Characters that became ALetter after 12.1. The cedilla is common in wrongly decoded text.
 _LATER_LETTERS = r"\xB8\u02E5-\u02EB\u055A\u058A\uA708-\uA716"
 
+# WB4: marks and format characters belong to the character before them.
+_MARKS = r"[\p{WB=Extend}\p{WB=Format}\p{WB=ZWJ}]*+"
+
 _ASCII_UNIT = r"(?:[A-Za-z]+(?:[:.'][A-Za-z]+)*|[0-9]+(?:[,;.'][0-9]+)*)+"
 _ASCII_TOKEN = re.compile(rf"_*{_ASCII_UNIT}(?:_+{_ASCII_UNIT})*_*")
 _ASCII_START = re.compile(r"[A-Za-z0-9_]")
+_ASCII_LEAD_IN = re.compile("_+")
 
 
 def split_words(text: str) -> list[str]:
@@ -59,20 +63,21 @@ def split_words(text: str) -> list[str]:
 
 
 def _split_long(text: str, pattern: Any) -> Iterator[str]:
-    """Tokens of a text in which a token may reach the limit: each is sought in a window of that size.
-
-    The window also keeps a megabyte of underscores (which may begin a token, but are none) linear.
-    """
-    start_of_token = _ASCII_START if pattern is _ASCII_TOKEN else _unicode_start()
+    """Tokens of a text in which a token may reach the limit: each is sought in a window of that size."""
+    start_of_token, lead_in = (_ASCII_START, _ASCII_LEAD_IN) if pattern is _ASCII_TOKEN else _unicode_start()
     place = 0
     while (start := start_of_token.search(text, place)) is not None:
         place = start.start()
         match = pattern.match(text, place, _window_end(text, place))
-        if match is None:
-            place += 1
-        else:
+        if match is not None:
             yield match.group()
             place = match.end()
+        elif (lead := lead_in.match(text, place)) is None:
+            place += 1
+        elif lead.end() - place < MAX_TOKEN_LENGTH:
+            place = lead.end()  # what follows begins no token either
+        else:
+            place = lead.end() - MAX_TOKEN_LENGTH + 1  # until here the window holds nothing but what leads in
 
 
 def _window_end(text: str, start: int) -> int:
@@ -86,14 +91,18 @@ def _window_end(text: str, start: int) -> int:
 
 
 @cache
-def _unicode_start() -> Any:
-    """Matches any character that can begin a token."""
+def _unicode_start() -> tuple[Any, Any]:
+    """Matches any character that can begin a token; and stretches that begin one only if more follows."""
     import regex
 
-    return regex.compile(
+    start = (
         r"[\p{WB=ALetter}\p{WB=Hebrew_Letter}\p{WB=Numeric}\p{WB=Katakana}\p{WB=ExtendNumLet}\p{WB=ZWJ}#*"
         r"\p{WB=Regional_Indicator}\p{Emoji_Modifier}\p{LB=SA}\p{Script=Han}\p{Script=Hiragana}" + _PICTOGRAPHS + "]"
     )
+    # marks that can begin a token themselves are no part of what leads in
+    marks = r"[[\p{WB=Extend}\p{WB=Format}\p{WB=ZWJ}]--[\p{LB=SA}\p{Emoji_Modifier}]]*+"
+    lead_in = rf"(?:\p{{WB=ExtendNumLet}}{marks})*\p{{WB=ExtendNumLet}}|\u200D+"
+    return regex.compile(start), regex.compile(lead_in, regex.V1)
 
 
 @cache
@@ -105,16 +114,14 @@ def _unicode_token() -> Any:
     """
     import regex
 
-    # WB4: marks and format characters belong to the character before them.
-    marks = r"[\p{WB=Extend}\p{WB=Format}\p{WB=ZWJ}]*+"
-    hebrew, quote = rf"\p{{WB=Hebrew_Letter}}{marks}", rf"'{marks}"
-    letter = rf"[[\p{{WB=ALetter}}\p{{WB=Hebrew_Letter}}]--[{_LATER_LETTERS}]]{marks}"
-    digit = rf"\p{{WB=Numeric}}{marks}"
-    in_word = rf"[\p{{WB=MidLetter}}\p{{WB=MidNumLet}}']{marks}"
-    in_number = rf"[\p{{WB=MidNum}}\p{{WB=MidNumLet}}']{marks}"
-    joiner = rf"\p{{WB=ExtendNumLet}}{marks}"
+    hebrew, quote = rf"\p{{WB=Hebrew_Letter}}{_MARKS}", rf"'{_MARKS}"
+    letter = rf"[[\p{{WB=ALetter}}\p{{WB=Hebrew_Letter}}]--[{_LATER_LETTERS}]]{_MARKS}"
+    digit = rf"\p{{WB=Numeric}}{_MARKS}"
+    in_word = rf"[\p{{WB=MidLetter}}\p{{WB=MidNumLet}}']{_MARKS}"
+    in_number = rf"[\p{{WB=MidNum}}\p{{WB=MidNumLet}}']{_MARKS}"
+    joiner = rf"\p{{WB=ExtendNumLet}}{_MARKS}"
     unit = (
-        rf'(?:(?:\p{{WB=Katakana}}{marks})++|(?:{hebrew}(?:"{marks}{hebrew}|{quote})'
+        rf'(?:(?:\p{{WB=Katakana}}{_MARKS})++|(?:{hebrew}(?:"{_MARKS}{hebrew}|{quote})'
         rf"|{letter}(?:{in_word}{letter})*|{digit}(?:{in_number}{digit})*)+)"
     )
     word = rf"(?:{joiner})*{unit}(?:(?:{joiner})+{unit})*(?:{joiner})*"
@@ -123,8 +130,8 @@ def _unicode_token() -> Any:
     zwj = r"\u200D"
     emoji = rf"{zwj}*{picture}(?:(?:\uFE0F{zwj}+|(?<={zwj})){picture})*\uFE0F?(?:[\U000E0020-\U000E007E]+\U000E007F)?"
     keycap = rf"[#*]{plain_marks}\uFE0F?\u20E3{plain_marks}"
-    flag = rf"(?:\p{{WB=Regional_Indicator}}{marks}){{2}}"
-    south_east_asian = rf"(?:\p{{LB=SA}}{marks})++"
-    ideograph = rf"[\p{{Script=Han}}\p{{Script=Hiragana}}]{marks}"
+    flag = rf"(?:\p{{WB=Regional_Indicator}}{_MARKS}){{2}}"
+    south_east_asian = rf"(?:\p{{LB=SA}}{_MARKS})++"
+    ideograph = rf"[\p{{Script=Han}}\p{{Script=Hiragana}}]{_MARKS}"
     alternatives = [word, emoji, keycap, flag, south_east_asian, ideograph]
     return regex.compile("|".join(alternatives), regex.V1)

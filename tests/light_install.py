@@ -4,7 +4,7 @@ import importlib.util
 import sys
 
 from rankloom.errors import MissingExtraError
-from rankloom.eval import evaluate, load_collection
+from rankloom.eval import load_collection
 from rankloom.prf import RM3
 from rankloom.retrieval import BM25, Dense
 
@@ -15,7 +15,7 @@ for heavy in ("torch", "faiss", "transformers", "sentence_transformers", "jnius"
 collection = load_collection("mini/test")
 bm25 = BM25.of(collection.corpus)
 run = (bm25 >> RM3() >> bm25).run(collection.queries)
-score = evaluate(run, collection, ["nDCG@10"]).means["nDCG@10"]
+score = collection.evaluate(run, ["nDCG@10"]).means["nDCG@10"]
 if not 0.4 < score < 1:
     sys.exit(f"BM25 with RM3 scores {score} on the mini collection")
 try:

@@ -1,0 +1,125 @@
+"""`rankloom explain`: why a pipeline answered a query as it did."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rankloom.cli.options import (
+    CacheOption,
+    NoCacheOption,
+    OfflineOption,
+    Output,
+    OutputOption,
+    SetOption,
+    cache_folder,
+    offline_choice,
+    reporter,
+)
+from rankloom.cli.show import show_json
+from rankloom.errors import NotFoundError, UsageError, nearest
+
+if TYPE_CHECKING:
+    from rankloom.eval.experiment import Experiment
+    from rankloom.eval.explain import DocumentView, Explanation, StageView
+
+
+def explain(
+    experiment: Annotated[Path, typer.Argument(help="The YAML file, or the output folder, of an experiment.")],
+    pipeline: Annotated[str, typer.Argument(help="Name of a pipeline.")],
+    query: Annotated[str, typer.Argument(help="Id of a query of the collection.")],
+    *,
+    docs: Annotated[
+        list[str] | None, typer.Option("--doc", "-d", help="A document to follow; by default the best ones.")
+    ] = None,
+    top: Annotated[int, typer.Option("--top", min=1, help="Hits to show after each stage.")] = 5,
+    assignments: SetOption = None,
+    cache: CacheOption = None,
+    no_cache: NoCacheOption = False,
+    offline: OfflineOption = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Follow a query, and documents, through the stages of a pipeline.
+
+    Shows the hits after every stage, the terms that feedback wrote into the query, and the sentences kept and
+    dropped. What an experiment has computed comes from the cache.
+
+    Examples:
+      rankloom explain configs/quickstart.yaml bm25+rm3 q01
+      rankloom explain runs/quickstart hybrid q01 --doc bees-02
+      rankloom explain runs/quickstart hybrid q01 --output json
+    """
+    chosen = _experiment(experiment, assignments or [])
+    if pipeline not in chosen.config.pipelines:
+        raise _unknown("pipeline", pipeline, list(chosen.config.pipelines))
+    session = chosen.session(
+        cache=cache_folder(cache, no_cache=no_cache), offline=offline_choice(offline), progress=reporter()
+    )
+    explanation = chosen.explain(pipeline, query, session=session, doc_ids=docs or (), top=top)
+    if output is Output.JSON:
+        show_json({"pipeline": pipeline, **explanation.to_dict()})
+    else:
+        _show(explanation)
+
+
+def _experiment(path: Path, assignments: list[str]) -> Experiment:
+    """The experiment of a file, or of the folder that it has written."""
+    from rankloom.eval.experiment import Experiment
+    from rankloom.eval.outputs import read_manifest
+    from rankloom.yaml_file import apply_overrides
+
+    if not path.is_dir():
+        return Experiment.from_yaml(path, assignments)
+    manifest = read_manifest(path)
+    if manifest is None:
+        raise NotFoundError("the folder holds no experiment (no manifest.json)", stage="explain", value=str(path))
+    return Experiment.from_dict(apply_overrides(manifest["config"], assignments), source=str(path))
+
+
+def _unknown(what: str, value: str, known: list[str]) -> UsageError:
+    """The error for a name that the experiment does not have."""
+    close = nearest(value, known)
+    fix = f"did you mean {close!r}?" if close else None
+    return UsageError(f"there is no such {what}", stage="explain", value=value, accepted=", ".join(known), fix=fix)
+
+
+def _show(explanation: Explanation) -> None:
+    """All of it as text."""
+    typer.echo(f"{explanation.query_id}: {explanation.text}")
+    for view in explanation.stages:
+        _show_stage(view)
+    for document in explanation.documents:
+        _show_document(document)
+    for note in explanation.notes:
+        amount = f" {note.amount}" if note.amount != 1 else ""
+        about = " ".join(part for part in (note.doc_id, note.detail) if part)
+        typer.echo(f"note: {note.stage}: {note.kind}{amount} {about}".rstrip())
+
+
+def _show_stage(view: StageView) -> None:
+    """What a stage left behind."""
+    indent = "  " * (view.depth + 1)
+    hits = "" if view.hits is None else f": {view.hits} hits"
+    typer.echo(f"{indent}{view.stage}{hits}")
+    for place, (doc_id, score) in enumerate(view.best, start=1):
+        typer.echo(f"{indent}  {place}. {doc_id} {score:.4f}")
+    if view.terms is not None:
+        typer.echo(f"{indent}  terms: {', '.join(f'{term} {weight:.3g}' for term, weight in view.terms)}")
+    if view.vectors:
+        typer.echo(f"{indent}  a query vector")
+
+
+def _show_document(view: DocumentView) -> None:
+    """What became of a document."""
+    grade = "not judged" if view.grade is None else f"judged {view.grade}"
+    typer.echo(f"{view.doc_id} ({grade}) {view.title}".rstrip())
+    for stage, depth, rank, score in view.trace:
+        place = "not there" if rank is None or score is None else f"rank {rank}, score {score:.4f}"
+        typer.echo(f"  {'  ' * depth}{stage}: {place}")
+    for text, span in view.sentences or ():
+        reason = f" ({span.reason})" if span.reason else ""
+        typer.echo(
+            f"  {'kept   ' if span.kept else 'dropped'} {span.probability:.3f}{reason}  {' '.join(text.split())}"
+        )

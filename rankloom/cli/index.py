@@ -1,0 +1,95 @@
+"""`rankloom index`: documents to a folder that `rankloom search` reads."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rankloom.cli.options import (
+    DeviceOption,
+    OfflineOption,
+    Output,
+    OutputOption,
+    offline_choice,
+    reporter,
+)
+from rankloom.cli.show import message, show_json
+from rankloom.corpus import BESIDE
+from rankloom.errors import UsageError
+
+CORPUS_FOLDER, BM25_FOLDER, DENSE_FOLDER = BESIDE, "bm25", "dense"
+_OURS = {CORPUS_FOLDER, BM25_FOLDER, DENSE_FOLDER}
+
+
+def index(
+    source: Annotated[str, typer.Argument(help="A file or folder of documents, or ir_datasets:ID.")],
+    directory: Annotated[Path, typer.Argument(help="Where the indexes shall live.")],
+    *,
+    dense: Annotated[bool, typer.Option("--dense", help="Also encode the documents for dense search.")] = False,
+    model: Annotated[str | None, typer.Option("--model", help="Encoder for --dense: a folder or hub name.")] = None,
+    format: Annotated[str | None, typer.Option("--format", help="jsonl, tsv, trec, parquet, text.")] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad-records", help="Pass bad records over, and count them.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the indexes that are there.")] = False,
+    device: DeviceOption = "auto",
+    offline: OfflineOption = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Index documents: JSON Lines (BEIR), TSV, TREC, Parquet, a folder of text files, or an ir_datasets collection.
+
+    Examples:
+      rankloom index docs.jsonl my-index
+      rankloom index notes/ my-index --dense
+      rankloom index ir_datasets:beir/scifact my-index --force
+    """
+    if model is not None and not dense:
+        raise UsageError("--model is for --dense", stage="index", fix="add --dense")
+    _check_place(directory, force=force)
+    from rankloom.corpus import Corpus
+    from rankloom.retrieval.bm25 import BM25
+    from rankloom.session import Session
+
+    session = Session(offline=offline_choice(offline), device=device, progress=reporter())
+    given: Any = format  # `read_documents` checks the word
+    bad: Any = "skip" if skip_bad else "error"
+    corpus = Corpus.build(source, directory / CORPUS_FOLDER, format=given, on_bad_record=bad, session=session)
+    BM25.build(corpus, directory / BM25_FOLDER, session=session)
+    made, truncated = [BM25_FOLDER], 0
+    if dense:
+        from rankloom.retrieval.dense import Dense
+
+        options: dict[str, Any] = {} if model is None else {"model": model}
+        encoded = Dense.build(corpus, directory / DENSE_FOLDER, session=session, **options)
+        truncated = len(encoded.index.ledger.of("truncated"))
+        made.append(DENSE_FOLDER)
+    else:
+        shutil.rmtree(directory / DENSE_FOLDER, ignore_errors=True)  # of the documents that were here before
+    skipped = len(corpus.ledger.of("skipped_record"))
+    if skipped:
+        message(f"{skipped} bad records were passed over")
+    if truncated:
+        message(f"{truncated} documents are longer than the encoder reads; their ends are not found by dense search")
+    if output is Output.JSON:
+        facts = {"documents": len(corpus), "skipped": skipped, "truncated": truncated}
+        show_json({"directory": str(directory), "indexes": made, **facts})
+    else:
+        typer.echo(f"{len(corpus)} documents in {directory}: {', '.join(made)}")
+
+
+def _check_place(directory: Path, *, force: bool) -> None:
+    """Refuse to mix with, or to replace, what is there."""
+    if directory.exists() and not directory.is_dir():
+        raise UsageError("this is a file", stage="index", value=str(directory), fix="name a folder")
+    there = (
+        {path.name for path in directory.iterdir() if not path.name.endswith(".tmp")} if directory.is_dir() else set()
+    )
+    if there - _OURS:
+        raise UsageError(
+            "the folder holds other things", stage="index", value=str(directory), fix="name another folder"
+        )
+    if there and not force:
+        raise UsageError("there are indexes already", stage="index", value=str(directory), fix="add --force")

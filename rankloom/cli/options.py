@@ -1,0 +1,67 @@
+"""Options that several verbs have, and the session they make."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rankloom.errors import UsageError
+from rankloom.progress import Progress
+
+
+class Output(StrEnum):
+    """How a verb answers on standard output."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+OutputOption = Annotated[
+    Output, typer.Option("--output", help="json: nothing but JSON on standard output; messages go to standard error.")
+]
+CacheOption = Annotated[
+    Path | None,
+    typer.Option("--cache", envvar="RANKLOOM_CACHE", help="Folder that remembers results; by default the user's."),
+]
+NoCacheOption = Annotated[bool, typer.Option("--no-cache", help="Remember nothing, and look nothing up.")]
+OfflineOption = Annotated[bool, typer.Option("--offline", help="Open no socket.")]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a value: --set collection.id=scifact")
+]
+MeasureOption = Annotated[
+    list[str] | None, typer.Option("--measure", "-m", help="A measure of ir-measures, such as AP; may be repeated.")
+]
+DEFAULT_MEASURES = ("nDCG@10", "R@100", "AP")
+
+
+def cache_folder(cache: Path | None, *, no_cache: bool = False) -> Path | None:
+    """The folder of the cache, which may not be there yet.
+
+    Raises:
+        UsageError: Both a folder and no cache are asked for.
+    """
+    if no_cache:
+        if cache is not None:
+            raise UsageError("--cache and --no-cache exclude each other")
+        return None
+    if cache is not None:
+        return cache
+    from platformdirs import user_cache_path
+
+    return user_cache_path("rankloom", appauthor=False)
+
+
+def offline_choice(offline: bool) -> bool | None:
+    """What a session is told: True, or None to look at the environment."""
+    return offline or None
+
+
+def reporter() -> Progress:
+    """What shows progress on standard error."""
+    from rankloom.cli.progress import stderr_progress
+
+    return stderr_progress()

@@ -1,0 +1,101 @@
+"""`rankloom run`: carry an experiment out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rankloom.cli.options import (
+    CacheOption,
+    NoCacheOption,
+    OfflineOption,
+    Output,
+    OutputOption,
+    SetOption,
+    cache_folder,
+    offline_choice,
+    reporter,
+)
+from rankloom.cli.show import message, show_json, show_table
+
+if TYPE_CHECKING:
+    from rankloom.eval.experiment import Experiment, ExperimentResult
+
+
+def run(
+    config: Annotated[Path, typer.Argument(help="The experiment, a YAML file.")],
+    *,
+    assignments: SetOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and show the plan; touch nothing.")] = False,
+    output_dir: Annotated[Path | None, typer.Option("--output-dir", help="Folder of the results.")] = None,
+    cache: CacheOption = None,
+    no_cache: NoCacheOption = False,
+    offline: OfflineOption = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Run an experiment: check it, show the plan, retrieve, rerank, measure, compare, write the results.
+
+    Killed at any moment, it goes on where it stopped when it is run again.
+
+    Examples:
+      rankloom run configs/quickstart.yaml
+      rankloom run configs/quickstart.yaml --dry-run
+      rankloom run exp.yaml --set collection.id=scifact --set define.bm25.bm25.k=100
+      rankloom run exp.yaml --output json --output-dir /tmp/results
+    """
+    from rankloom.eval.experiment import Experiment
+
+    experiment = Experiment.from_yaml(config, assignments or [])
+    folder = output_dir or Path(experiment.config.output)
+    place = cache_folder(cache, no_cache=no_cache)
+    lines = [f"{config}: {experiment.config.collection.name}; results in {folder}; cache {place or 'off'}"]
+    lines += experiment.plan().lines()
+    if dry_run:
+        if output is Output.JSON:
+            show_json({**experiment.plan().to_dict(), "output": str(folder), "cache": str(place) if place else None})
+        else:
+            typer.echo("\n".join(lines))
+        return
+    message("\n".join(lines))
+    session = experiment.session(cache=place, offline=offline_choice(offline), progress=reporter())
+    result = experiment.run(session, output=folder, on_failure="report")
+    if output is Output.JSON:
+        show_json(_as_dict(experiment, result, folder))
+    else:
+        _show(experiment, result, folder)
+    result.raise_failures()
+
+
+def _as_dict(experiment: Experiment, result: ExperimentResult, folder: Path) -> dict[str, object]:
+    """The result as JSON values."""
+    from rankloom.eval.outputs import summary_dict
+
+    return {
+        **summary_dict(experiment, result),
+        "failures": dict(result.failures),
+        "costs": {name: outcome.costs() for name, outcome in result.outcomes.items()},
+        "notes": {name: outcome.ledger.counts() for name, outcome in result.outcomes.items()},
+        "output": str(folder),
+    }
+
+
+def _show(experiment: Experiment, result: ExperimentResult, folder: Path) -> None:
+    """The table, what it cost, what happened, and where it is."""
+    costs = experiment.config.costs
+    header = [*result.summary.header(), *(f"{name}/query" for name in costs)]
+    rows = []
+    for cells in result.summary.cells():
+        spent = result.outcomes[cells[0]].costs()
+        rows.append([*cells, *(f"{spent[name]:.4g}" for name in costs)])
+    show_table(header, rows)
+    typer.echo(result.summary.legend())
+    ledgers = {name: outcome.ledger for name, outcome in result.outcomes.items()}
+    for name, ledger in {
+        **ledgers,
+        **{f"index of {name}": one for name, one in result.index_ledgers().items()},
+    }.items():
+        if notes := ledger.counts():
+            typer.echo(f"{name}: {', '.join(f'{count} {kind}' for kind, count in notes.items())}")
+    typer.echo(f"{folder / 'report.html'}")

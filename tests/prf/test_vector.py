@@ -1,0 +1,167 @@
+import numpy as np
+import pytest
+
+from rankloom import Query, Run
+from rankloom.errors import CompositionError, UsageError
+from rankloom.prf import RM3, VectorPRF
+from rankloom.testing import StageConformance
+from tests.prf.fakes import FakeTerms, FakeVectors
+
+RETRIEVER = FakeVectors(
+    vectors={"d1": (1.0, 0.0, 0.0), "d2": (0.0, 2.0, 0.0), "d3": (0.0, 0.0, 4.0), "d4": (2.0, 2.0, 2.0)}
+)
+ALL = {"d1": 4.0, "d2": 3.0, "d3": 2.0, "d4": 1.0}
+
+
+def move(scores, *, text="aab", vectors=None, **parameters):
+    """The query's vector (None if it has none) and the notes after feedback over one ranking."""
+    run = Run.from_dict({"q": scores}, queries=[Query("q", text, vectors=vectors or {})])
+    after = VectorPRF(retriever=RETRIEVER, **parameters).run(run)
+    vector = after.queries[0].vectors.get("letters")
+    return None if vector is None else vector.tolist(), after.ledger.notes
+
+
+class TestArithmetic:
+    def test_average_counts_the_query_as_one_more(self):
+        # a quarter of the query (2, 1, 0), and of d1, d2 and d3
+        assert move(ALL)[0] == [0.75, 0.75, 1.0]
+
+    def test_average_of_fewer_documents_than_asked_for(self):
+        assert move({"d1": 1.0})[0] == [1.5, 0.5, 0.0]
+
+    def test_rocchio(self):
+        # .4 (2, 1, 0) + .6 mean of d1 and d2
+        assert move(ALL, method="rocchio", docs=2)[0] == pytest.approx([0.8 + 0.3, 0.4 + 0.6, 0.0])
+
+    def test_rocchio_with_negatives(self):
+        # the query, plus d1, minus half the mean of d3 and d4
+        moved, _ = move(ALL, method="rocchio", docs=1, alpha=1, beta=1, gamma=0.5, negatives=2)
+        assert moved == pytest.approx([3 - 0.5, 1 - 0.5, -1.5])
+
+    def test_no_document_is_both_best_and_last(self):
+        moved, _ = move(ALL, method="rocchio", docs=3, alpha=0, beta=0, gamma=1, negatives=4)
+        assert moved == [-2.0, -2.0, -2.0]
+        moved, _ = move(ALL, method="rocchio", docs=4, alpha=1, beta=0, gamma=1, negatives=4)
+        assert moved == [2.0, 1.0, 0.0]
+
+    def test_rocchio_contains_the_average(self):
+        average, _ = move(ALL, docs=3)
+        rocchio, _ = move(ALL, docs=3, method="rocchio", alpha=0.25, beta=0.75)
+        assert rocchio == pytest.approx(average)
+
+    def test_no_renormalisation(self):
+        assert np.linalg.norm(move(ALL)[0]) == pytest.approx(np.sqrt(0.75**2 * 2 + 1))
+
+    def test_a_vector_of_the_query_comes_before_its_text(self):
+        assert move({"d1": 1.0}, vectors={"letters": np.float32([3, 0, 0])})[0] == [2.0, 0.0, 0.0]
+
+    def test_other_vectors_stay(self):
+        other = np.float32([1, 2])
+        run = Run.from_dict({"q": {"d1": 1.0}}, queries=[Query("q", "a", vectors={"other": other})])
+        after = VectorPRF(retriever=RETRIEVER).run(run)
+        assert after.queries[0].vectors["other"] is other
+        assert after.queries[0].vectors["letters"].dtype == np.float32
+
+
+class TestWithoutFeedback:
+    @pytest.mark.parametrize(
+        ("scores", "text", "expected", "reasons"),
+        [
+            ({}, "aab", [2, 1, 0], [("", "no document was found")]),
+            ({"d1": 1.0}, " ", None, [("", "the query is empty")]),
+            (
+                {"x": 1.0},
+                "aab",
+                [2, 1, 0],
+                [("x", "the index does not hold it"), ("", "the index holds none of the documents")],
+            ),
+        ],
+    )
+    def test_the_vector_stays_and_is_noted(self, scores, text, expected, reasons):
+        vector, notes = move(scores, text=text)
+        assert vector == expected
+        assert [(note.doc_id, note.detail) for note in notes] == reasons
+        assert {(note.stage, note.query_id) for note in notes} == {("vector_prf", "q")}
+        assert [note.kind for note in notes] == ["unread_document" if doc_id else "no_feedback" for doc_id, _ in reasons]
+
+    def test_unknown_documents_are_left_out_and_noted(self):
+        vector, notes = move({"x": 9.0, "d1": 1.0})
+        assert vector == [1.5, 0.5, 0.0]
+        assert [(note.kind, note.doc_id) for note in notes] == [("unread_document", "x")]
+
+    def test_unknown_negatives_are_left_out_and_noted(self):
+        parameters = {"method": "rocchio", "docs": 1, "gamma": 0.5, "negatives": 1}
+        vector, notes = move({"d1": 2.0, "x": 1.0}, **parameters)
+        assert vector == pytest.approx([0.8 + 0.6, 0.4, 0.0])
+        assert [note.doc_id for note in notes] == ["x"]
+
+    def test_a_blank_query_between_others(self):
+        run = Run.from_dict(
+            {"q1": {"d1": 1.0}, "q2": {"d1": 1.0}, "q3": {"d2": 1.0}}, queries={"q1": "a", "q2": "", "q3": "b"}
+        )
+        after = VectorPRF(retriever=RETRIEVER).run(run)
+        moved = [query.vectors.get("letters") for query in after.queries]
+        assert [None if vector is None else vector.tolist() for vector in moved] == [[1, 0, 0], None, [0, 1.5, 0]]
+        assert [note.query_id for note in after.ledger.notes] == ["q2"]
+
+
+class TestParameters:
+    def test_published_settings_are_the_defaults(self):
+        average, rocchio = VectorPRF(), VectorPRF(method="rocchio")
+        assert (average.docs, average.alpha, average.beta) == (3, None, None)
+        assert (rocchio.docs, rocchio.alpha, rocchio.beta, rocchio.gamma, rocchio.negatives) == (5, 0.4, 0.6, 0, 0)
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"method": "mean"},
+            {"docs": 0},
+            {"alpha": 0.5},
+            {"beta": 0.5},
+            {"method": "rocchio", "alpha": -1},
+            {"method": "rocchio", "beta": float("inf")},
+            {"method": "rocchio", "gamma": 0.1},
+            {"method": "rocchio", "negatives": 1},
+            {"gamma": 0.1, "negatives": 1},
+        ],
+    )
+    def test_refuses_what_would_be_ignored_or_senseless(self, wrong):
+        with pytest.raises(UsageError, match="vector_prf"):
+            VectorPRF(**wrong)
+
+
+class TestComposition:
+    def test_finds_by_the_moved_vector(self):
+        pipeline = RETRIEVER >> VectorPRF(docs=1) >> RETRIEVER
+        assert pipeline.stages[1].retriever is RETRIEVER
+        assert pipeline.search("c").doc_ids[0] == "d3"
+        assert (
+            dict(zip(*[getattr(pipeline.search("c"), name) for name in ("doc_ids", "scores")], strict=True))["d3"]
+            == 10.0
+        )
+
+    def test_refuses_a_retriever_over_terms(self):
+        with pytest.raises(CompositionError, match=r"vector_prf.*fake_terms.*VectorSource"):
+            RETRIEVER >> VectorPRF() >> FakeTerms(texts={"d1": "a"})
+
+    def test_terms_do_not_reach_a_retriever_over_vectors(self):
+        with pytest.raises(CompositionError, match="rm3"):
+            RETRIEVER >> RM3(retriever=FakeTerms(texts={"d1": "a"})) >> RETRIEVER
+
+    def test_refuses_to_work_unbound(self):
+        with pytest.raises(CompositionError, match="pass retriever="):
+            VectorPRF().run(Run.from_dict({"q": {"d1": 1.0}}, queries={"q": "a"}))
+
+
+class TestAverageContract(StageConformance):
+    def make_stage(self):
+        return VectorPRF(docs=2, retriever=RETRIEVER)
+
+    def make_run(self):
+        scores = {"q1": ALL, "q2": {"d2": 2.0, "x": 1.0}, "q3": {}}
+        return Run.from_dict(scores, queries={"q1": "aab", "q2": "b", "q3": "c"}, documents=RETRIEVER.documents)
+
+
+class TestRocchioContract(TestAverageContract):
+    def make_stage(self):
+        return VectorPRF(method="rocchio", docs=2, gamma=0.1, negatives=1, retriever=RETRIEVER)
