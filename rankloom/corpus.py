@@ -35,6 +35,8 @@ from rankloom.session import Session
 if TYPE_CHECKING:
     import pyarrow as pa
 
+BESIDE = "corpus"  # the folder in which the indexes beside it find their corpus
+
 
 class Corpus:
     """Documents in id order: row number, code in `ids` and place in every index of the corpus are one number.
