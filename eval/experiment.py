@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -17,17 +16,16 @@ from typing import Any, Literal, TypeVar
 
 from rankloom.cache import Cache
 from rankloom.config import PipelineBuilder
-from rankloom.errors import MissingExtraError, PartialResultError, RankloomError, StageError, UsageError, nearest
+from rankloom.errors import MissingExtraError, NotFoundError, RankloomError, StageError, UsageError, nearest
 from rankloom.eval.collections import Collection, load_collection
 from rankloom.eval.experiment_config import ExperimentConfig
 from rankloom.eval.explain import Explanation, explain_run
-from rankloom.eval.measures import Evaluation
 from rankloom.eval.plan import Plan, plan_of
-from rankloom.eval.pushdown import push_tops_down, retrievers
-from rankloom.eval.table import Summary, summarise
+from rankloom.eval.pushdown import push_tops_down
+from rankloom.eval.results import ExperimentResult, Outcome
+from rankloom.eval.table import summarise
 from rankloom.execution import apply
 from rankloom.fingerprint import digest
-from rankloom.ledger import Ledger
 from rankloom.pipeline import Pipeline
 from rankloom.progress import Progress
 from rankloom.run import Run
@@ -36,79 +34,6 @@ from rankloom.yaml_file import Locations, apply_overrides, read_yaml
 
 _log = logging.getLogger("rankloom")
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What one pipeline gave.
-
-    Args:
-        pipeline: The pipeline, as it was carried out.
-        run: Its hits, ledger and lineage.
-        evaluation: Its measures.
-    """
-
-    pipeline: Pipeline
-    run: Run
-    evaluation: Evaluation
-
-    @property
-    def ledger(self) -> Ledger:
-        """Notes and costs of the run, and notes of its evaluation."""
-        return self.run.ledger.noted(*self.evaluation.notes)
-
-    def costs(self) -> dict[str, float]:
-        """Seconds, tokens and model calls a query, spent this time; cached results are nearly free."""
-        queries = max(1, len(self.run))
-        spent = self.run.ledger.costs
-        return {
-            "seconds": sum(cost.seconds for cost in spent) / queries,
-            "tokens": sum(cost.tokens for cost in spent) / queries,
-            "calls": sum(cost.calls for cost in spent) / queries,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class ExperimentResult:
-    """What an experiment gave.
-
-    Args:
-        outcomes: Pipeline -> outcome, for those that finished.
-        failures: Pipeline -> what went wrong, for the others.
-        summary: The table.
-        collection: What was measured on.
-        session: How it was carried out.
-        started: When.
-        finished: When.
-    """
-
-    outcomes: Mapping[str, Outcome]
-    failures: Mapping[str, str]
-    summary: Summary
-    collection: Collection
-    session: Session
-    started: datetime
-    finished: datetime
-
-    def index_ledgers(self) -> dict[str, Ledger]:
-        """What happened when indexes were built, such as documents longer than an encoder reads; by retriever."""
-        found: dict[str, Ledger] = {}
-        for outcome in self.outcomes.values():
-            for stage in retrievers(outcome.pipeline):
-                ledger = getattr(getattr(stage, "index", None), "ledger", None)
-                if isinstance(ledger, Ledger) and ledger.notes:
-                    found[stage.name] = ledger
-        return found
-
-    def raise_failures(self) -> None:
-        """Raise a `PartialResultError` if a pipeline failed."""
-        if self.failures:
-            reasons = "; ".join(f"{name}: {reason}" for name, reason in self.failures.items())
-            raise PartialResultError(
-                f"{len(self.failures)} of {len(self.failures) + len(self.outcomes)} pipelines failed ({reasons})",
-                stage="run",
-                fix="mend the cause and run again; what is done comes from the cache",
-            )
 
 
 class Experiment:
@@ -179,7 +104,8 @@ class Experiment:
         """The pipelines over a collection, ready to run, and why some could not be built.
 
         Raises:
-            MissingExtraError: A stage needs a package that is not installed; found before anything runs.
+            MissingExtraError: A stage needs a package that is not installed.
+            NotFoundError: A model or file that a stage needs is not there. Either is found before anything runs.
         """
         builder = PipelineBuilder(self.config.define, locations=self._locations)
         built: dict[str, Pipeline] = {}
@@ -187,8 +113,7 @@ class Experiment:
         for name, spec in self.config.pipelines.items():
             make = partial(builder.build, spec, corpus=collection.corpus, session=session, at=("pipelines", name))
             _keep(built, failures, name, make)
-        for error in failures.values():
-            if isinstance(error, MissingExtraError):
+            if isinstance(error := failures.get(name), MissingExtraError | NotFoundError):
                 raise error
         return push_tops_down(built), failures
 
@@ -211,7 +136,7 @@ class Experiment:
             PartialResultError: Some pipelines failed.
             RankloomError: All of them did; the error of the first.
             MissingExtraError: A stage needs a package that is not installed.
-            NotFoundError: There is no such collection.
+            NotFoundError: There is no such collection, or a model for an index is not to be had.
             UsageError: The output is a file, or can not be written.
         """
         from rankloom.eval.outputs import prepare_output, write_outputs
@@ -259,21 +184,25 @@ class Experiment:
         session = session.remembering()
         collection = self.load(session)
         pipelines, failures = self.build(collection, session)
+        _warn(failures)
         outcomes: dict[str, Outcome] = {}
         with session.progress.task("pipelines", len(pipelines)) as advance:
             for name, pipeline in pipelines.items():
-                _keep(outcomes, failures, name, partial(self._outcome, pipeline, collection, session))
+                failed: dict[str, RankloomError] = {}
+                _keep(outcomes, failed, name, partial(self._outcome, pipeline, collection, session))
+                _warn(failed)
+                failures.update(failed)
                 advance(1)
         if not outcomes:
             raise next(iter(failures.values()))
-        failed = {name: str(failures[name]) for name in self.config.pipelines if name in failures}
+        reasons = {name: str(failures[name]) for name in self.config.pipelines if name in failures}
         summary = summarise(
             {name: outcome.evaluation for name, outcome in outcomes.items()},
             baseline=self.config.baseline,
             correction=self.config.compare.correction,
-            failed=list(failed),
+            failed=list(reasons),
         )
-        return ExperimentResult(outcomes, failed, summary, collection, session, started, datetime.now(UTC))
+        return ExperimentResult(outcomes, reasons, summary, collection, session, started, datetime.now(UTC))
 
     def _outcome(self, pipeline: Pipeline, collection: Collection, session: Session) -> Outcome:
         """Carry one pipeline out and measure it."""
@@ -290,5 +219,9 @@ def _keep(kept: dict[str, _T], failures: dict[str, RankloomError], name: str, ma
     except Exception as error:
         failures[name] = StageError(f"failed with {type(error).__name__}: {error}")
         _log.debug("pipeline %s", name, exc_info=True)
-    if name in failures:
-        _log.warning("pipeline %s failed, the others go on: %s", name, failures[name])
+
+
+def _warn(failures: Mapping[str, RankloomError]) -> None:
+    """Say at once which pipelines failed; experiments are long."""
+    for name, error in failures.items():
+        _log.warning("pipeline %s failed, the others go on: %s", name, error)

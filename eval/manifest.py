@@ -13,7 +13,8 @@ from rankloom.pipeline import Pipeline
 from rankloom.stage import Stage
 
 if TYPE_CHECKING:
-    from rankloom.eval.experiment import Experiment, ExperimentResult
+    from rankloom.eval.experiment import Experiment
+    from rankloom.eval.results import ExperimentResult
 
 #: Packages whose version can change a result.
 _PACKAGES = (

@@ -11,6 +11,7 @@ import csv
 import io
 import json
 import logging
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,8 @@ from rankloom.eval.report import report_html
 from rankloom.files import MANIFEST, checksum, write_json, write_text
 
 if TYPE_CHECKING:
-    from rankloom.eval.experiment import Experiment, ExperimentResult
+    from rankloom.eval.experiment import Experiment
+    from rankloom.eval.results import ExperimentResult
 
 _log = logging.getLogger("rankloom")
 _RUNS = "runs"
@@ -39,8 +41,10 @@ def prepare_output(folder: Path, fingerprint: str) -> Path:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
     except OSError as error:
-        raise UsageError(f"the output folder can not be made: {error.strerror}", value=str(folder)) from error
+        raise UsageError(f"the output folder can not be written: {error.strerror}", value=str(folder)) from error
     before = read_manifest(folder)
     if before is not None and before.get("experiment") != fingerprint:
         _log.warning("%s holds the results of another configuration; they will be replaced", folder)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from rankloom.ledger import Ledger
 
 if TYPE_CHECKING:
-    from rankloom.eval.experiment import Experiment, ExperimentResult
+    from rankloom.eval.experiment import Experiment
+    from rankloom.eval.results import ExperimentResult
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8882; --good: #1a7f37; --bad: #b3261e; }
@@ -81,8 +82,7 @@ def _costs(result: ExperimentResult) -> str:
     rows = []
     for name, outcome in result.outcomes.items():
         costs = outcome.costs()
-        spent = outcome.run.ledger.costs
-        asked, cached = sum(cost.inputs for cost in spent), sum(cost.cached for cost in spent)
+        cached, asked = outcome.cached()
         figures = [f"{costs['seconds']:.4f}", f"{costs['tokens']:.1f}", f"{costs['calls']:.2f}"]
         rows.append([escape(name), *figures, f"{cached} of {asked}"])
     return _table(["pipeline", "seconds", "tokens", "model calls", "from the cache"], rows)

@@ -126,13 +126,15 @@ class Cache:
         try:
             with self._connection() as connection:
                 yield connection
-        except sqlite3.OperationalError as error:  # locked, read-only, disk full
-            raise StageError(f"the database can not be used ({error})", stage="cache", value=str(self._path)) from error
-        except sqlite3.DatabaseError as error:
+        except sqlite3.Error as error:
+            path = str(self._path)
+            if _code(error) not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+                # locked, read-only, disk full
+                raise StageError(f"the database can not be used ({error})", stage="cache", value=path) from error
             raise DamagedIndexError(
                 f"the cache is not a readable SQLite database ({error})",
                 stage="cache",
-                value=str(self._path),
+                value=path,
                 fix="delete the file; what it held is computed again",
             ) from error
 
@@ -147,7 +149,7 @@ class Cache:
         if connection is None:
             connection = sqlite3.connect(self._path, timeout=_WAIT_SECONDS)
             try:
-                connection.execute("PRAGMA journal_mode=WAL")
+                _write_ahead(connection)
                 connection.execute("PRAGMA synchronous=NORMAL")
                 with connection:
                     connection.execute(_SCHEMA)
@@ -156,3 +158,22 @@ class Cache:
                 raise
             self._local.connection = connection
         return connection
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Let readers and a writer work at once; for this lock, on a new file, SQLite does not wait by itself."""
+    until = time.monotonic() + _WAIT_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(0.02)
+        else:
+            return
+
+
+def _code(error: sqlite3.Error) -> int:
+    """SQLite's primary code of an error; 0 for one of the Python module's own."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF

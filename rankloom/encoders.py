@@ -124,11 +124,24 @@ class SentenceEncoder:
         for start in starts:
             places = order[start : start + self.batch_size]
             with loaded.lock:
-                batch = _encode_batch(loaded, [texts[place] for place in places], role)
+                batch = _encode_batch(loaded, [readable(texts[place]) for place in places], role)
             vectors[places], tokens[places], truncated[places] = batch
         if not np.isfinite(vectors).all():
             raise StageError("the model gave vectors that are not finite", stage=self.stage, value=self.model)
         return Encoded(vectors, tokens, truncated, len(starts))
+
+
+def readable(text: str) -> str:
+    r"""A text without halves of surrogate pairs, which no tokenizer takes; each becomes a question mark.
+
+    >>> readable("half a pair \ud83d"), readable("whole")
+    ('half a pair ?', 'whole')
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode(errors="replace").decode()
+    return text
 
 
 def truncation_note(session: Session, *, stage: str, tokens: int, query_id: str = "", doc_id: str = "") -> Note:

@@ -14,19 +14,32 @@ if TYPE_CHECKING:
     from rankloom.retrieval.analysis import STOP_WORDS, Analyzer, EnglishAnalyzer
     from rankloom.retrieval.bm25 import BM25
     from rankloom.retrieval.bm25_scoring import LuceneBM25
+    from rankloom.retrieval.dense import Dense
     from rankloom.retrieval.inverted_index import InvertedIndex
+    from rankloom.retrieval.vector_index import VectorIndex
 
 # public name -> its module in this package; a new retriever adds a line here, above and in __all__
 _HOMES = {
     "BM25": "bm25",
+    "Dense": "dense",
     "STOP_WORDS": "analysis",
     "Analyzer": "analysis",
     "EnglishAnalyzer": "analysis",
     "InvertedIndex": "inverted_index",
     "LuceneBM25": "bm25_scoring",
+    "VectorIndex": "vector_index",
 }
 
-__all__ = ["BM25", "STOP_WORDS", "Analyzer", "EnglishAnalyzer", "InvertedIndex", "LuceneBM25"]
+__all__ = [
+    "BM25",
+    "STOP_WORDS",
+    "Analyzer",
+    "Dense",
+    "EnglishAnalyzer",
+    "InvertedIndex",
+    "LuceneBM25",
+    "VectorIndex",
+]
 
 
 def __getattr__(name: str) -> Any:

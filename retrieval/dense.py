@@ -6,8 +6,8 @@ Karpukhin et al.: Dense Passage Retrieval for Open-Domain Question Answering, EM
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -62,6 +62,11 @@ class Dense(Retriever, VectorSource):
     # --- ways in ---------------------------------------------------------------------------------------------
 
     @classmethod
+    def of(cls, corpus: Corpus, *, model: str = DEFAULT_MODEL, session: Session | None = None, **params: Any) -> Self:
+        """Encode a corpus into an index in memory, and search it; the parameters are those of `build`."""
+        return cls(VectorIndex.of(corpus, encoder=SentenceEncoder(model, stage=cls.name), session=session), **params)
+
+    @classmethod
     def build(
         cls,
         corpus: Corpus,
@@ -96,14 +101,15 @@ class Dense(Retriever, VectorSource):
 
         Args:
             path: Where the index lives.
-            corpus: The corpus it was made from, so that hits have texts.
+            corpus: The corpus it was made from, so that hits have texts; by default the one beside the index, if
+                there is one.
             model: Where the model is to be found, if not under the name that the index was built with.
             params: Parameters of the stage.
 
         Raises:
             NotFoundError: There is no such folder.
             DamagedIndexError: It is no index, is of another version, or a file is missing or damaged.
-            DataError: The index was made with another model or from another corpus.
+            UsageError: The index was made with another model or from another corpus.
         """
         encoder = None if model is None else SentenceEncoder(model, stage=cls.name)
         return cls(VectorIndex.open(path, corpus=corpus, encoder=encoder), **params)
@@ -126,7 +132,7 @@ class Dense(Retriever, VectorSource):
         """
         encoder = SentenceEncoder(model, stage=cls.name)
         if session.cache is None:
-            return cls(VectorIndex.of(corpus, encoder=encoder, session=session), k=k)
+            return cls.of(corpus, model=model, session=session, k=k)
         encoder.resolve(session)
         path = session.cache.index_directory(cls.name, digest(encoder, corpus, session.numerics()))
         if path.is_dir():
@@ -134,8 +140,12 @@ class Dense(Retriever, VectorSource):
                 return cls(VectorIndex.open(path, corpus=corpus, encoder=encoder), k=k)
             except DamagedIndexError as error:
                 _log.warning("a damaged index of the cache is built again: %s", error)
-                shutil.rmtree(path)
-        return cls(VectorIndex.build(corpus, path, encoder=encoder, session=session), k=k)
+        try:
+            return cls(VectorIndex.build(corpus, path, encoder=encoder, session=session), k=k)
+        except OSError:  # another process may have put its index there while this one was building
+            if not path.is_dir():
+                raise
+            return cls(VectorIndex.open(path, corpus=corpus, encoder=encoder), k=k)
 
     # --- a stage ---------------------------------------------------------------------------------------------
 
@@ -154,8 +164,12 @@ class Dense(Retriever, VectorSource):
             stage=self.name,
         )
         blank = [Note(self.name, "empty_query", query.id) for query in run.queries if query.blank]
-        counted = run.ranked(ranking).noted(*blank, *notes)
-        return counted.counted(inputs=len(run), calls=encoded.calls, tokens=int(encoded.tokens.sum()))
+        typed = replace(run, queries=tuple(map(_as_typed, run.queries)))
+        return (
+            typed.ranked(ranking)
+            .noted(*blank, *notes)
+            .counted(inputs=len(run), calls=encoded.calls, tokens=int(encoded.tokens.sum()))
+        )
 
     @property
     def documents(self) -> Documents | None:
@@ -211,7 +225,7 @@ class Dense(Retriever, VectorSource):
             vectors[texts], tokens[texts], truncated[texts], calls = some
         notes = [
             truncation_note(session, stage=self.name, tokens=int(truncated[number]), query_id=queries[number].id)
-            for number in np.flatnonzero(truncated)
+            for number in np.flatnonzero(truncated).tolist()
         ]
         return Encoded(vectors, tokens, truncated, calls), notes
 
@@ -239,3 +253,8 @@ class Dense(Retriever, VectorSource):
         self.index.check_encoder()
         encoder.load(session)
         return encoder
+
+
+def _as_typed(query: Query) -> Query:
+    """The query without the rewritten forms that were meant for this search."""
+    return query if query.terms is None and not query.vectors else replace(query, terms=None, vectors={})

@@ -15,9 +15,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from rankloom.corpus import Corpus
+from rankloom.corpus import Corpus, corpus_beside
 from rankloom.encoders import SentenceEncoder
-from rankloom.errors import DamagedIndexError, DataError, NotFoundError
+from rankloom.errors import DamagedIndexError, NotFoundError, UsageError
 from rankloom.extras import require
 from rankloom.files import Manifest, atomic_path
 from rankloom.fingerprint import digest
@@ -143,14 +143,15 @@ class VectorIndex:
 
         Args:
             path: Where the index lives.
-            corpus: The corpus it was made from, so that hits have texts; None gives hits without texts.
+            corpus: The corpus it was made from, so that hits have texts; by default the one beside the index (see
+                `rankloom.corpus.corpus_beside`), and without one, hits have ids and scores only.
             encoder: The model for queries; by default the one the index was made with, under the same name.
             verify: Also compare the checksum of every file, which reads them all.
 
         Raises:
             NotFoundError: There is no such folder.
             DamagedIndexError: It is no index, is of another version, or a file is missing or damaged.
-            DataError: The index was made with another model or from another corpus.
+            UsageError: The index was made with another model or from another corpus.
         """
         folder = Path(path)
         manifest = Manifest.read(folder, format=FORMAT, version=VERSION, verify=verify)
@@ -158,6 +159,7 @@ class VectorIndex:
             fields = manifest.fields
             index = _read_faiss(folder / _FAISS, fields)
             truncated = np.load(folder / _TRUNCATED, allow_pickle=False)
+            corpus = corpus_beside(folder, fields["corpus"]) if corpus is None else corpus
             ids = corpus.ids if corpus is not None else _read_ids(folder / _IDS)
             encoder = encoder or SentenceEncoder(fields["model"], stage=_STAGE)
             opened = cls(index, ids, truncated, encoder=encoder, fields=fields, documents=corpus)
@@ -167,8 +169,11 @@ class VectorIndex:
         if not whole:
             raise _damaged(folder, "the number of documents is not the one in the manifest")
         if corpus is not None and corpus.fingerprint() != fields["corpus"]:
-            raise DataError(
-                "the index was made from another corpus", stage=_STAGE, value=str(folder), fix="build it again"
+            raise UsageError(
+                "the index was made from another corpus",
+                stage=_STAGE,
+                value=corpus,
+                fix="pass the corpus= that the index was built from, or build it again",
             )
         opened.check_encoder()
         return opened
@@ -213,7 +218,7 @@ class VectorIndex:
         A model that is not on this machine passes: it is checked when it has been fetched.
 
         Raises:
-            DataError: The encoder's fingerprint is not the one in the manifest.
+            UsageError: The encoder's fingerprint is not the one in the manifest.
         """
         if self.encoder.fingerprint() == self.space:
             return
@@ -221,7 +226,7 @@ class VectorIndex:
             self.encoder.resolve(Session(offline=True))
         except NotFoundError:
             return
-        raise DataError(
+        raise UsageError(
             "the index was made with another model, or with other weights under the same name",
             stage=_STAGE,
             value=self.encoder.model,

@@ -82,9 +82,12 @@ def _check_truncation(corpus: Corpus, start: int, shard: Shard, session: Session
 
 def _keep(path: Path, shard: Shard, made_from: str) -> None:
     """Write a shard, whole or not at all."""
-    arrays = {"vectors": shard.vectors, "tokens": shard.tokens, "truncated": shard.truncated}
+    content = pack(
+        {"made_from": made_from},
+        {"vectors": shard.vectors, "tokens": shard.tokens, "truncated": shard.truncated},
+    )
     with atomic_path(path) as temporary:
-        temporary.write_bytes(pack({"made_from": made_from}, arrays))
+        temporary.write_bytes(content)
 
 
 def _kept(path: Path | None, made_from: str) -> Shard | None:

@@ -24,6 +24,7 @@ from rankloom.errors import NotFoundError, UsageError, nearest
 if TYPE_CHECKING:
     from rankloom.eval.experiment import Experiment
     from rankloom.eval.explain import DocumentView, Explanation, StageView
+    from rankloom.ledger import Note
 
 
 def explain(
@@ -92,10 +93,19 @@ def _show(explanation: Explanation) -> None:
         _show_stage(view)
     for document in explanation.documents:
         _show_document(document)
+    grouped: dict[tuple[str, str, str], list[Note]] = {}
     for note in explanation.notes:
-        amount = f" {note.amount}" if note.amount != 1 else ""
-        about = " ".join(part for part in (note.doc_id, note.detail) if part)
-        typer.echo(f"note: {note.stage}: {note.kind}{amount} {about}".rstrip())
+        grouped.setdefault((note.stage, note.kind, note.detail), []).append(note)
+    for (stage, kind, detail), notes in grouped.items():
+        typer.echo(f"note: {stage}: {_note(kind, detail, notes)}")
+
+
+def _note(kind: str, detail: str, notes: list[Note]) -> str:
+    """Notes of one kind as one line."""
+    docs = [note.doc_id for note in notes if note.doc_id]
+    about = f" for {len(docs)} documents: {', '.join(docs[:5])}{', ...' if len(docs) > 5 else ''}" if docs else ""
+    amount = sum(note.amount for note in notes)
+    return f"{kind}{f' {amount}' if amount != len(notes) else ''}{about}{f' ({detail})' if detail else ''}"
 
 
 def _show_stage(view: StageView) -> None:

@@ -32,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return done.code if isinstance(done.code, int) else int(done.code is not None)
         except RankloomError as error:
             return _reported(str(error), error.exit_code, debug=debug)
+        except OSError as error:  # a full disk, a folder that may not be written
+            return _reported(f"the system refused: {error}", _FAILURE, debug=debug)
         except Exception as error:
             text = f"{type(error).__name__}: {error} (this is a bug of rankloom; --debug shows where)"
             return _reported(text, _FAILURE, debug=debug)

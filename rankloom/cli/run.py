@@ -21,7 +21,8 @@ from rankloom.cli.options import (
 from rankloom.cli.show import message, show_json, show_table
 
 if TYPE_CHECKING:
-    from rankloom.eval.experiment import Experiment, ExperimentResult
+    from rankloom.eval.experiment import Experiment
+    from rankloom.eval.results import ExperimentResult
 
 
 def run(
@@ -84,11 +85,13 @@ def _as_dict(experiment: Experiment, result: ExperimentResult, folder: Path) -> 
 def _show(experiment: Experiment, result: ExperimentResult, folder: Path) -> None:
     """The table, what it cost, what happened, and where it is."""
     costs = experiment.config.costs
-    header = [*result.summary.header(), *(f"{name}/query" for name in costs)]
+    header = [*result.summary.header(), *(f"{name}/query" for name in costs), *(["cached"] if costs else [])]
     rows = []
     for cells in result.summary.cells():
         spent = result.outcomes[cells[0]].costs()
-        rows.append([*cells, *(f"{spent[name]:.4g}" for name in costs)])
+        cached, asked = result.outcomes[cells[0]].cached()
+        share = [f"{cached / max(1, asked):.0%}"] if costs else []
+        rows.append([*cells, *(f"{spent[name]:.4g}" for name in costs), *share])
     show_table(header, rows)
     typer.echo(result.summary.legend())
     ledgers = {name: outcome.ledger for name, outcome in result.outcomes.items()}

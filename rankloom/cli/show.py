@@ -14,15 +14,15 @@ def show_json(value: object) -> None:
 
 
 def show_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table whose columns are as wide as their contents, numbers to the right; nothing is cut off or wrapped."""
-    widths = [max(len(row[place]) for row in [header, *rows]) for place in range(len(header))]
-    lines = [[*header], ["-" * width for width in widths], *rows]
-    for number, line in enumerate(lines):
-        cells = [
-            cell.ljust(width) if number < 2 or not _is_figure(cell) else cell.rjust(width)
-            for cell, width in zip(line, widths, strict=True)
-        ]
-        typer.echo("  ".join(cells).rstrip())
+    """A table as wide as its contents: columns of plain numbers to the right, nothing cut off or wrapped."""
+    columns = []
+    for name, *cells in zip(header, *rows, strict=True):
+        width = max(map(len, [name, *cells]))
+        lines = [name, "-" * width, *cells]
+        right = all(_is_number(cell) for cell in cells)
+        columns.append([line.rjust(width) if right else line.ljust(width) for line in lines])
+    for line in zip(*columns, strict=True):
+        typer.echo("  ".join(line).rstrip())
 
 
 def message(text: str) -> None:
@@ -30,6 +30,10 @@ def message(text: str) -> None:
     typer.echo(text, err=True)
 
 
-def _is_figure(cell: str) -> bool:
-    """Whether a cell begins with a number."""
-    return cell[:1].isdigit() or (cell[:1] in "+-" and cell[1:2].isdigit())
+def _is_number(cell: str) -> bool:
+    """Whether a cell is a number and nothing else."""
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True

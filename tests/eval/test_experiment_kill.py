@@ -73,7 +73,7 @@ class Runner:
 
     def results(self) -> dict[str, bytes]:
         files = [
-            *(self.out / "runs").iterdir(),
+            *(self.out / "runs").glob("*.trec"),
             *(self.out / n for n in ("per_query.csv", "summary.json", "summary.md")),
         ]
         return {file.name: file.read_bytes() for file in files}

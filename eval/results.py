@@ -1,0 +1,95 @@
+"""What an experiment gave: an outcome for each pipeline that finished, reasons for the others, and the table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from rankloom.errors import PartialResultError
+from rankloom.eval.collections import Collection
+from rankloom.eval.measures import Evaluation
+from rankloom.eval.pushdown import retrievers
+from rankloom.eval.table import Summary
+from rankloom.fusion import Fuser
+from rankloom.ledger import Ledger
+from rankloom.pipeline import Pipeline, Top
+from rankloom.run import Run
+from rankloom.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one pipeline gave.
+
+    Args:
+        pipeline: The pipeline, as it was carried out.
+        run: Its hits, ledger and lineage.
+        evaluation: Its measures.
+    """
+
+    pipeline: Pipeline
+    run: Run
+    evaluation: Evaluation
+
+    @property
+    def ledger(self) -> Ledger:
+        """Notes and costs of the run, and notes of its evaluation."""
+        return self.run.ledger.noted(*self.evaluation.notes)
+
+    def costs(self) -> dict[str, float]:
+        """Seconds, tokens and model calls a query, spent this time; cached results are nearly free."""
+        queries, spent = max(1, len(self.run)), self.run.ledger.costs
+        return {
+            "seconds": sum(cost.seconds for cost in spent) / queries,
+            "tokens": sum(cost.tokens for cost in spent) / queries,
+            "calls": sum(cost.calls for cost in spent) / queries,
+        }
+
+    def cached(self) -> tuple[int, int]:
+        """How many inputs of stages came from the cache, and how many there were; trivial stages do not count."""
+        spent = [cost for cost in self.run.ledger.costs if cost.stage not in (Top.name, Fuser.name)]
+        return sum(cost.cached for cost in spent), sum(cost.inputs for cost in spent)
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentResult:
+    """What an experiment gave.
+
+    Args:
+        outcomes: Pipeline -> outcome, for those that finished.
+        failures: Pipeline -> what went wrong, for the others.
+        summary: The table.
+        collection: What was measured on.
+        session: How it was carried out.
+        started: When.
+        finished: When.
+    """
+
+    outcomes: Mapping[str, Outcome]
+    failures: Mapping[str, str]
+    summary: Summary
+    collection: Collection
+    session: Session
+    started: datetime
+    finished: datetime
+
+    def index_ledgers(self) -> dict[str, Ledger]:
+        """What happened when indexes were built, such as documents longer than an encoder reads; by retriever."""
+        found: dict[str, Ledger] = {}
+        for outcome in self.outcomes.values():
+            for stage in retrievers(outcome.pipeline):
+                ledger = getattr(getattr(stage, "index", None), "ledger", None)
+                if isinstance(ledger, Ledger) and ledger.notes:
+                    found[stage.name] = ledger
+        return found
+
+    def raise_failures(self) -> None:
+        """Raise a `PartialResultError` if a pipeline failed."""
+        if self.failures:
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in self.failures.items())
+            raise PartialResultError(
+                f"{len(self.failures)} of {len(self.failures) + len(self.outcomes)} pipelines failed ({reasons})",
+                stage="run",
+                fix="mend the cause and run again; what is done comes from the cache",
+            )

@@ -1,0 +1,197 @@
+"""Stages that look at one query and one document at a time, and remember every pair.
+
+What a model makes of a pair is kept in the session's cache under the pair's texts, the stage's parameters and the
+model, so a second run, a deeper one, or another pipeline over the same candidates pays only for pairs never seen.
+Pairs are computed and stored a group of queries at a time: a killed run loses one group at most.
+"""
+
+from __future__ import annotations
+
+import logging
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rankloom.cache import Cache
+from rankloom.codec import pack, unpack
+from rankloom.encoders import truncation_note
+from rankloom.errors import DataError, StageError
+from rankloom.fingerprint import digest
+from rankloom.ledger import Note
+from rankloom.records import Document, Documents
+from rankloom.run import Run
+from rankloom.session import Session
+from rankloom.stage import Stage
+
+_log = logging.getLogger("rankloom")
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A query's text and a document.
+
+    Args:
+        query: The text of the query, not blank.
+        document: The document.
+    """
+
+    query: str
+    document: Document
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a model made of one pair; this is what the cache holds.
+
+    Args:
+        arrays: Scores, offsets and the like by name, of plain dtypes.
+        truncated: Tokens of the pair that the model did not read.
+    """
+
+    arrays: Mapping[str, NDArray[np.generic]]
+    truncated: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """What a model made of several pairs, and what that took.
+
+    Args:
+        outcomes: One for each pair, in their order.
+        calls: Batches that went through a model, or requests.
+        tokens: Tokens that models read and wrote.
+    """
+
+    outcomes: list[Outcome]
+    calls: int
+    tokens: int
+
+
+class PairStage(Stage):
+    """A stage whose result for a query and a document depends on nothing else.
+
+    A subclass implements `compute` and `identity`, and calls `outcomes` from `__call__`.
+
+    Attributes:
+        depth: How many hits of each query it looks at, from the top; a parameter.
+        neutral: Parameters that change results by float noise at most, and take no part in fingerprints.
+        decides_later: Parameters that change what becomes of a pair's outcome but not the outcome; they take no part
+            in the cache's keys.
+    """
+
+    grain = "none"
+    unit = 8
+    neutral: ClassVar[frozenset[str]] = frozenset({"batch_size"})
+    decides_later: ClassVar[frozenset[str]] = frozenset({"depth"})
+    depth: int
+
+    @abstractmethod
+    def compute(self, pairs: Sequence[Pair], session: Session) -> Computed:
+        """What the model makes of some pairs. Nothing but float noise may depend on the company of a pair."""
+
+    @abstractmethod
+    def identity(self, session: Session | None = None) -> str:
+        """What outcomes depend on besides the parameters: the model's fingerprint.
+
+        Args:
+            session: Tells whether a model that is not on this machine may be fetched; None opens no socket, and
+                gives the model's name in place of a fingerprint if it is not here.
+        """
+
+    def fingerprint(self) -> str:
+        """A digest of the class, its version, its parameters and its model."""
+        return self._digest(self.neutral, self.identity())
+
+    def looked_at(self, run: Run) -> NDArray[np.int64]:
+        """How many hits of each query are looked at: `depth` at most, and none for a query without text."""
+        counts = np.minimum(run.hits(stage=self.name).counts(), self.depth)
+        return counts * np.array([bool(query.text.strip()) for query in run.queries], dtype=np.int64)
+
+    def outcomes(self, run: Run) -> tuple[Run, list[Outcome]]:
+        """What the model makes of the hits that are looked at, from the cache as far as it is known.
+
+        Args:
+            run: A run with a ranking and texts.
+
+        Returns:
+            The run, with costs, a note for every pair that was cut, and one for every query with hits but no text;
+            and an outcome for each of the first `looked_at` hits of each query, in the order of the ranking.
+
+        Raises:
+            DataError: A pair is longer than the model reads, and the session's policy is `error`.
+        """
+        ranking, documents = run.hits(stage=self.name), run.texts(stage=self.name)
+        key = self._digest(self.neutral | self.decides_later, self.identity(run.session), run.session.numerics())
+        looked_at = self.looked_at(run)
+        blank = np.flatnonzero((looked_at == 0) & (ranking.counts() > 0))
+        notes = [Note(self.name, "empty_query", run.queries[number].id) for number in blank]
+        outcomes: list[Outcome] = []
+        cached = calls = tokens = 0
+        with run.session.progress.task(self.name, int(looked_at.sum())) as advance:
+            for start in range(0, len(run), self.unit):
+                wanted = {
+                    number: ranking.doc_ids(number)[: int(looked_at[number])]
+                    for number in range(start, min(start + self.unit, len(run)))
+                }
+                pairs = _pairs(run, documents, wanted)
+                some, from_cache, spent = self._group(pairs, key, run.session)
+                outcomes.extend(some)
+                notes.extend(self._truncations(run, wanted, some))
+                cached, calls, tokens = cached + from_cache, calls + spent.calls, tokens + spent.tokens
+                advance(len(pairs))
+        counted = run.noted(*notes).counted(inputs=len(outcomes), cached=cached, calls=calls, tokens=tokens)
+        return counted, outcomes
+
+    def _group(self, pairs: list[Pair], key: str, session: Session) -> tuple[list[Outcome], int, Computed]:
+        """Outcomes of a group of pairs, how many came from the cache, and what was computed; equal pairs once."""
+        keys = [digest(key, pair.query, pair.document.title, pair.document.text) for pair in pairs]
+        known = _known(session.cache, keys)
+        from_cache = sum(one in known for one in keys)
+        missing = {one: pair for one, pair in zip(keys, pairs, strict=True) if one not in known}
+        computed = self.compute(list(missing.values()), session) if missing else Computed([], 0, 0)
+        if len(computed.outcomes) != len(missing):
+            raise StageError(f"gave {len(computed.outcomes)} outcomes for {len(missing)} pairs", stage=self.name)
+        fresh = dict(zip(missing, computed.outcomes, strict=True))
+        if session.cache is not None and fresh:
+            packed = {one: pack({"truncated": outcome.truncated}, outcome.arrays) for one, outcome in fresh.items()}
+            session.cache.put(packed, stage=self.name)
+        known.update(fresh)
+        return [known[one] for one in keys], from_cache, computed
+
+    def _digest(self, left_out: frozenset[str], *others: str) -> str:
+        """A digest of the class, its version, its parameters but some, and more."""
+        parameters = {name: value for name, value in self.params().items() if name not in left_out}
+        return digest(type(self).__module__, type(self).__qualname__, self.version, parameters, others)
+
+    def _truncations(self, run: Run, wanted: Mapping[int, list[str]], outcomes: list[Outcome]) -> list[Note]:
+        """A note for each pair of some queries that was cut; an error if the session has it so."""
+        whose = [(run.queries[number].id, doc_id) for number, ids in wanted.items() for doc_id in ids]
+        return [
+            truncation_note(run.session, stage=self.name, tokens=outcome.truncated, query_id=query_id, doc_id=doc_id)
+            for (query_id, doc_id), outcome in zip(whose, outcomes, strict=True)
+            if outcome.truncated
+        ]
+
+
+def _pairs(run: Run, documents: Documents, wanted: Mapping[int, list[str]]) -> list[Pair]:
+    """The pairs of some queries, given the documents of each, in their order."""
+    unique = list(dict.fromkeys(doc_id for ids in wanted.values() for doc_id in ids))
+    texts = dict(zip(unique, documents.get(unique), strict=True))
+    return [Pair(run.queries[number].text, texts[doc_id]) for number, ids in wanted.items() for doc_id in ids]
+
+
+def _known(cache: Cache | None, keys: list[str]) -> dict[str, Outcome]:
+    """The outcomes that the cache holds; a damaged one is computed again."""
+    known: dict[str, Outcome] = {}
+    for key, data in cache.get(dict.fromkeys(keys)).items() if cache is not None else ():
+        try:
+            values, arrays = unpack(data)
+        except DataError:
+            _log.warning("a damaged entry of the cache is computed again: %s", key)
+            continue
+        known[key] = Outcome(arrays, int(values["truncated"]))  # type: ignore[call-overload]  # as packed
+    return known

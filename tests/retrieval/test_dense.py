@@ -1,0 +1,460 @@
+"""Dense retrieval against brute force, and indexes that are killed, damaged or opened with the wrong model."""
+
+import json
+import shutil
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rankloom import Document, Query, Run, Session
+from rankloom.corpus import Corpus
+from rankloom.encoders import SentenceEncoder
+from rankloom.errors import CompositionError, DamagedIndexError, DataError, NotFoundError, UsageError
+from rankloom.ids import DocIds
+from rankloom.prf import VectorPRF
+from rankloom.retrieval import BM25, Dense, VectorIndex, vector_shards
+from rankloom.sources import VectorSource
+from rankloom.testing import StageConformance
+from tests.tiny_models import tiny_encoder
+
+SESSION = Session(offline=True, device="cpu")
+TEXTS = {
+    "sky": "The sky is blue because air scatters blue light more than red light.",
+    "sun": "Red sunsets: at dusk the light of the sun takes a longer way through the air.",
+    "tides": "Tides follow the moon.",
+    "bread": "Bread rises because yeast makes gas.",
+    "tides-again": "Tides follow the moon.",
+    "long": "The sea. " * 200,
+}
+QUERIES = {"q1": "why is the sky blue", "q2": "what moves the sea", "q3": "baking"}
+CORPUS = Corpus.of([Document(doc_id, text) for doc_id, text in TEXTS.items()])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture(scope="module")
+def tiny(folder):
+    return str(tiny_encoder(folder / "tiny"))
+
+
+@pytest.fixture(scope="module")
+def dense():
+    return Dense.of(CORPUS, session=SESSION)
+
+
+@pytest.fixture
+def small_shards(monkeypatch):
+    monkeypatch.setattr(vector_shards, "SHARD_SIZE", 4)
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """The texts that encoders have encoded so far."""
+    seen = []
+    encode = SentenceEncoder.encode
+
+    def counting(self, texts, **options):
+        seen.extend(texts)
+        return encode(self, texts, **options)
+
+    monkeypatch.setattr(SentenceEncoder, "encode", counting)
+    return seen
+
+
+def index_of(matrix, ids=None):
+    """An index over given vectors."""
+    import faiss
+
+    matrix = np.asarray(matrix, dtype=np.float32)
+    index = faiss.IndexFlatIP(matrix.shape[1])
+    index.add(matrix)
+    longest = float(np.linalg.norm(matrix.astype(np.float64), axis=1).max())
+    fields = {"model": "none", "encoder": "space", "corpus": "c", "numerics": "n", "longest_vector": longest}
+    fields["dimensions"] = matrix.shape[1]
+    names, _ = DocIds.encode(ids or [f"d{number:06d}" for number in range(len(matrix))])
+    truncated = np.zeros(len(matrix), dtype=np.int64)
+    return VectorIndex(index, names, truncated, encoder=SentenceEncoder("none"), fields=fields)
+
+
+def brute_force(matrix, query, k):
+    """Codes and scores of the best k: in float64, rounded once, ties by code."""
+    scores = np.array([np.dot(row.astype(np.float64), query.astype(np.float64)) for row in matrix]).astype(np.float32)
+    order = np.lexsort((np.arange(len(scores)), -scores))[:k]
+    return order.tolist(), scores[order]
+
+
+# --- exact search --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("k", [1, 10, 300])
+def test_search_is_exact(k):
+    rng = np.random.default_rng(3)
+    matrix = rng.standard_normal((2000, 24)).astype(np.float32)
+    queries = rng.standard_normal((30, 24)).astype(np.float32)
+    for query, (codes, scores) in zip(queries, index_of(matrix).search(queries, k), strict=True):
+        expected_codes, expected_scores = brute_force(matrix, query, k)
+        assert codes.tolist() == expected_codes
+        np.testing.assert_allclose(scores, expected_scores, rtol=1e-6)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 400), st.integers(1, 30), st.integers(1, 3))
+def test_ties_at_the_cut_go_by_document_id(seed, size, k, levels):
+    # few different small whole numbers: sums are exact, and most documents tie
+    rng = np.random.default_rng(seed)
+    matrix = rng.integers(-levels, levels + 1, (size, 3)).astype(np.float32)
+    query = rng.integers(-levels, levels + 1, 3).astype(np.float32)
+    codes, scores = index_of(matrix).search(query[None], k)[0]
+    expected_codes, expected_scores = brute_force(matrix, query, k)
+    assert codes.tolist() == expected_codes
+    assert scores.tolist() == expected_scores.tolist()
+
+
+def test_ties_wider_than_the_margin():
+    matrix = np.ones((5000, 4), dtype=np.float32)
+    matrix[4990:] = 2
+    codes, _ = index_of(matrix).search(np.ones((1, 4), dtype=np.float32), 12)[0]
+    assert codes.tolist() == [*range(4990, 5000), 0, 1]
+
+
+def test_a_query_of_zeros_ranks_by_id():
+    codes, scores = index_of(np.eye(5)).search(np.zeros((1, 5), dtype=np.float32), 3)[0]
+    assert (codes.tolist(), scores.tolist()) == ([0, 1, 2], [0, 0, 0])
+
+
+def test_a_score_does_not_depend_on_the_batch():
+    rng = np.random.default_rng(5)
+    matrix, queries = rng.standard_normal((500, 384)), rng.standard_normal((50, 384)).astype(np.float32)
+    index = index_of(matrix)
+    together = index.search(queries, 100)
+    for number in (0, 17, 49):
+        alone = index.search(queries[number : number + 1], 7)[0]
+        assert alone[0].tolist() == together[number][0][:7].tolist()
+        assert alone[1].tobytes() == together[number][1][:7].tobytes()
+
+
+def test_no_queries():
+    assert index_of(np.eye(3)).search(np.zeros((0, 3), dtype=np.float32), 2) == []
+
+
+# --- the stage -----------------------------------------------------------------------------------------------
+
+
+def test_the_right_document_comes_first(dense):
+    run = dense.run(QUERIES, session=SESSION)
+    assert [hits[0].doc_id for hits in run.values()] == ["sky", "tides", "bread"]
+    assert [hit.doc_id for hit in run["q2"][:2]] == ["tides", "tides-again"]  # equal texts, by id
+    assert run["q2"][0].score == run["q2"][1].score
+    assert run["q1"][0].text == TEXTS["sky"]
+
+
+def test_scores_are_inner_products_of_the_encoders_vectors(dense):
+    run = dense.run(QUERIES, session=SESSION)
+    query = dense.query_vectors(run.queries, SESSION)[0]
+    documents, held = dense.document_vectors(run["q1"].doc_ids)
+    assert held.all()
+    np.testing.assert_allclose(run["q1"].scores, documents @ query, atol=1e-6)
+
+
+def test_costs_are_counted(dense):
+    cost = dense.run(QUERIES, session=SESSION).ledger.by_stage()["dense"]
+    tokens = dense.index.encoder.encode(list(QUERIES.values()), role="query", session=SESSION).tokens
+    assert (cost.inputs, cost.calls, cost.tokens) == (3, 1, tokens.sum())
+
+
+def test_blank_and_long_queries_are_noted(dense):
+    run = dense.run({"q1": "  ", "q2": "sky " * 300}, session=SESSION)
+    assert len(run["q1"]) == 0
+    assert [(note.kind, note.amount) for note in run["q1"].notes] == [("empty_query", 1)]
+    assert [(note.kind, note.amount) for note in run["q2"].notes] == [("truncated", 300 + 2 - 256)]
+    with pytest.raises(DataError, match="longer than the model reads"):
+        dense.run("sky " * 300, session=Session(offline=True, device="cpu", on_truncate="error"))
+
+
+def test_a_vector_in_the_query_is_read_instead_of_the_text(dense, calls):
+    vector = dense.document_vectors(["bread"])[0][0]
+    query = Query("q", "why is the sky blue").with_vector(dense.space, vector)
+    run = dense.run([query], session=SESSION)
+    assert run["q"][0].doc_id == "bread"
+    assert calls == []
+    assert run.queries[0].vectors == {}
+
+
+def test_a_vector_of_another_space_is_an_error(dense):
+    query = Query("q", "sky").with_vector("another space", np.zeros(384, dtype=np.float32))
+    with pytest.raises(CompositionError, match="another encoder"):
+        dense.run([query], session=SESSION)
+
+
+@pytest.mark.parametrize("vector", [np.zeros(3), np.full(384, np.nan)])
+def test_a_vector_that_can_not_be_searched_with_is_an_error(dense, vector):
+    with pytest.raises(DataError, match="384 finite numbers"):
+        dense.run([Query("q", "sky").with_vector(dense.space, vector)], session=SESSION)
+
+
+def test_terms_are_refused_when_composed(dense):
+    with pytest.raises(CompositionError, match="terms"):
+        dense.run([Query("q", "sky").with_terms({"sky": 1.0})], session=SESSION)
+
+
+def test_vector_feedback_reads_and_writes_its_vectors(dense):
+    assert isinstance(dense, VectorSource)
+    run = (dense >> VectorPRF(docs=1) >> dense).run(QUERIES, session=SESSION)
+    assert run["q1"][0].doc_id == "sky"
+    assert run["q1"][0].score > dense.run(QUERIES, session=SESSION)["q1"][0].score
+
+
+def test_unknown_documents_have_no_vectors(dense):
+    vectors, held = dense.document_vectors(["sky", "no such document"])
+    assert held.tolist() == [True, False]
+    assert not vectors[1].any()
+    assert dense.document_vectors([])[0].shape == (0, 384)
+
+
+def test_results_come_from_the_cache(dense, tmp_path, calls):
+    session = Session(offline=True, device="cpu", cache=tmp_path)
+    first = dense.run(QUERIES, session=session)
+    del calls[:]
+    again = dense.run(QUERIES, session=session)
+    assert calls == []
+    assert again.to_dict() == first.to_dict()
+    assert again.ledger.notes == first.ledger.notes
+
+
+class TestConformance(StageConformance):
+    own_process = False  # it would build an index with a model there
+    light = False
+
+    @pytest.fixture(autouse=True)
+    def _shared(self, dense):
+        self.index = dense.index  # building one for each check would take a minute
+
+    def make_stage(self):
+        return Dense(self.index, k=4)
+
+    def make_run(self):
+        return Run.start(QUERIES, session=SESSION)
+
+
+# --- on disk -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def built(tiny, tmp_path):
+    return Dense.build(CORPUS, tmp_path / "index", model=tiny, session=SESSION)
+
+
+def test_an_index_is_opened_as_it_was_built(built, tmp_path):
+    opened = Dense.open(tmp_path / "index", CORPUS, k=3)
+    assert opened.run(QUERIES, session=SESSION).to_dict() == {
+        query: dict(list(hits.items())[:3]) for query, hits in built.run(QUERIES, session=SESSION).to_dict().items()
+    }
+    assert opened.index.fingerprint() == built.index.fingerprint()
+    assert opened.fingerprint() == built.replace(k=3).fingerprint()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["index"]
+
+
+def test_without_the_corpus_hits_have_no_texts(built, tmp_path):
+    opened = Dense.open(tmp_path / "index")
+    run = opened.run(QUERIES, session=SESSION)
+    assert run.to_dict() == built.run(QUERIES, session=SESSION).to_dict()
+    assert (opened.documents, run.documents) == (None, None)
+    assert "text" not in opened.flow(frozenset(), after="the start")
+
+
+def test_a_corpus_beside_the_index_is_found(built, tmp_path):
+    Corpus.build(list(CORPUS), tmp_path / "corpus")
+    assert Dense.open(tmp_path / "index").run(QUERIES, session=SESSION)["q1"][0].text
+
+
+def test_faiss_can_read_the_file(built, tmp_path):
+    import faiss
+
+    index = faiss.read_index(str(tmp_path / "index" / "vectors.faiss"))
+    assert (index.ntotal, index.d) == (len(TEXTS), 32)
+
+
+def test_truncated_documents_are_listed(built, tmp_path):
+    notes = built.index.ledger.of("truncated")
+    tokens = built.index.encoder.encode([TEXTS["long"]], role="document", session=SESSION)
+    assert {note.doc_id: note.amount for note in notes}["long"] == tokens.truncated[0] > 0
+    assert Dense.open(tmp_path / "index").index.ledger == built.index.ledger
+    manifest = json.loads((tmp_path / "index" / "manifest.json").read_text())
+    assert manifest["truncated_documents"] == len(notes)
+    assert manifest["truncated_tokens"] == sum(note.amount for note in notes)
+
+
+def test_truncation_can_be_an_error(tiny, tmp_path):
+    strict = Session(offline=True, device="cpu", on_truncate="error")
+    with pytest.raises(DataError, match="longer than the model reads"):
+        Dense.build(CORPUS, tmp_path / "index", model=tiny, session=strict)
+    assert not (tmp_path / "index").exists()
+
+
+def test_another_model_is_an_error(built, folder, tmp_path):
+    other = tiny_encoder(folder / "other", seed=2)
+    with pytest.raises(UsageError, match="another model"):
+        Dense.open(tmp_path / "index", model=str(other))
+
+
+def test_other_weights_under_the_same_name_are_an_error(folder, tmp_path):
+    model = tiny_encoder(folder / "changing")
+    index = Dense.build(CORPUS, tmp_path / "index", model=str(model), session=SESSION)
+    shutil.copytree(tiny_encoder(folder / "changed", seed=5), model, dirs_exist_ok=True)
+    with pytest.raises(UsageError, match="other weights under the same name"):
+        Dense.open(tmp_path / "index")
+    assert index.run(QUERIES, session=SESSION)["q1"]  # it holds the old weights
+
+
+def test_the_same_weights_under_another_name_are_welcome(built, tiny, tmp_path):
+    moved = shutil.copytree(tiny, tmp_path / "moved")
+    opened = Dense.open(tmp_path / "index", model=str(moved))
+    assert opened.run(QUERIES, session=SESSION).to_dict() == built.run(QUERIES, session=SESSION).to_dict()
+
+
+def test_a_model_that_is_gone_is_missed_only_when_needed(folder, tmp_path):
+    model = tiny_encoder(folder / "going")
+    Dense.build(CORPUS, tmp_path / "index", model=str(model), session=SESSION)
+    shutil.rmtree(model)
+    opened = Dense.open(tmp_path / "index")
+    vector = opened.document_vectors(["bread"])[0][0]
+    assert opened.run([Query("q", "x").with_vector(opened.space, vector)], session=SESSION)["q"][0].doc_id == "bread"
+    with pytest.raises(NotFoundError):
+        opened.run(QUERIES, session=SESSION)
+
+
+def test_another_corpus_is_an_error(built, tmp_path):
+    with pytest.raises(UsageError, match="another corpus"):
+        Dense.open(tmp_path / "index", Corpus.of([Document("d", "text")]))
+
+
+@pytest.mark.parametrize("name", ["vectors.faiss", "ids.arrow", "truncated.npy", "manifest.json"])
+@pytest.mark.parametrize("damage", ["missing", "empty", "cut"])
+def test_a_damaged_index_is_an_error(built, tmp_path, name, damage):
+    path = tmp_path / "index" / name
+    content = path.read_bytes()
+    path.unlink()
+    if damage != "missing":
+        path.write_bytes(b"" if damage == "empty" else content[: len(content) // 2])
+    with pytest.raises(DamagedIndexError, match="build it again"):
+        Dense.open(tmp_path / "index")
+
+
+def test_a_changed_byte_is_found_when_asked_for(built, tmp_path):
+    path = tmp_path / "index" / "vectors.faiss"
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DamagedIndexError, match="has changed"):
+        VectorIndex.open(tmp_path / "index", verify=True)
+
+
+def test_a_foreign_directory_is_an_error(tmp_path):
+    BM25.build(CORPUS, tmp_path / "bm25")
+    with pytest.raises(DamagedIndexError, match="another format"):
+        Dense.open(tmp_path / "bm25")
+    with pytest.raises(NotFoundError):
+        Dense.open(tmp_path / "nothing")
+
+
+# --- building ------------------------------------------------------------------------------------------------
+
+
+class Killed(BaseException):
+    """Stands for the death of the process."""
+
+
+class Dying:
+    """Progress that dies after so many documents."""
+
+    def __init__(self, after):
+        self.left = after
+
+    @contextmanager
+    def task(self, label, total):  # noqa: ARG002
+        yield self.advance
+
+    def advance(self, count):
+        self.left -= count
+        if self.left <= 0:
+            raise Killed
+
+
+def test_a_killed_build_goes_on_where_it_stopped(tiny, tmp_path, small_shards, calls):
+    whole = Dense.build(CORPUS, tmp_path / "whole", model=tiny, session=SESSION)
+    del calls[:]
+    dying = Session(offline=True, device="cpu", progress=Dying(4))
+    with pytest.raises(Killed):
+        Dense.build(CORPUS, tmp_path / "index", model=tiny, session=dying)
+    assert len(calls) == 4
+    assert not (tmp_path / "index").exists()
+    del calls[:]
+    built = Dense.build(CORPUS, tmp_path / "index", model=tiny, session=SESSION)
+    assert len(calls) == 2  # of six documents, four were done
+    for name in ("vectors.faiss", "ids.arrow", "truncated.npy", "manifest.json"):
+        assert (tmp_path / "index" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert built.index.ledger == whole.index.ledger
+    assert not (tmp_path / "index.shards").exists()
+
+
+@pytest.mark.parametrize("what", ["model", "corpus", "dtype", "damage"])
+def test_shards_of_something_else_are_not_mixed_in(what, tiny, folder, tmp_path, small_shards, calls):
+    first_model, first_corpus, dtype = tiny, CORPUS, "float32"
+    if what == "model":
+        first_model = str(tiny_encoder(folder / "third", seed=3))
+    elif what == "corpus":
+        first_corpus = Corpus.of([Document(doc_id, f"{text} and more") for doc_id, text in TEXTS.items()])
+    elif what == "dtype":
+        dtype = "bfloat16"
+    with pytest.raises(Killed):
+        dying = Session(offline=True, device="cpu", progress=Dying(4), dtype=dtype)
+        Dense.build(first_corpus, tmp_path / "index", model=first_model, session=dying)
+    if what == "damage":
+        shard = next((tmp_path / "index.shards").iterdir())
+        shard.write_bytes(shard.read_bytes()[:-3])
+    del calls[:]
+    Dense.build(CORPUS, tmp_path / "index", model=tiny, session=SESSION)
+    assert len(calls) == len(TEXTS)
+
+
+def test_for_corpus_keeps_its_index_in_the_cache(tiny, tmp_path, calls):
+    session = Session(offline=True, device="cpu", cache=tmp_path)
+    first = Dense.for_corpus(CORPUS, session, model=tiny, k=2)
+    assert len(calls) == len(TEXTS)
+    del calls[:]
+    again = Dense.for_corpus(CORPUS, session, model=tiny, k=2)
+    assert calls == []
+    assert again.fingerprint() == first.fingerprint()
+    assert again.run(QUERIES, session=SESSION).to_dict() == first.run(QUERIES, session=SESSION).to_dict()
+    assert again.documents is CORPUS
+
+
+def test_for_corpus_builds_a_damaged_index_again(tiny, tmp_path, calls):
+    session = Session(offline=True, device="cpu", cache=tmp_path)
+    Dense.for_corpus(CORPUS, session, model=tiny)
+    next((tmp_path / "indexes").glob("dense-*/ids.arrow")).unlink()
+    del calls[:]
+    Dense.for_corpus(CORPUS, session, model=tiny)
+    assert len(calls) == len(TEXTS)
+
+
+def test_for_corpus_without_a_cache_writes_nothing(tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    dense = Dense.for_corpus(CORPUS, SESSION, model=tiny, k=2)
+    assert len(dense.run(QUERIES, session=SESSION)["q1"]) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_parameters_are_checked(dense):
+    with pytest.raises(UsageError, match="k is out of range"):
+        Dense(dense.index, k=0)
+
+
+def test_more_is_asked_for_than_there_is(dense):
+    assert len(dense.replace(k=100).run(QUERIES, session=SESSION)["q1"]) == len(TEXTS)
