@@ -32,6 +32,8 @@ from rankloom.run import Run
 from rankloom.session import Session
 from rankloom.yaml_file import Locations, apply_overrides, read_yaml
 
+__all__ = ["Experiment", "ExperimentResult"]
+
 _log = logging.getLogger("rankloom")
 _T = TypeVar("_T")
 
@@ -195,14 +197,14 @@ class Experiment:
                 advance(1)
         if not outcomes:
             raise next(iter(failures.values()))
-        reasons = {name: str(failures[name]) for name in self.config.pipelines if name in failures}
+        failures = {name: failures[name] for name in self.config.pipelines if name in failures}
         summary = summarise(
             {name: outcome.evaluation for name, outcome in outcomes.items()},
             baseline=self.config.baseline,
             correction=self.config.compare.correction,
-            failed=list(reasons),
+            failed=list(failures),
         )
-        return ExperimentResult(outcomes, reasons, summary, collection, session, started, datetime.now(UTC))
+        return ExperimentResult(outcomes, failures, summary, collection, session, started, datetime.now(UTC))
 
     def _outcome(self, pipeline: Pipeline, collection: Collection, session: Session) -> Outcome:
         """Carry one pipeline out and measure it."""
@@ -218,7 +220,7 @@ def _keep(kept: dict[str, _T], failures: dict[str, RankloomError], name: str, ma
         failures[name] = error
     except Exception as error:
         failures[name] = StageError(f"failed with {type(error).__name__}: {error}")
-        _log.debug("pipeline %s", name, exc_info=True)
+        failures[name].__cause__ = error
 
 
 def _warn(failures: Mapping[str, RankloomError]) -> None:

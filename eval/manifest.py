@@ -23,7 +23,7 @@ _PACKAGES = (
     "pyarrow",
     "ir-measures",
     "pytrec-eval-terrier",
-    "PyStemmer",
+    "regex",
     "syntok",
     "torch",
     "transformers",
@@ -71,7 +71,7 @@ def manifest_of(experiment: Experiment, result: ExperimentResult, *, files: dict
             name: {"lineage": outcome.run.lineage, "stages": _stages(outcome.pipeline)}
             for name, outcome in result.outcomes.items()
         },
-        "failed": dict(result.failures),
+        "failed": result.reasons(),
         "versions": versions(),
         "platform": {"system": platform.platform(), "machine": platform.machine(), "python": sys.version.split()[0]},
         "files": files,

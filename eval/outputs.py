@@ -120,7 +120,7 @@ def ledger_dict(result: ExperimentResult) -> dict[str, Any]:
         "collection": result.collection.corpus.ledger.to_dict(),
         "indexes": {name: ledger.to_dict() for name, ledger in result.index_ledgers().items()},
         "pipelines": pipelines,
-        "failed": dict(result.failures),
+        "failed": result.reasons(),
     }
 
 

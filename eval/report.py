@@ -36,7 +36,7 @@ def report_html(experiment: Experiment, result: ExperimentResult, manifest: dict
     """
     title = f"rankloom: {result.collection.id}"
     manifest_text = escape(json.dumps(manifest, indent=2, ensure_ascii=False))
-    failed = [f"<li>{escape(name)}: {escape(reason)}</li>" for name, reason in result.failures.items()]
+    failed = [f"<li>{escape(name)}: {escape(reason)}</li>" for name, reason in result.reasons().items()]
     parts = [
         f"<h1>{escape(title)}</h1>",
         f"<p>{len(result.collection.queries)} queries, {len(result.collection.corpus)} documents.</p>",

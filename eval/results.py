@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from rankloom.errors import PartialResultError
+from rankloom.errors import PartialResultError, RankloomError
 from rankloom.eval.collections import Collection
 from rankloom.eval.measures import Evaluation
 from rankloom.eval.pushdown import retrievers
@@ -67,12 +67,16 @@ class ExperimentResult:
     """
 
     outcomes: Mapping[str, Outcome]
-    failures: Mapping[str, str]
+    failures: Mapping[str, RankloomError]
     summary: Summary
     collection: Collection
     session: Session
     started: datetime
     finished: datetime
+
+    def reasons(self) -> dict[str, str]:
+        """Why pipelines failed, in words."""
+        return {name: str(error) for name, error in self.failures.items()}
 
     def index_ledgers(self) -> dict[str, Ledger]:
         """What happened when indexes were built, such as documents longer than an encoder reads; by retriever."""
@@ -87,9 +91,9 @@ class ExperimentResult:
     def raise_failures(self) -> None:
         """Raise a `PartialResultError` if a pipeline failed."""
         if self.failures:
-            reasons = "; ".join(f"{name}: {reason}" for name, reason in self.failures.items())
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in self.reasons().items())
             raise PartialResultError(
                 f"{len(self.failures)} of {len(self.failures) + len(self.outcomes)} pipelines failed ({reasons})",
                 stage="run",
                 fix="mend the cause and run again; what is done comes from the cache",
-            )
+            ) from next(iter(self.failures.values()))

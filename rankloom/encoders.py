@@ -104,8 +104,8 @@ class SentenceEncoder:
     def encode(self, texts: list[str], *, role: Role, session: Session) -> Encoded:
         """Encode texts.
 
-        Texts are batched by length, so that little is padded, and returned in the order given. On one CPU the same
-        texts give the same bits; in other company a text's vector moves by float noise.
+        Texts are batched by length, so that little is padded, and returned in the order given; equal texts are encoded
+        once. On one CPU the same texts give the same bits; in other company a text's vector moves by float noise.
 
         Args:
             texts: Any strings.
@@ -117,18 +117,19 @@ class SentenceEncoder:
             StageError: The model can not be loaded, or gave a vector that is not finite.
         """
         loaded = self.load(session)
-        order = sorted(range(len(texts)), key=lambda place: (-len(texts[place]), place))
-        vectors = np.zeros((len(texts), loaded.model.get_embedding_dimension()), dtype=np.float32)
-        tokens, truncated = np.zeros(len(texts), dtype=np.int64), np.zeros(len(texts), dtype=np.int64)
-        starts = range(0, len(texts), self.batch_size)
+        place = {text: number for number, text in enumerate(sorted(set(texts), key=lambda text: (-len(text), text)))}
+        ordered = [readable(text) for text in place]
+        vectors = np.zeros((len(ordered), loaded.model.get_embedding_dimension()), dtype=np.float32)
+        tokens, truncated = np.zeros(len(ordered), dtype=np.int64), np.zeros(len(ordered), dtype=np.int64)
+        starts = range(0, len(ordered), self.batch_size)
         for start in starts:
-            places = order[start : start + self.batch_size]
+            part = slice(start, start + self.batch_size)
             with loaded.lock:
-                batch = _encode_batch(loaded, [readable(texts[place]) for place in places], role)
-            vectors[places], tokens[places], truncated[places] = batch
+                vectors[part], tokens[part], truncated[part] = _encode_batch(loaded, ordered[part], role)
         if not np.isfinite(vectors).all():
             raise StageError("the model gave vectors that are not finite", stage=self.stage, value=self.model)
-        return Encoded(vectors, tokens, truncated, len(starts))
+        rows = np.array([place[text] for text in texts], dtype=np.int64)
+        return Encoded(vectors[rows], tokens[rows], truncated[rows], len(starts))
 
 
 def readable(text: str) -> str:

@@ -39,7 +39,6 @@ class Fuser(Stage):
         CompositionError: A branch is not a stage.
     """
 
-    name = "fuse"
     provides = frozenset({"ranking"})
     grain = "none"
 
@@ -53,7 +52,7 @@ class Fuser(Stage):
         missing: Missing = "zero",
         rrf_k: float = 60.0,
     ) -> None:
-        choice(method, METHODS, stage="fuse", parameter="method")
+        choice(method, METHODS, stage="fusion", parameter="method")
         choice(norm, NORMS, stage=method, parameter="norm")
         choice(missing, MISSING, stage=method, parameter="missing")
         for branch in branches:
@@ -64,7 +63,7 @@ class Fuser(Stage):
         if weights is not None and not np.isfinite(weights).all():
             raise UsageError("a weight is not a finite number", stage=method, value=weights)
         self.branches = tuple(branches)
-        self.method = method
+        self.method = self.name = method
         self.weights = None if weights is None else tuple(float(weight) for weight in weights)
         self.norm: Norm = norm
         self.missing: Missing = missing

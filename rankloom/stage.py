@@ -69,12 +69,12 @@ class Stage(ABC):
         unit: Queries computed, cached and reported at a time. A killed run loses at most one unit.
     """
 
-    name: ClassVar[str]
+    name: str
     version: ClassVar[int] = 1
-    needs: ClassVar[Traits] = NO_TRAITS
-    provides: ClassVar[Traits] = NO_TRAITS
-    drops: ClassVar[Traits] = NO_TRAITS
-    accepts: ClassVar[Traits] = NO_TRAITS
+    needs: Traits = NO_TRAITS
+    provides: Traits = NO_TRAITS
+    drops: Traits = NO_TRAITS
+    accepts: Traits = NO_TRAITS
     grain: ClassVar[Literal["query", "none"]] = "query"
     unit: ClassVar[int] = 64
 

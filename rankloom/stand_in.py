@@ -13,8 +13,8 @@ class StandIn(Retriever):
 
     def __init__(self, stands_for: type[Retriever]) -> None:
         self.stood_for = stands_for
-        self.name, self.accepts = stands_for.name, stands_for.accepts  # type: ignore[misc]  # per object, on purpose
-        self.needs, self.provides, self.drops = stands_for.needs, stands_for.provides, stands_for.drops  # type: ignore[misc]
+        self.name, self.accepts = stands_for.name, stands_for.accepts
+        self.needs, self.provides, self.drops = stands_for.needs, stands_for.provides, stands_for.drops
 
     def __call__(self, run: Run) -> Run:
         """A stand-in is never carried out."""

@@ -187,11 +187,16 @@ def _pairs(run: Run, documents: Documents, wanted: Mapping[int, list[str]]) -> l
 def _known(cache: Cache | None, keys: list[str]) -> dict[str, Outcome]:
     """The outcomes that the cache holds; a damaged one is computed again."""
     known: dict[str, Outcome] = {}
-    for key, data in cache.get(dict.fromkeys(keys)).items() if cache is not None else ():
+    if cache is None:
+        return known
+    damaged = []
+    for key, data in cache.get(dict.fromkeys(keys)).items():
         try:
             values, arrays = unpack(data)
         except DataError:
             _log.warning("a damaged entry of the cache is computed again: %s", key)
+            damaged.append(key)
             continue
         known[key] = Outcome(arrays, int(values["truncated"]))  # type: ignore[call-overload]  # as packed
+    cache.drop(damaged)
     return known

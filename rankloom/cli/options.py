@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from rankloom.errors import UsageError
 from rankloom.progress import Progress
 
 
@@ -39,14 +38,8 @@ DEFAULT_MEASURES = ("nDCG@10", "R@100", "AP")
 
 
 def cache_folder(cache: Path | None, *, no_cache: bool = False) -> Path | None:
-    """The folder of the cache, which may not be there yet.
-
-    Raises:
-        UsageError: Both a folder and no cache are asked for.
-    """
+    """The folder of the cache, which may not be there yet; None if there shall be none, whatever else is said."""
     if no_cache:
-        if cache is not None:
-            raise UsageError("--cache and --no-cache exclude each other")
         return None
     if cache is not None:
         return cache

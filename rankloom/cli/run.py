@@ -75,7 +75,7 @@ def _as_dict(experiment: Experiment, result: ExperimentResult, folder: Path) -> 
 
     return {
         **summary_dict(experiment, result),
-        "failures": dict(result.failures),
+        "failures": result.reasons(),
         "costs": {name: outcome.costs() for name, outcome in result.outcomes.items()},
         "notes": {name: outcome.ledger.counts() for name, outcome in result.outcomes.items()},
         "output": str(folder),
@@ -95,10 +95,8 @@ def _show(experiment: Experiment, result: ExperimentResult, folder: Path) -> Non
     show_table(header, rows)
     typer.echo(result.summary.legend())
     ledgers = {name: outcome.ledger for name, outcome in result.outcomes.items()}
-    for name, ledger in {
-        **ledgers,
-        **{f"index of {name}": one for name, one in result.index_ledgers().items()},
-    }.items():
+    ledgers |= {f"index of {name}": ledger for name, ledger in result.index_ledgers().items()}
+    for name, ledger in ledgers.items():
         if notes := ledger.counts():
             typer.echo(f"{name}: {', '.join(f'{count} {kind}' for kind, count in notes.items())}")
     typer.echo(f"{folder / 'report.html'}")

@@ -231,13 +231,13 @@ def test_explain(tmp_path: Path) -> None:
         ("words", 1),
         ("words", 1),
         ("lengths", 1),
-        ("fuse", 0),
+        ("rrf", 0),
     ]
     assert [document.doc_id for document in told.documents] == run["q02"].doc_ids[:2]
     hit = run["q02"][0]
     assert told.documents[0].trace == tuple((e.stage, e.depth, e.rank, e.score) for e in hit.trace)
     gone = done.explain("fused", "q02", session=session, doc_ids=["coast-06"]).documents[0]
-    assert gone.trace[-1] == ("fuse", 0, None, None) or gone.trace[-1][2] is not None
+    assert gone.trace[-1] == ("rrf", 0, None, None) or gone.trace[-1][2] is not None
     with pytest.raises(UsageError, match="no such query"):
         done.explain("fused", "q2", session=session)
 

@@ -84,9 +84,9 @@ def test_killed_at_ten_moments(tmp_path: Path) -> None:
     whole, broken = Runner(tmp_path / "whole", CONFIG), Runner(tmp_path / "broken", CONFIG)
     whole.finish()
     units = whole.units()
-    assert len(units) == len(set(units)) == 50  # two stages, 50 queries, two queries a unit
+    assert len(units) == len(set(units)) == 100  # two stages, 50 queries, a query a unit
     moments = random.Random(20)
-    kills = sum(broken.kill_after(moments.randint(0, 7), moments.uniform(0, 0.1)) for _ in range(KILLS))
+    kills = sum(broken.kill_after(moments.randint(0, 5), moments.uniform(0, 0.06)) for _ in range(KILLS))
     assert kills == KILLS
     broken.finish()
     assert broken.results() == whole.results()

@@ -124,6 +124,28 @@ def test_processes_write_at_once_from_the_first_moment(tmp_path):
     ]
 
 
+OPENS = """
+import sys
+from rankloom.cache import Cache
+for folder in sys.stdin:
+    Cache(folder.strip())
+    print("open", flush=True)
+"""
+
+
+def test_processes_make_one_cache_at_the_same_moment(tmp_path):
+    """SQLite refuses, rather than waits, where two switch a new file to its write-ahead log."""
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", OPENS]
+    children = [subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) for _ in range(4)]
+    for number in range(40):
+        for child in children:
+            child.stdin.write(f"{tmp_path / str(number)}\n")
+            child.stdin.flush()
+        assert [child.stdout.readline() for child in children] == ["open\n"] * 4
+    assert [child.communicate()[1] for child in children] == [""] * 4
+
+
 KILLED = """
 import os, signal, sys
 from rankloom.cache import Cache

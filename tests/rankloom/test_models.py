@@ -69,27 +69,31 @@ def resolve(name, *, offline=True, **options):
 
 
 @pytest.mark.parametrize("name", ["all-MiniLM-L6-v2", "sentence-transformers/all-MiniLM-L6-v2"])
-def test_the_package_serves_its_names(name, hub_cache, no_network):
+@pytest.mark.usefixtures("hub_cache", "no_network")
+def test_the_package_serves_its_names(name):
     found = resolve(name)
     assert found.path.name == "model"
     assert (found.path / "model.safetensors").is_file()
     assert found.fingerprint == resolve("all-MiniLM-L6-v2").fingerprint
 
 
-def test_a_folder_comes_first(tiny, hub_cache, tmp_path, monkeypatch, no_network):
+@pytest.mark.usefixtures("hub_cache", "no_network")
+def test_a_folder_comes_first(tiny, tmp_path, monkeypatch):
     shutil.copytree(tiny, tmp_path / "all-MiniLM-L6-v2")
     monkeypatch.chdir(tmp_path)
     assert resolve("all-MiniLM-L6-v2").fingerprint == resolve(str(tiny)).fingerprint
 
 
-def test_the_local_hub_cache_needs_no_network(tiny, hub_cache, no_network):
+@pytest.mark.usefixtures("no_network")
+def test_the_local_hub_cache_needs_no_network(tiny, hub_cache):
     snapshot = into_hub_cache(hub_cache, tiny, "someone/tiny")
     found = resolve("someone/tiny", offline=False)
     assert (found.path, found.revision) == (snapshot, COMMIT)
     assert resolve("tiny", organisation="someone").path == snapshot
 
 
-def test_a_revision_is_asked_for_behind_an_at_sign(tiny, hub_cache, no_network):
+@pytest.mark.usefixtures("no_network")
+def test_a_revision_is_asked_for_behind_an_at_sign(tiny, hub_cache):
     into_hub_cache(hub_cache, tiny, "someone/tiny", ref="v2")
     assert resolve("someone/tiny@v2").revision == COMMIT
     assert resolve(f"someone/tiny@{COMMIT}").revision == COMMIT
@@ -97,7 +101,8 @@ def test_a_revision_is_asked_for_behind_an_at_sign(tiny, hub_cache, no_network):
         resolve("someone/tiny@v3")
 
 
-def test_a_revision_of_the_packaged_model_is_not_the_package(hub_cache, no_network):
+@pytest.mark.usefixtures("hub_cache", "no_network")
+def test_a_revision_of_the_packaged_model_is_not_the_package():
     with pytest.raises(NotFoundError, match="without a revision"):
         resolve("all-MiniLM-L6-v2@main")
 
@@ -109,14 +114,16 @@ def test_an_interrupted_download_is_not_a_model(tiny, hub_cache):
         resolve("someone/tiny")
 
 
-def test_nowhere_to_be_found(hub_cache, no_network):
+@pytest.mark.usefixtures("hub_cache", "no_network")
+def test_nowhere_to_be_found():
     with pytest.raises(NotFoundError, match=r"folder no/where, the local Hugging Face cache; .*offline=False"):
         resolve("no/where")
     assert model_identity("no/where", stage="test") == "not here: no/where"
 
 
 @pytest.mark.parametrize("name", ["./nowhere", "/no/such/folder", "~/no/such", "a/b/c", "two words", ""])
-def test_a_path_is_not_sought_on_the_hub(name, hub_cache, no_network):
+@pytest.mark.usefixtures("hub_cache", "no_network")
+def test_a_path_is_not_sought_on_the_hub(name):
     if name:
         with pytest.raises(NotFoundError, match="check the path"):
             resolve(name, offline=False)
@@ -168,7 +175,8 @@ def test_code_that_comes_with_a_model_is_not_run(tiny, tmp_path):
 # --- fingerprints --------------------------------------------------------------------------------------------
 
 
-def test_the_fingerprint_is_of_the_contents(tiny, hub_cache, tmp_path, no_network):
+@pytest.mark.usefixtures("no_network")
+def test_the_fingerprint_is_of_the_contents(tiny, hub_cache, tmp_path):
     original = resolve(str(tiny)).fingerprint
     copy = shutil.copytree(tiny, tmp_path / "elsewhere")
     assert resolve(str(copy)).fingerprint == original
@@ -190,7 +198,8 @@ def test_any_change_changes_the_fingerprint(tiny, tmp_path, name):
 # --- loading -------------------------------------------------------------------------------------------------
 
 
-def test_loading_and_encoding_offline_opens_no_socket(no_network):
+@pytest.mark.usefixtures("no_network")
+def test_loading_and_encoding_offline_opens_no_socket():
     encoded = SentenceEncoder().encode(["sky"], role="query", session=Session(offline=True, device="cpu"))
     assert encoded.vectors.shape == (1, 384)
 

@@ -191,7 +191,7 @@ def test_cut_offs_in_a_row_become_the_smallest():
 
 def test_nothing_is_pushed_through_a_reranker_or_a_fusion():
     assert names((Words() >> Lengths()).top(2).pushed_down()) == ["words", "lengths", "top"]
-    assert names(rrf(Words(), OtherWords()).top(2).pushed_down()) == ["fuse", "top"]
+    assert names(rrf(Words(), OtherWords()).top(2).pushed_down()) == ["rrf", "top"]
 
 
 def test_cut_offs_inside_branches_are_pushed_down_too():

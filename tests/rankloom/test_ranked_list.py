@@ -110,7 +110,7 @@ def test_the_trace_goes_through_a_fusion_and_its_branches():
         ("expand", 1),
         ("words", 1),
         ("other_words", 1),
-        ("fuse", 0),
+        ("rrf", 0),
         ("lengths", 0),
     ]
     ranks = [entry.rank for entry in trace["d2"]]
@@ -128,7 +128,7 @@ def test_the_trace_of_fused_runs_tells_every_input():
     assert [(entry.stage, entry.rank, entry.depth) for entry in trace] == [
         ("given", 2, 1),
         ("given", 1, 1),
-        ("fuse", 1, 0),
+        ("rrf", 1, 0),
     ]
 
 

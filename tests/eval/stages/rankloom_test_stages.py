@@ -34,7 +34,7 @@ class Words(Retriever):
     """Scores documents by the number of words they share with the query."""
 
     name = "words"
-    unit = 2
+    unit = 1
 
     def __init__(self, corpus: Corpus, *, k: int = 20, seconds: float = 0.0) -> None:
         self.corpus, self.k, self.seconds = corpus, k, seconds
@@ -64,7 +64,7 @@ class Lengths(Reranker):
     """Prefers short documents."""
 
     name = "lengths"
-    unit = 2
+    unit = 1
 
     def __init__(self, *, seconds: float = 0.0) -> None:
         self.seconds = seconds
