@@ -11,11 +11,13 @@ from rankloom.eval.collections import Collection
 from rankloom.eval.measures import Evaluation
 from rankloom.eval.pushdown import retrievers
 from rankloom.eval.table import Summary
-from rankloom.fusion import Fuser
+from rankloom.fusion_methods import METHODS
 from rankloom.ledger import Ledger
 from rankloom.pipeline import Pipeline, Top
 from rankloom.run import Run
 from rankloom.session import Session
+
+_TRIVIAL = {Top.name, *METHODS}  # stages that are never worth a cache entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class Outcome:
 
     def cached(self) -> tuple[int, int]:
         """How many inputs of stages came from the cache, and how many there were; trivial stages do not count."""
-        spent = [cost for cost in self.run.ledger.costs if cost.stage not in (Top.name, Fuser.name)]
+        spent = [cost for cost in self.run.ledger.costs if cost.stage not in _TRIVIAL]
         return sum(cost.cached for cost in spent), sum(cost.inputs for cost in spent)
 
 

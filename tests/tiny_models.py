@@ -34,7 +34,7 @@ def tiny_encoder(
     from transformers import BertModel
 
     torch.manual_seed(seed)
-    BertModel(tiny_config(), add_pooling_layer=False).save_pretrained(folder / "bert")
+    BertModel(tiny_config()).save_pretrained(folder / "bert")
     tiny_tokenizer(folder / "bert", max_length=max_length)
     transformer = Transformer(str(folder / "bert"), max_seq_length=max_length)
     modules = [transformer, Pooling(32, "mean"), *([Normalize()] if normalize else [])]

@@ -245,8 +245,8 @@ class Sentences(Pruner):
         ranking, texts = run.hits(stage=self.name), run.texts(stage=self.name)
         spans = []
         for number, query in enumerate(run.queries):
-            for document in texts.get(ranking.doc_ids(number)):
-                spans.append(tuple(self._judged(words(query.text), document.text)))
+            documents = texts.get(ranking.doc_ids(number))
+            spans += [tuple(self._judged(words(query.text), document.text)) for document in documents]
         return run.ranked(replace(ranking, spans=tuple(spans)))
 
     def _judged(self, wanted, text):
@@ -280,7 +280,8 @@ def pieces(run):
         if run.ranking is not None:
             start, end = run.ranking.bounds(number)
             hits = run[query.id]
-            one += [hits.doc_ids, run.ranking.scores[start:end].tobytes(), run.ranking.kind, [hit.reranked for hit in hits]]
+            one += [hits.doc_ids, run.ranking.scores[start:end].tobytes(), run.ranking.kind]
+            one.append([hit.reranked for hit in hits])
             one.append(None if run.ranking.spans is None else run.ranking.spans[start:end])
         found.append(one)
     return found, run.ledger.notes

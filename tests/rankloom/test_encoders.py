@@ -15,7 +15,15 @@ from rankloom.models import resolve_model
 from tests.tiny_models import tiny_encoder
 
 SESSION = Session(offline=True, device="cpu")
-TEXTS = ["why is the sky blue", "", "sea " * 100, "Tides follow the moon.", "天空", "a" * 500, "why is the sky blue"]
+TEXTS = [
+    "why is the sky blue",
+    "",
+    "sea " * 100,
+    "Tides follow the moon.",
+    "天空",
+    "blue sky " * 50,
+    "why is the sky blue",
+]
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ def everything(calls=None):
     return rrf(first, inner, OtherWords(calls=calls)).top(4) >> Lengths(calls=calls, limit=40) >> Sentences(calls=calls)
 
 
-# --- shared first stages ---------------------------------------------------------------------------------------------
+# --- shared first stages --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("cached", [False, True])
@@ -86,20 +86,19 @@ def test_a_stage_inside_a_stage_gets_the_run_it_is_given():
     """A changed run within a stage is not taken for the run that the stage itself was given."""
 
     class Twice(Stage):
-        """Searches for the query and for another one, and adds the hits."""
+        """Searches for something else than it was asked."""
 
         name = "twice"
 
         def __call__(self, run):
-            other = apply(Words(), run.rewritten([query.with_terms({"moon": 1.0}) for query in run.queries]))
-            return other
+            return apply(Words(), run.rewritten([query.with_terms({"moon": 1.0}) for query in run.queries]))
 
     session = Session().remembering()
     Words().run({"q": "green"}, session=session)
     assert Twice().run({"q": "green"}, session=session)["q"].doc_ids == ["d4", "d5"]
 
 
-# --- costs ---------------------------------------------------------------------------------------------------------------
+# --- costs ----------------------------------------------------------------------------------------------------------
 
 
 def costs(run):
@@ -154,7 +153,7 @@ def test_a_fusion_of_remembered_branches_has_seconds_of_its_own():
     assert begun.ledger.by_stage()["rrf"].seconds > 0
 
 
-# --- three ways to the same result -----------------------------------------------------------------------------------
+# --- three ways to the same result ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("query", list(QUERIES.values()))
@@ -213,7 +212,7 @@ def test_the_session_can_be_replaced_when_going_on_from_a_run():
     assert Top(1).run(Words().run("sky"), session=session).session is session
 
 
-# --- side by side --------------------------------------------------------------------------------------------------------
+# --- side by side ---------------------------------------------------------------------------------------------------
 
 
 class Waits(Words):
@@ -221,7 +220,7 @@ class Waits(Words):
 
     name = "waits"
 
-    def __init__(self, *, barrier, texts=None, k=1000, boost=1.0):
+    def __init__(self, *, barrier, k=1000, boost=1.0):
         super().__init__(k=k, boost=boost)
         self.barrier = barrier
 
@@ -264,7 +263,7 @@ async def test_the_event_loop_is_free_while_a_stage_works():
     assert (await search).doc_ids == ["d1", "d2"]
 
 
-# --- failures ------------------------------------------------------------------------------------------------------------
+# --- failures -------------------------------------------------------------------------------------------------------
 
 
 def failing(error):
@@ -330,7 +329,7 @@ def test_a_score_that_is_no_number_names_the_stage():
         Broken().run("sky")
 
 
-# --- what a run holds afterwards -----------------------------------------------------------------------------------------
+# --- what a run holds afterwards ------------------------------------------------------------------------------------
 
 
 def test_texts_come_from_the_run_if_no_stage_brings_any():

@@ -1,5 +1,4 @@
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -14,7 +13,7 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-# --- whole or absent -----------------------------------------------------------------------------------------------
+# --- whole or absent ------------------------------------------------------------------------------------------------
 
 
 def test_a_file_appears_with_its_parents(tmp_path):
@@ -125,7 +124,7 @@ def test_a_process_killed_while_writing_leaves_the_old_content(tmp_path):
     assert target.read_text() == "new"
 
 
-# --- manifests -----------------------------------------------------------------------------------------------------
+# --- manifests ------------------------------------------------------------------------------------------------------
 
 
 def index(folder, **files):
@@ -238,4 +237,3 @@ def test_files_that_came_later_do_not_matter(folder):
 def test_the_checksum_is_blake2b(tmp_path):
     (tmp_path / "x").write_bytes(b"abc")
     assert checksum(tmp_path / "x") == "cf4ab791c62b8d2b2109c90275287816"
-    assert os.path.getsize(tmp_path / "x") == 3

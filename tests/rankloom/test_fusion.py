@@ -34,7 +34,7 @@ def runs_and_weights(draw, min_runs=1, max_runs=4):
     return runs, weights
 
 
-# --- the definitions -----------------------------------------------------------------------------------------------
+# --- the definitions ------------------------------------------------------------------------------------------------
 
 
 def normalised(hits, norm):
@@ -59,44 +59,49 @@ def ranked(hits):
     return {doc: place for place, doc in enumerate(order, start=1)}
 
 
+#: From the weighted scores of one document in the lists that hold it.
+OF_SCORES = {
+    "combsum": sum,
+    "combmnz": lambda scores: sum(scores) * len(scores),
+    "combanz": lambda scores: sum(scores) / len(scores),
+    "combmax": max,
+    "combmin": min,
+    "combmed": statistics.median,
+}
+#: From the weights and ranks of one document in the lists that hold it, and the constant of RRF.
+OF_RANKS = {
+    "rrf": lambda places, k: sum(weight / (k + rank) for weight, rank in places),
+    "isr": lambda places, _: len(places) * sum(weight / rank**2 for weight, rank in places),
+    "log_isr": lambda places, _: math.log(len(places)) * sum(weight / rank**2 for weight, rank in places),
+}
+
+
 def by_definition(method, lists, weights, *, norm="none", missing="zero", rrf_k=60.0):
     """Document -> fused score, for one query."""
     scaled = [normalised(hits, norm) for hits in lists]
     ranks = [ranked(hits) for hits in lists]
     pool = sorted({doc for hits in lists for doc in hits})
-    fused = {}
-    for doc in pool:
-        held = [(w, hits[doc]) for w, hits in zip(weights, scaled, strict=True) if doc in hits]
-        places = [(w, rank[doc]) for w, rank in zip(weights, ranks, strict=True) if doc in rank]
-        sums = [w * score for w, score in held]
-        if method == "interpolate":
-            if missing == "drop" and any(hits and doc not in hits for hits in lists):
-                continue
-            low = [min(hits.values(), default=0.0) if missing == "minimum" else 0.0 for hits in scaled]
-            fused[doc] = sum(w * hits.get(doc, m) for w, hits, m in zip(weights, scaled, low, strict=True))
-        elif method == "combsum":
-            fused[doc] = sum(sums)
-        elif method == "combmnz":
-            fused[doc] = sum(sums) * len(sums)
-        elif method == "combanz":
-            fused[doc] = sum(sums) / len(sums)
-        elif method == "combmax":
-            fused[doc] = max(sums)
-        elif method == "combmin":
-            fused[doc] = min(sums)
-        elif method == "combmed":
-            fused[doc] = statistics.median(sums)
-        elif method == "rrf":
-            fused[doc] = sum(w / (rrf_k + rank) for w, rank in places)
-        elif method == "isr":
-            fused[doc] = len(places) * sum(w / rank**2 for w, rank in places)
-        elif method == "log_isr":
-            fused[doc] = math.log(len(places)) * sum(w / rank**2 for w, rank in places)
-        elif method == "borda":
-            fused[doc] = sum(w * borda_points(doc, rank, pool) for w, rank in zip(weights, ranks, strict=True))
-        elif method == "condorcet":
-            fused[doc] = sum(majority(doc, other, ranks, weights) for other in pool)
-    return fused
+    if method in OF_SCORES:
+        return {doc: OF_SCORES[method]([w * s for w, s in held(doc, scaled, weights)]) for doc in pool}
+    if method in OF_RANKS:
+        return {doc: OF_RANKS[method](held(doc, ranks, weights), rrf_k) for doc in pool}
+    if method == "borda":
+        return {
+            doc: sum(w * borda_points(doc, rank, pool) for w, rank in zip(weights, ranks, strict=True)) for doc in pool
+        }
+    if method == "condorcet":
+        return {doc: sum(majority(doc, other, ranks, weights) for other in pool) for doc in pool}
+    low = [min(hits.values(), default=0.0) if missing == "minimum" else 0.0 for hits in scaled]
+    return {
+        doc: sum(w * hits.get(doc, least) for w, hits, least in zip(weights, scaled, low, strict=True))
+        for doc in pool
+        if missing != "drop" or all(doc in hits for hits in lists if hits)
+    }
+
+
+def held(doc, values, weights):
+    """The weight and value of a document in every list that holds it."""
+    return [(weight, hits[doc]) for weight, hits in zip(weights, values, strict=True) if doc in hits]
 
 
 def borda_points(doc, rank, pool):
@@ -118,7 +123,7 @@ def majority(one, other, ranks, weights):
     return (votes > 0) - (votes < 0)
 
 
-# --- every method and norm ---------------------------------------------------------------------------------------
+# --- every method and norm ------------------------------------------------------------------------------------------
 
 
 def check(runs, weights, **options):
@@ -180,7 +185,7 @@ def test_ranks_and_order_come_from_float32_scores_and_ids(method):
     assert fuse_runs([one], method=method)["q"].doc_ids == ["a", "b"]
 
 
-# --- edges of the definitions ------------------------------------------------------------------------------------
+# --- edges of the definitions ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("norm", "value"), [("none", 3.0), ("minmax", 1.0), ("zscore", 0.0), ("centred", 0.0)])
@@ -213,7 +218,7 @@ def test_dropping_keeps_what_every_filled_list_holds():
     assert fuse_runs(runs, method="interpolate", missing="drop")["q"].doc_ids == ["b"]
 
 
-# --- the functions ---------------------------------------------------------------------------------------------------
+# --- the functions --------------------------------------------------------------------------------------------------
 
 ONE, TWO = {"q": {"a": 4.0, "b": 2.0}}, {"q": {"b": 10.0, "c": 0.0}}
 
@@ -306,7 +311,7 @@ def test_a_fusion_needs_branches_that_are_stages():
         fuse_runs([], method="rrf")
 
 
-# --- scales ----------------------------------------------------------------------------------------------------------
+# --- scales ---------------------------------------------------------------------------------------------------------
 
 
 def run_of(kind):
@@ -339,7 +344,7 @@ def test_a_list_without_hits_has_no_scale_to_clash():
     assert fuse_runs([run_of(ScoreKind.LOGIT), Run.from_dict({"q": {}})], method="combsum").to_dict() == ONE
 
 
-# --- as a stage ------------------------------------------------------------------------------------------------------
+# --- as a stage -----------------------------------------------------------------------------------------------------
 
 
 def test_queries_of_all_runs_in_the_order_of_their_first_run():
@@ -417,7 +422,7 @@ def test_a_fusion_of_rerankers_is_a_part_like_any_other():
         part.run("sky")
 
 
-# --- ranx ------------------------------------------------------------------------------------------------------------
+# --- ranx -----------------------------------------------------------------------------------------------------------
 
 #: Our name -> ranx's, where both follow one definition. Where they differ:
 #: - ranx's `fuse` normalises by min-max unless told not to, even for methods that read ranks.

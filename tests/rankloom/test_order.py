@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -30,7 +32,7 @@ def by_rule(codes, scores):
 def test_hits_are_ordered_by_score_then_code_within_each_query(queries):
     offsets, codes, scores = columns(queries)
     ordered_codes, ordered_scores = in_order(offsets, codes, scores)
-    for start, end in zip(offsets[:-1], offsets[1:], strict=True):
+    for start, end in pairwise(offsets):
         places = by_rule(codes[start:end], scores[start:end])
         assert ordered_codes[start:end].tolist() == [int(codes[start + place]) for place in places]
         assert ordered_scores[start:end].tolist() == [float(scores[start + place]) for place in places]
@@ -109,7 +111,7 @@ def test_scores_become_strictly_decreasing_and_stay_finite(lists):
     after = strictly_decreasing(offsets, before)
     assert after.dtype == np.float32
     assert np.isfinite(after).all()
-    for start, end in zip(offsets[:-1], offsets[1:], strict=True):
+    for start, end in pairwise(offsets):
         assert (np.diff(after[start:end].astype(np.float64)) < 0).all()
 
 

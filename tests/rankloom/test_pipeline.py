@@ -22,7 +22,7 @@ def names(stage):
     return [inner.name for inner in stage.stages]
 
 
-# --- what may follow what ----------------------------------------------------------------------------------------
+# --- what may follow what -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_a_search_must_end_with_a_ranking():
         (Words() >> Expand()).search("sky")
 
 
-# --- parts ---------------------------------------------------------------------------------------------------------------
+# --- parts ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_part_can_be_made_first_and_put_behind_a_retriever_later():
@@ -133,7 +133,7 @@ def test_a_part_that_begins_with_feedback():
     assert pieces((Words() >> part).run(QUERIES)) == pieces((Words() >> Expand() >> Words()).run(QUERIES))
 
 
-# --- flattening and binding ------------------------------------------------------------------------------------------
+# --- flattening and binding -----------------------------------------------------------------------------------------
 
 
 def test_pipelines_are_taken_apart_however_they_are_put_together():
@@ -167,7 +167,7 @@ def test_feedback_inside_a_branch_is_bound_there():
     assert fused.branches[0].stages[1].retriever is second
 
 
-# --- cut-offs pushed down ----------------------------------------------------------------------------------------------
+# --- cut-offs pushed down -------------------------------------------------------------------------------------------
 
 
 def test_a_cut_off_becomes_the_depth_of_the_retriever_before_it():
@@ -222,7 +222,7 @@ def test_a_retriever_is_made_shallower_once_so_that_what_it_loads_is_kept():
     assert words.top(1000).pushed_down().stages[0] is words
 
 
-# --- as a stage --------------------------------------------------------------------------------------------------------
+# --- as a stage -----------------------------------------------------------------------------------------------------
 
 
 def test_the_fingerprint_depends_on_stages_and_order():
@@ -267,7 +267,7 @@ def test_a_pipeline_shows_its_stages():
     assert repr(Lengths() >> Top(3)) == "Lengths(depth=2, limit=1000, calls=None) >> Top(k=3)"
 
 
-# --- stages ------------------------------------------------------------------------------------------------------------
+# --- stages ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_stage_does_not_change_but_makes_changed_copies():

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -96,7 +97,7 @@ def test_selecting_and_slicing_keep_spans_and_reranked_depth():
 @settings(deadline=None)
 def test_parts_under_different_id_tables_concatenate(lists, data):
     cuts = sorted(data.draw(st.sets(st.integers(0, len(lists)), max_size=3)) | {0, len(lists)})
-    parts = [ranking_of(lists[a:b]) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+    parts = [ranking_of(lists[a:b]) for a, b in pairwise(cuts)]
     assert as_lists(concatenate(parts)) == [by_rule(one) for one in lists]
 
 

@@ -40,7 +40,7 @@ def pipeline(calls=None):
     return fused >> Lengths(calls=calls, depth=2, limit=40) >> Sentences(calls=calls)
 
 
-# --- the second run ------------------------------------------------------------------------------------------------
+# --- the second run -------------------------------------------------------------------------------------------------
 
 
 def test_a_second_run_makes_no_calls_and_equals_the_first_byte_for_byte(tmp_path):
@@ -105,7 +105,7 @@ def test_search_and_a_batch_share_their_results(tmp_path):
     assert len(calls.made) == made
 
 
-# --- in part -------------------------------------------------------------------------------------------------------
+# --- in part --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("known", [["q1"], ["q3"], ["q2", "q4"], ["q4", "q1", "q2"]])
@@ -205,7 +205,7 @@ def test_a_stage_that_scores_some_queries_wholly_keeps_their_depth(tmp_path):
             assert [hit.reranked for hit in run["shallow"]] == [True]
 
 
-# --- what a key depends on -------------------------------------------------------------------------------------------
+# --- what a key depends on ------------------------------------------------------------------------------------------
 
 RANKED = Run.from_dict({"q": {"d1": 2.0, "d4": 1.0, "d3": 0.5}}, queries={"q": "blue sky"}, documents=some_documents())
 SPANS = ((Span(0, 16, 0.5, True),), None, (Span(0, 15, 0.25, False, "x"),))
@@ -354,7 +354,7 @@ def test_a_truncation_is_an_error_if_the_session_says_so_also_from_the_cache(tmp
             stage.run(RANKED, session=Session(cache=tmp_path, on_truncate="error"))
 
 
-# --- damage ------------------------------------------------------------------------------------------------------------
+# --- damage ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_damaged_entry_is_computed_again_and_mended(tmp_path, caplog):
@@ -371,7 +371,7 @@ def test_a_damaged_entry_is_computed_again_and_mended(tmp_path, caplog):
         assert len([record for record in caplog.records if "damaged" in record.message]) == made
 
 
-# --- other processes ---------------------------------------------------------------------------------------------------
+# --- other processes ------------------------------------------------------------------------------------------------
 
 SEARCHES = """
 import sys
