@@ -201,7 +201,10 @@ class Experiment:
         summary = summarise(
             {name: outcome.evaluation for name, outcome in outcomes.items()},
             baseline=self.config.baseline,
+            test=self.config.compare.test,
             correction=self.config.compare.correction,
+            intervals=self.config.compare.intervals,
+            seed=session.seed,
             failed=list(failures),
         )
         return ExperimentResult(outcomes, failures, summary, collection, session, started, datetime.now(UTC))

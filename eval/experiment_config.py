@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from rankloom.config import PipelineBuilder
 from rankloom.errors import ConfigError, nearest
+from rankloom.eval.correction import CorrectionName
+from rankloom.eval.intervals import IntervalsName
+from rankloom.eval.significance import TestName
 from rankloom.session import DType, OnTruncate
 from rankloom.stage_schema import stage_schema
 from rankloom.yaml_file import Locations, Place
@@ -66,11 +69,14 @@ class Compare(_Strict):
         baseline: The pipeline that the others are compared with; by default the first.
         test: The test of the per-query differences.
         correction: How p-values are corrected over the pipelines compared under one measure.
+        intervals: Confidence intervals of means and differences. What is drawn at random, here and in the
+            randomisation test, follows the seed of the session.
     """
 
     baseline: str | None = None
-    test: Literal["paired_t"] = "paired_t"
-    correction: Literal["holm", "none"] = "holm"
+    test: TestName = "paired_t"
+    correction: CorrectionName = "holm"
+    intervals: IntervalsName = "none"
 
 
 class Settings(_Strict):
@@ -90,7 +96,7 @@ class ExperimentConfig(_Strict):
         measures: Names of ir-measures, and of costs (`seconds`, `tokens`, `calls`: each a mean over queries).
         define: Names for steps and pipelines, to be used in pipelines.
         pipelines: Name -> list of steps. Names become file names.
-        compare: Baseline, test and correction.
+        compare: Baseline, test, correction and intervals.
         session: Seed, device and numbers.
         output: Folder of the results; a relative one is taken from the current folder.
     """

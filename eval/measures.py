@@ -1,4 +1,4 @@
-"""Measures of a run against judgements, computed by ir-measures in exactly our order of hits."""
+"""Measures of a run against judgements, as ir-measures defines them, in exactly our order of hits."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from rankloom.errors import ConfigError, UsageError, nearest
+from rankloom.eval import column_measures
+from rankloom.eval.relevant_hits import RelevantHits
 from rankloom.ledger import Note
 from rankloom.order import strictly_decreasing
 from rankloom.qrels import Qrels
@@ -26,7 +28,7 @@ class Evaluation:
 
     Args:
         measures: The measures, as they were asked for.
-        exact: Measure -> what ir-measures computed, such as `AP` -> `AP(rel=2)` for TREC Deep Learning.
+        exact: Measure -> what was computed, in ir-measures' words, such as `AP` -> `AP(rel=2)` for TREC Deep Learning.
         per_query: Measure -> query id -> value, for all judged queries, in the order of the judgements.
         means: Measure -> mean over all judged queries (the sum for counts such as NumRet).
         missing: Judged queries for which the run has no hits; they count as 0.
@@ -61,7 +63,8 @@ def evaluate(
 ) -> Evaluation:
     """Measure a run.
 
-    ir-measures sees our order (score descending, document id ascending): it is given strictly decreasing scores.
+    Hits count in our order (score descending, document id ascending). The common measures are computed on columns;
+    ir-measures computes all others, and is given strictly decreasing scores, so that it sees the same order.
     Means are over all judged queries, whether the run holds them or not.
 
     Args:
@@ -90,9 +93,7 @@ def evaluate(
     ranking = _without(run, before, drop_self_hits, excluded or {})
     places = {query.id: place for place, query in enumerate(run.queries)}
     counts = before.counts()
-    values: dict[Any, dict[str, float]] = {measure: dict.fromkeys(judged, 0.0) for measure in parsed.values()}
-    for measure, query_id, value in _computed(list(values), qrels, judged, ranking, places):
-        values[measure][query_id] = value
+    values = _values(list(dict.fromkeys(parsed.values())), qrels, judged, ranking, places)
     return Evaluation(
         measures=tuple(parsed),
         exact={name: str(measure) for name, measure in parsed.items()},
@@ -150,6 +151,8 @@ def parse_measure(name: str, *, relevance_level: int = 1) -> Any:
 
 def _without(run: Run, ranking: Ranking, drop_self_hits: bool, excluded: Mapping[str, Container[str]]) -> Ranking:
     """The ranking without self hits and excluded documents."""
+    if not (drop_self_hits or excluded):
+        return ranking
     keep = np.ones(len(ranking.codes), dtype=np.bool_)
     if drop_self_hits:
         own = ranking.ids.codes([query.id for query in run.queries])
@@ -171,7 +174,29 @@ def _without(run: Run, ranking: Ranking, drop_self_hits: bool, excluded: Mapping
     )
 
 
-def _computed(
+def _values(
+    measures: list[Any],
+    qrels: Mapping[str, Mapping[str, int]],
+    judged: list[str],
+    ranking: Ranking,
+    places: Mapping[str, int],
+) -> dict[Any, dict[str, float]]:
+    """Measure -> query id -> value, for all judged queries."""
+    on_columns = [measure for measure in measures if column_measures.supports(measure)]
+    values: dict[Any, dict[str, float]] = {measure: dict.fromkeys(judged, 0.0) for measure in measures}
+    if on_columns:
+        rows = np.array([places.get(query_id, -1) for query_id in judged])
+        relevant = RelevantHits.match(ranking, rows, [qrels[query_id] for query_id in judged])
+        for measure in on_columns:
+            values[measure] = dict(zip(judged, column_measures.compute(measure, relevant).tolist(), strict=True))
+    others = [measure for measure in measures if measure not in on_columns]
+    if others:
+        for measure, query_id, value in _computed_by_ir_measures(others, qrels, judged, ranking, places):
+            values[measure][query_id] = value
+    return values
+
+
+def _computed_by_ir_measures(
     measures: list[Any],
     qrels: Mapping[str, Mapping[str, int]],
     judged: list[str],

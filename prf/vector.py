@@ -30,8 +30,8 @@ class VectorPRF(Feedback):
 
     No model is called for the documents: their vectors are read from the index. The result is not normalised again,
     as in Pyserini. A query without feedback (it is blank, nothing was found, the index holds none of its best
-    documents) keeps its vector and is noted as `no_feedback`. A document that the index does not hold is left out of its mean
-    and noted as `unread_document`.
+    documents) keeps its vector and is noted as `no_feedback`. A document that the index does not hold is left out
+    of its mean and noted as `unread_document`.
 
     Args:
         docs: Feedback documents; by default 3 for `average` and 5 for `rocchio` (Pyserini's recommended settings).

@@ -21,6 +21,7 @@ from rankloom.session import Session
 Role = Literal["query", "document"]
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
 #: Names of a model's prompts that serve a role; the first that is there and not empty is put before each text.
+#: (sentence-transformers 6.2 stops at its own empty `document` prompt and so ignores the `passage:` of the E5 models.)
 _PROMPTS: dict[Role, tuple[str, ...]] = {"query": ("query",), "document": ("document", "passage", "corpus")}
 _VERSION = 1  # raised when the same model gives other vectors than before
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rankloom.errors import DataError
 from rankloom.fingerprint import digest_bytes
@@ -86,11 +87,15 @@ class DocIds:
         for value in self._array:
             yield value.as_py()
 
-    def take(self, codes: Codes) -> list[str]:
-        """The ids of many codes, in one pass."""
+    def strings(self, codes: Codes) -> pa.LargeStringArray:
+        """The ids of many codes as an Arrow array, in one pass."""
         import pyarrow as pa
 
-        return list(self._array.take(pa.array(codes)).to_pylist())
+        return self._array.take(pa.array(codes))
+
+    def take(self, codes: Codes) -> list[str]:
+        """The ids of many codes as a list, in one pass."""
+        return list(self.strings(codes).to_pylist())
 
     def find(self, doc_id: str) -> int | None:
         """The code of an id, or None; a binary search, nothing is loaded."""
@@ -109,6 +114,10 @@ class DocIds:
         wanted = pa.array(doc_ids, pa.large_string())
         return np.asarray(pc.fill_null(pc.index_in(wanted, self._array), -1).to_numpy(), dtype=np.int32)
 
+    def same(self, other: DocIds) -> bool:
+        """Whether another table holds the same ids, and so gives them the same codes."""
+        return self is other or (len(self) == len(other) and self.fingerprint() == other.fingerprint())
+
     def merge(self, *others: DocIds) -> tuple[DocIds, list[Codes]]:
         """The union with other tables, and how each table's codes translate into it, this one's first.
 
@@ -118,7 +127,7 @@ class DocIds:
         import pyarrow as pa
 
         tables = list({id(table): table for table in (self, *others)}.values())
-        if all(len(table) == len(self) and table.fingerprint() == self.fingerprint() for table in tables[1:]):
+        if all(table.same(self) for table in tables):
             return self, [np.arange(len(self), dtype=np.int32)] * (1 + len(others))
         union, codes = DocIds.encode(pa.concat_arrays([table.array for table in tables]))
         ends = np.cumsum([len(table) for table in tables])
@@ -128,8 +137,28 @@ class DocIds:
     def fingerprint(self) -> str:
         """A digest of all ids."""
         if self._fingerprint is None:
-            start, (_, offsets, text) = self._array.offset, self._array.buffers()
-            ends = np.frombuffer(offsets or bytes(8), dtype=np.int64)[start : start + len(self) + 1]
-            held = memoryview(text or b"")[int(ends[0]) : int(ends[-1])]
-            self._fingerprint = digest_bytes(np.diff(ends).tobytes(), held)
+            lengths, text = lengths_and_bytes(self._array)
+            self._fingerprint = digest_bytes(lengths.tobytes(), text.tobytes())
         return self._fingerprint
+
+
+def lengths_and_bytes(strings: pa.LargeStringArray) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """Strings as plain arrays: the length of each in bytes, and the UTF-8 of all of them end to end.
+
+    >>> lengths, text = lengths_and_bytes(DocIds.encode(["b", "é"])[0].array)
+    >>> lengths.tolist(), text.tobytes().decode(), strings_of(lengths, text).to_pylist()
+    ([1, 2], 'bé', ['b', 'é'])
+    """
+    _, offsets, text = strings.buffers()
+    if not offsets:  # Arrow allocates nothing for an empty array
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.uint8)
+    ends = np.frombuffer(offsets, dtype=np.int64)[strings.offset : strings.offset + len(strings) + 1]
+    return np.diff(ends), np.frombuffer(text or b"", dtype=np.uint8)[ends[0] : ends[-1]]
+
+
+def strings_of(lengths: NDArray[np.int64], text: NDArray[np.uint8]) -> pa.LargeStringArray:
+    """The inverse of `lengths_and_bytes`."""
+    import pyarrow as pa
+
+    ends = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return pa.LargeStringArray.from_buffers(len(lengths), pa.py_buffer(ends), pa.py_buffer(text))

@@ -182,12 +182,22 @@ class Ranking:
         spans = None if self.spans is None else digest_bytes(repr(self.spans).encode())
         return digest(self.ids, self.offsets, self.codes, self.scores, self.kind, self.scored, spans)
 
+    def compact(self) -> Ranking:
+        """The same hits under a table of only the ids that occur in them."""
+        used, codes = np.unique(self.codes, return_inverse=True)
+        return replace(self, ids=DocIds(self.ids.strings(used)), codes=codes.astype(np.int32))
+
     @staticmethod
     def sharing_ids(rankings: Sequence[Ranking]) -> list[Ranking]:
         """The same rankings, all under one table of ids."""
         ids = rankings[0].ids
-        if all(ranking.ids is ids for ranking in rankings):
-            return list(rankings)
+        if all(ranking.ids.same(ids) for ranking in rankings):
+            return [replace(ranking, ids=ids) for ranking in rankings]
+        tables = {id(ranking.ids): len(ranking.ids) for ranking in rankings}
+        if sum(len(ranking.codes) for ranking in rankings) < sum(tables.values()):
+            # a few hits do not pay for the table of a whole corpus
+            rankings = [ranking.compact() for ranking in rankings]
+            ids = rankings[0].ids
         union, codes = ids.merge(*(ranking.ids for ranking in rankings[1:]))
         return [ranking.recoded(union, new) for ranking, new in zip(rankings, codes, strict=True)]
 

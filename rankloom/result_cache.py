@@ -18,7 +18,7 @@ from rankloom.cache import Cache
 from rankloom.codec import pack, unpack
 from rankloom.errors import DataError, StageError
 from rankloom.fingerprint import digest
-from rankloom.ids import DocIds
+from rankloom.ids import DocIds, lengths_and_bytes, strings_of
 from rankloom.ledger import Ledger, Note
 from rankloom.ranking import Ranking, ScoreKind, concatenate
 from rankloom.records import Query, Span
@@ -26,6 +26,8 @@ from rankloom.run import Run
 from rankloom.stage import Stage
 
 _log = logging.getLogger("rankloom")
+_FORMAT = "results 2"  # of an entry; part of every key
+_COLUMNS = ("lengths", "ids", "scores")
 
 
 def call_with_cache(stage: Stage, run: Run) -> tuple[Run, int]:
@@ -72,17 +74,15 @@ def _keys(stage: Stage, run: Run) -> list[str]:
     """A key for each query: all that its result depends on, or that the stage may pass on unread."""
     takes_ranking = "ranking" in stage.needs or "ranking" not in stage.provides | stage.drops
     held = run.ranking if takes_ranking else None
-    common = digest(stage, run.session.numerics(), run.documents if held is not None else None)
-    return [
-        digest(common, query, None if held is None else _hits(held, number)) for number, query in enumerate(run.queries)
-    ]
+    common = digest(_FORMAT, stage, run.session.numerics(), run.documents if held is not None else None)
+    hits = [None] * len(run) if held is None else [_hits(held.slice(n, n + 1)) for n in range(len(run))]
+    return [digest(common, query, known) for query, known in zip(run.queries, hits, strict=True)]
 
 
-def _hits(ranking: Ranking, number: int) -> list[object]:
+def _hits(one: Ranking) -> list[object]:
     """One query's hits and all that is known about them."""
-    one = ranking.slice(number, number + 1)
     spans = one.spans and [None if spans is None else [_values(span) for span in spans] for spans in one.spans]
-    return [ranking.doc_ids(number), one.scores, one.kind, one.scored, spans]
+    return [*lengths_and_bytes(one.ids.strings(one.codes)), one.scores, one.kind, one.scored, spans]
 
 
 def _known(cache: Cache, keys: list[str], run: Run) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
@@ -124,14 +124,14 @@ def _entry(done: Run, place: int) -> bytes:
     }
     arrays: dict[str, Any] = {f"vector{i}": vector for i, vector in enumerate(query.vectors.values())}
     if done.ranking is not None:
-        start, end = done.ranking.bounds(place)
-        values["docs"] = done.ranking.doc_ids(place)
-        values["kind"] = done.ranking.kind
-        values["scored"] = None if done.ranking.scored is None else int(done.ranking.scored[place])
-        if done.ranking.spans is not None:
-            spans = done.ranking.spans[start:end]
-            values["spans"] = [None if one is None else [_values(span) for span in one] for one in spans]
-        arrays["scores"] = done.ranking.scores[start:end]
+        one = done.ranking.slice(place, place + 1)
+        values["kind"] = one.kind
+        values["scored"] = None if one.scored is None else int(one.scored[0])
+        if one.spans is not None:
+            values["spans"] = [None if spans is None else [_values(span) for span in spans] for spans in one.spans]
+        lengths, arrays["ids"] = lengths_and_bytes(one.ids.strings(one.codes))
+        arrays["lengths"] = lengths.astype(np.int32)
+        arrays["scores"] = one.scores
     return pack(values, arrays)
 
 
@@ -145,7 +145,7 @@ def _restored(run: Run, entries: list[tuple[dict[str, Any], dict[str, Any]]]) ->
         queries.append(Query(query.id, text, terms, vectors, query.metadata))
         notes.extend(Note(**{**note, "query_id": query.id}) for note in values["notes"])
     restored = replace(run, queries=tuple(queries), ranking=None, ledger=Ledger(tuple(notes)))
-    if "docs" not in entries[0][0]:
+    if "scores" not in entries[0][1]:
         return restored
     return restored.ranked(_restored_ranking(entries))
 
@@ -153,20 +153,26 @@ def _restored(run: Run, entries: list[tuple[dict[str, Any], dict[str, Any]]]) ->
 def _restored_ranking(entries: list[tuple[dict[str, Any], dict[str, Any]]]) -> Ranking:
     """Hits from entries; they were ordered and checked when they were stored."""
     values = [head for head, _ in entries]
-    ids, codes = DocIds.encode([doc_id for head in values for doc_id in head["docs"]])
+    counts = [len(arrays["scores"]) for _, arrays in entries]
+    lengths, text, scores = (np.concatenate([arrays[name] for _, arrays in entries]) for name in _COLUMNS)
+    ids, codes = DocIds.encode(strings_of(lengths, text))
     spans: list[tuple[Span, ...] | None] = []
-    for head in values:
-        stored = head.get("spans") or [None] * len(head["docs"])
-        spans.extend(None if one is None else tuple(Span(*span) for span in one) for one in stored)
-    scored = [len(head["docs"]) if head["scored"] is None else head["scored"] for head in values]
+    if any("spans" in head for head in values):
+        for head, count in zip(values, counts, strict=True):
+            stored = head.get("spans", [None] * count)
+            spans.extend(None if one is None else tuple(Span(*span) for span in one) for one in stored)
+    scored = [count if head["scored"] is None else head["scored"] for head, count in zip(values, counts, strict=True)]
     return Ranking(
         ids,
-        np.cumsum([0, *(len(head["docs"]) for head in values)], dtype=np.int64),
+        np.cumsum([0, *counts], dtype=np.int64),
         codes,
-        np.concatenate([arrays["scores"] for _, arrays in entries]),
-        next((ScoreKind(head["kind"]) for head in values if head["docs"]), ScoreKind(values[0]["kind"])),
+        scores,
+        next(
+            (ScoreKind(head["kind"]) for head, count in zip(values, counts, strict=True) if count),
+            ScoreKind(values[0]["kind"]),
+        ),
         None if all(head["scored"] is None for head in values) else np.array(scored, dtype=np.int64),
-        tuple(spans) if any(one is not None for one in spans) else None,
+        tuple(spans) if spans else None,
     )
 
 

@@ -134,12 +134,15 @@ class Dense(Retriever, VectorSource):
         if session.cache is None:
             return cls.of(corpus, model=model, session=session, k=k)
         encoder.resolve(session)
-        path = session.cache.index_directory(cls.name, digest(encoder, corpus, session.numerics()))
+        path = session.cache.index_directory(cls.name, digest(encoder, corpus, session.dtype))
         if path.is_dir():
             try:
-                return cls(VectorIndex.open(path, corpus=corpus, encoder=encoder), k=k)
+                index = VectorIndex.open(path, corpus=corpus, encoder=encoder)
             except DamagedIndexError as error:
                 _log.warning("a damaged index of the cache is built again: %s", error)
+            else:
+                index.check_truncation(session)
+                return cls(index, k=k)
         try:
             return cls(VectorIndex.build(corpus, path, encoder=encoder, session=session), k=k)
         except OSError:  # another process may have put its index there while this one was building

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankloom.corpus import Corpus, corpus_beside
-from rankloom.encoders import SentenceEncoder
+from rankloom.encoders import SentenceEncoder, truncation_note
 from rankloom.errors import DamagedIndexError, NotFoundError, UsageError
 from rankloom.extras import require
 from rankloom.files import Manifest, atomic_path
@@ -81,10 +81,12 @@ class VectorIndex:
         session = session or Session()
         encoder.resolve(session)
         faiss = require("faiss", extra="dense", stage=_STAGE)
-        index, tokens, longest = None, 0, 0.0
+        index: Any = None
+        tokens, longest = 0, 0.0
         truncated = np.zeros(len(corpus), dtype=np.int64)
         for shard in encode_corpus(corpus, encoder, session, folder=shards, stage=_STAGE):
-            index = index or faiss.IndexFlatIP(shard.vectors.shape[1])
+            if index is None:
+                index = faiss.IndexFlatIP(shard.vectors.shape[1])
             truncated[index.ntotal : index.ntotal + len(shard.vectors)] = shard.truncated
             index.add(np.ascontiguousarray(shard.vectors))
             tokens += int(shard.tokens.sum())
@@ -93,9 +95,9 @@ class VectorIndex:
             "model": encoder.model,
             "encoder": encoder.fingerprint(),
             "corpus": corpus.fingerprint(),
-            "numerics": session.numerics(),
+            "dtype": session.dtype,
             "documents": len(corpus),
-            "dimensions": index.d if index is not None else 0,
+            "dimensions": index.d,
             "longest_vector": longest,
             "tokens": tokens,
             "truncated_documents": int(np.count_nonzero(truncated)),
@@ -209,8 +211,8 @@ class VectorIndex:
         )
 
     def fingerprint(self) -> str:
-        """A digest of encoder, corpus and numerics."""
-        return digest("vector index", VERSION, *(self.fields[name] for name in ("encoder", "corpus", "numerics")))
+        """A digest of encoder, corpus and dtype."""
+        return digest("vector index", VERSION, *(self.fields[name] for name in ("encoder", "corpus", "dtype")))
 
     def check_encoder(self) -> None:
         """Refuse to search with another model than the index was made with.
@@ -233,6 +235,15 @@ class VectorIndex:
             accepted=f"the model it was made with, {self.fields['model']} ({self.space})",
             fix="open it with that model, or build it again",
         )
+
+    def check_truncation(self, session: Session) -> None:
+        """Refuse an index of documents that were cut, where that is an error.
+
+        Raises:
+            DataError: A document is longer than the model reads, and the session's policy is `error`.
+        """
+        for note in self.ledger.notes[:1]:
+            truncation_note(session, stage=_STAGE, tokens=note.amount, doc_id=note.doc_id)
 
     def vectors(self, codes: Codes) -> NDArray[np.float32]:
         """Copies of the vectors of some documents, float32 of shape (codes, dimensions)."""

@@ -56,7 +56,7 @@ def encode_corpus(
     Raises:
         DataError: A document is longer than the model reads, and the session's policy is `error`.
     """
-    made_from = digest(encoder, corpus, session.numerics(), SHARD_SIZE)
+    made_from = digest(encoder, corpus, session.dtype, SHARD_SIZE)
     with session.progress.task(f"{stage} index", len(corpus)) as advance:
         for start in range(0, len(corpus), SHARD_SIZE):
             path = None if folder is None else folder / f"{start // SHARD_SIZE:08d}.shard"

@@ -82,7 +82,8 @@ class TestWithoutFeedback:
         assert vector == expected
         assert [(note.doc_id, note.detail) for note in notes] == reasons
         assert {(note.stage, note.query_id) for note in notes} == {("vector_prf", "q")}
-        assert [note.kind for note in notes] == ["unread_document" if doc_id else "no_feedback" for doc_id, _ in reasons]
+        kinds = ["unread_document" if doc_id else "no_feedback" for doc_id, _ in reasons]
+        assert [note.kind for note in notes] == kinds
 
     def test_unknown_documents_are_left_out_and_noted(self):
         vector, notes = move({"x": 9.0, "d1": 1.0})

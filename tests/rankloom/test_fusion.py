@@ -394,7 +394,7 @@ def test_texts_are_known_if_every_branch_brings_them():
 
 
 def test_a_reranker_after_a_fusion_without_texts_is_refused_when_composed():
-    with pytest.raises(CompositionError, match=r"^lengths: needs text, which fuse"):
+    with pytest.raises(CompositionError, match=r"^lengths: needs text, which rrf"):
         rrf(Words(), NoTexts()) >> Lengths()
 
 

@@ -145,10 +145,31 @@ def test_recoding_changes_the_table_and_not_the_hits():
     assert as_lists(ranking.recoded(union, codes[0])) == as_lists(ranking)
 
 
+@given(LISTS)
+@settings(deadline=None)
+def test_a_compact_ranking_has_the_same_hits_and_only_their_ids(lists):
+    ranking = ranking_of(lists)
+    union, codes = ranking.ids.merge(DocIds.encode(["0", "b0"])[0])
+    wide = ranking.recoded(union, codes[0])
+    assert as_lists(wide.compact()) == as_lists(ranking)
+    assert list(wide.compact().ids) == sorted({doc_id for one in lists for doc_id in one})
+
+
 def test_rankings_that_share_ids_already_stay_as_they_are():
     ranking = ranking_of([{"a": 1.0}, {"b": 1.0}])
     first, second = ranking.slice(0, 1), ranking.slice(1, 2)
-    assert Ranking.sharing_ids([first, second]) == [first, second]
+    shared = Ranking.sharing_ids([first, second, ranking_of([{"b": 2.0, "a": 1.0}])])
+    assert all(one.ids is ranking.ids for one in shared)
+    assert shared[0].codes is first.codes
+
+
+def test_a_few_hits_do_not_pay_for_the_table_of_a_corpus():
+    corpus = DocIds.encode([f"d{number}" for number in range(1000)])[0]
+    few = Ranking(corpus, np.array([0, 2]), np.int32([5, 3]), np.float32([2, 1]))
+    for one, other in [(few, ranking_of([{"x": 1.0}])), (ranking_of([{"x": 1.0}]), few)]:
+        shared = Ranking.sharing_ids([one, other])
+        assert [as_lists(ranking) for ranking in shared] == [as_lists(one), as_lists(other)]
+        assert len(shared[0].ids) == 3
 
 
 FULL = replace(ranking_of([{"a": 2.0, "b": 1.0}]), spans=(KEPT, DROPPED), scored=np.array([1]))

@@ -75,7 +75,7 @@ def index_of(matrix, ids=None):
     index = faiss.IndexFlatIP(matrix.shape[1])
     index.add(matrix)
     longest = float(np.linalg.norm(matrix.astype(np.float64), axis=1).max())
-    fields = {"model": "none", "encoder": "space", "corpus": "c", "numerics": "n", "longest_vector": longest}
+    fields = {"model": "none", "encoder": "space", "corpus": "c", "dtype": "float32", "longest_vector": longest}
     fields["dimensions"] = matrix.shape[1]
     names, _ = DocIds.encode(ids or [f"d{number:06d}" for number in range(len(matrix))])
     truncated = np.zeros(len(matrix), dtype=np.int64)
@@ -450,6 +450,14 @@ def test_for_corpus_builds_a_damaged_index_again(tiny, tmp_path, calls):
     del calls[:]
     Dense.for_corpus(CORPUS, session, model=tiny)
     assert len(calls) == len(TEXTS)
+
+
+def test_for_corpus_refuses_a_cached_index_of_cut_documents_under_that_policy(tiny, tmp_path):
+    Dense.for_corpus(CORPUS, Session(offline=True, device="cpu", cache=tmp_path), model=tiny)
+    strict = Session(offline=True, device="cpu", cache=tmp_path, on_truncate="error", seed=8)
+    with pytest.raises(DataError, match="longer than the model reads"):
+        Dense.for_corpus(CORPUS, strict, model=tiny)
+    assert len(list((tmp_path / "indexes").iterdir())) == 1  # another seed is no other index
 
 
 def test_for_corpus_without_a_cache_writes_nothing(tiny, tmp_path, monkeypatch):

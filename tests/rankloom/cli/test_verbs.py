@@ -175,7 +175,12 @@ def test_explain_shows_sentences(say: Any) -> None:
 def test_config(say: Any) -> None:
     shown = yaml.safe_load(say("config", "show", write(EXPERIMENT), "--set", "session.seed=3").out)
     assert shown["session"]["seed"] == 3
-    assert shown["compare"] == {"baseline": None, "test": "paired_t", "correction": "holm"}
+    assert shown["compare"] == {
+        "baseline": None,
+        "test": "paired_t",
+        "correction": "holm",
+        "intervals": "none",
+    }
     assert say("config", "show", "exp.yaml", "--output", "json").json()["pipelines"] == EXPERIMENT["pipelines"]
     Path("shown.yaml").write_text(yaml.safe_dump(shown))
     assert say("config", "show", "shown.yaml").code == 0
