@@ -9,6 +9,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -52,10 +53,10 @@ def main() -> None:
             f"V {exact.value:.6f}, off by {abs(exact.value - short.value):.1e}, "
             f"gradient off by {np.abs(exact.gradient - short.gradient).max():.1e}\n"
         )
-        report(f"{name}, exact gradient", lambda lists=lists: importance(lists, weights, K))
-        report(f"{name}, truncated", lambda lists=lists: importance(lists, weights, K, tolerance=tolerance))
-    report("1% useful, learn, 10 epochs, exact", lambda: learn(lists, K, epochs=10))
-    report("1% useful, learn, 10 epochs, truncated", lambda: learn(lists, K, epochs=10, tolerance=tolerance))
+        report(f"{name}, exact gradient", partial(importance, lists, weights, K))
+        report(f"{name}, truncated", partial(importance, lists, weights, K, tolerance=tolerance))
+    report("1% useful, learn, 10 epochs, exact", partial(learn, lists, K, epochs=10))
+    report("1% useful, learn, 10 epochs, truncated", partial(learn, lists, K, epochs=10, tolerance=tolerance))
 
 
 if __name__ == "__main__":

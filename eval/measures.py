@@ -114,7 +114,8 @@ def parse_measure(name: str, *, relevance_level: int = 1) -> Any:
         relevance_level: Least grade that is relevant, for binary measures that do not say so themselves.
 
     Raises:
-        ConfigError: There is no such measure; names the nearest. Or nothing installed computes it.
+        ConfigError: There is no such measure; names the nearest. Or its parameters do not fit, or nothing installed
+            computes it.
     """
     import ir_measures
     from ir_measures.measures import registry
@@ -139,6 +140,10 @@ def parse_measure(name: str, *, relevance_level: int = 1) -> Any:
         supported = pipeline.supports(measure)
     except (AssertionError, ValueError, KeyError, TypeError) as error:  # raised for parameters that do not fit
         raise ConfigError(f"the measure can not be computed: {error}", stage="evaluate", value=name) from error
+    if measure.params.get("cutoff", 1) < 1:  # trec_eval would end the process
+        raise ConfigError(
+            "a cut-off is below 1", stage="evaluate", value=name, accepted="1, 2, 3, ...", fix="leave it out for none"
+        )
     if not supported:
         raise ConfigError(
             "nothing installed computes this measure",

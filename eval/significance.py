@@ -197,7 +197,7 @@ def _sign_flips(differences: NDArray[np.float64], resamples: int, seed: int) -> 
     rows = max(1, _ENTRIES_AT_A_TIME // len(changed))
     found = 0
     for start in range(0, resamples, rows):
-        bits = rng.integers(0, 256, (min(rows, resamples - start), (len(changed) + 7) // 8), dtype=np.uint8)
-        flipped = np.unpackbits(bits, axis=1, count=len(changed))
+        words = rng.integers(0, 2**64, (min(rows, resamples - start), len(changed) // 64 + 1), dtype="<u8")
+        flipped = np.unpackbits(words.view(np.uint8), axis=1, count=len(changed))
         found += int((np.abs(changed.sum() - 2 * (flipped @ changed)) >= extreme).sum())
     return (found + 1) / (resamples + 1)

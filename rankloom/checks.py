@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from numbers import Integral, Real
 
 from rankloom.errors import UsageError, nearest
 
@@ -27,11 +28,11 @@ def whole(value: int, *, least: int, stage: str, parameter: str) -> int:
     Raises:
         UsageError: It is not.
     """
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
         raise UsageError(
             f"{parameter} is out of range", stage=stage, value=value, accepted=f"a whole number of at least {least}"
         )
-    return value
+    return int(value)
 
 
 def between(value: float, low: float, high: float, *, stage: str, parameter: str) -> float:
@@ -40,7 +41,7 @@ def between(value: float, low: float, high: float, *, stage: str, parameter: str
     Raises:
         UsageError: It is not, or it is NaN.
     """
-    if not isinstance(value, int | float) or not low <= value <= high:
+    if not isinstance(value, Real) or not low <= value <= high:
         raise UsageError(
             f"{parameter} is out of range", stage=stage, value=value, accepted=f"a number from {low} to {high}"
         )

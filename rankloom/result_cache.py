@@ -20,6 +20,7 @@ from rankloom.errors import DataError, StageError
 from rankloom.fingerprint import digest
 from rankloom.ids import DocIds, lengths_and_bytes, strings_of
 from rankloom.ledger import Ledger, Note
+from rankloom.order import check_finite
 from rankloom.ranking import Ranking, ScoreKind, concatenate
 from rankloom.records import Query, Span
 from rankloom.run import Run
@@ -53,7 +54,7 @@ def call_with_cache(stage: Stage, run: Run) -> tuple[Run, int]:
 
 
 def _called(stage: Stage, run: Run) -> Run:
-    """What a stage makes of a run, if it is a run of the same queries.
+    """What a stage makes of a run, if it is a run of the same queries with finite scores.
 
     Raises:
         StageError: It is not. Names the stage.
@@ -67,6 +68,8 @@ def _called(stage: Stage, run: Run) -> Run:
         raise StageError(
             f"returned a ranking of {len(after.ranking)} queries", stage=stage.name, accepted=f"{len(after.queries)}"
         )
+    if after.ranking is not None:
+        check_finite(after.ranking.scores, stage=stage.name)
     return after
 
 

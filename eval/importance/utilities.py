@@ -54,7 +54,7 @@ def utilities_from_qrels(
     places = {query_id: place for place, query_id in enumerate(run)}
     ids = [top.doc_ids(places[query_id]) if query_id in places else [] for query_id in judged]
     useful = [
-        [float(qrels[query_id].get(doc_id, 0) > 0) for doc_id in doc_ids]
+        [float(qrels[query_id].get(doc_id, 0) >= relevance_level) for doc_id in doc_ids]
         for query_id, doc_ids in zip(judged, ids, strict=True)
     ]
     return _padded(

@@ -127,6 +127,22 @@ def test_a_second_run_computes_nothing_and_writes_the_same_bytes(tmp_path: Path,
     assert results(tmp_path / "other") == first
 
 
+def test_what_is_drawn_follows_the_seed_of_the_session(tmp_path: Path) -> None:
+    compare = {"test": "randomisation", "correction": "bonferroni", "intervals": "bootstrap"}
+    files = []
+    for number, seed in enumerate((3, 3, 4)):
+        folder = tmp_path / str(number)
+        done = experiment(folder, PIPELINES, compare=compare, session={"seed": seed})
+        done.run(done.session(cache=tmp_path / "cache"))
+        files.append(results(folder / "out"))
+    assert files[0] == files[1]
+    first, other = (json.loads(file["summary.json"])["pipelines"]["short"]["measures"] for file in files[1:])
+    assert first["AP"]["delta"] == other["AP"]["delta"]
+    assert first["AP"]["delta_interval"] != other["AP"]["delta_interval"]
+    assert first["AP"]["corrected"] == pytest.approx(min(1, 3 * first["AP"]["p_value"]))
+    assert "a two-sided randomisation test, Bonferroni-corrected" in files[0]["summary.md"].decode()
+
+
 def test_a_failing_pipeline_does_not_take_the_others_with_it(tmp_path: Path) -> None:
     done = experiment(tmp_path, {**PIPELINES, "bad": ["words", {FAILING: {"on": "q10"}}, {"top": 5}]})
     with pytest.raises(PartialResultError, match=r"1 of 5 pipelines failed .*bad: failing: .*on fire"):

@@ -130,9 +130,10 @@ def test_counts_are_summed() -> None:
 def test_many_queries_go_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     run = Run.from_dict({f"q{n}": {"a": 1.0, "b": 2.0} for n in range(10)})
     qrels = {f"q{n}": {"a": 1} for n in reversed(range(10))}
-    whole = evaluate(run, qrels, ["RR", "RR@5"])
+    names = ["RR", "Judged@1", "Bpref"]  # the first is computed on columns, the others by ir-measures
+    whole = evaluate(run, qrels, names)
     monkeypatch.setattr("rankloom.eval.measures._QUERIES_AT_A_TIME", 3)
-    assert evaluate(run, qrels, ["RR", "RR@5"]) == whole
+    assert evaluate(run, qrels, names) == whole
     assert list(whole.per_query["RR"]) == [f"q{n}" for n in reversed(range(10))]
 
 
@@ -146,6 +147,8 @@ def test_many_queries_go_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
         ("P", "cutoff"),
         ("nDCG(rle=2)@10", "rle"),
         ("nDCG@ten", "ten"),
+        ("nDCG@0", "below 1"),
+        ("P(rel=2)@0", "below 1"),
         ("alpha_nDCG@10", "nothing installed"),
         ("", "malformed"),
     ],

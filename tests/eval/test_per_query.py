@@ -53,8 +53,11 @@ def test_other_queries_are_refused() -> None:
 
 
 def test_topic_difficulty() -> None:
-    systems = {"a": {"q2": 0.5, "q1": 0.5, "q3": 0.0}, "b": {"q1": 0.5, "q2": 1.0, "q3": 0.25}, "c": SYSTEM}
-    systems["c"] = {"q1": 0.5, "q2": 0.0, "q3": 0.5}
+    systems = {
+        "a": {"q2": 0.5, "q1": 0.5, "q3": 0.0},
+        "b": {"q1": 0.5, "q2": 1.0, "q3": 0.25},
+        "c": {"q1": 0.5, "q2": 0.0, "q3": 0.5},
+    }
     topics = topic_difficulty(systems)
     assert [topic.query for topic in topics] == ["q3", "q1", "q2"]  # hardest first, then by id
     assert topics[1] == Topic("q1", 0.5, 0.0, 0.5, 0.5)

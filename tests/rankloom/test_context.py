@@ -54,6 +54,14 @@ def test_the_budget_holds_for_the_whole_text(texts, budget, count, cite):
     assert not context.citations or context.tokens == counted
 
 
+@pytest.mark.parametrize("count", COUNTERS)
+def test_the_budget_holds_for_what_joins_the_sentences(count):
+    hits = (Words() >> Sentences(threshold=0.1)).search("blue sea moon", k=5)
+    for budget in range(1, 160):
+        context = hits.context(max_tokens=budget, count_tokens=count)
+        assert not context.text or (count or estimate_tokens)(context.text) <= budget
+
+
 @given(st.lists(WORDS, max_size=5), st.integers(1, 60))
 @settings(deadline=None)
 def test_every_hit_is_either_cited_or_left_out(texts, budget):

@@ -306,6 +306,10 @@ async def test_an_exception_in_a_branch_reaches_the_caller_of_asearch():
         (lambda run: run.select([0]), "returned other queries"),
         (lambda run: run.select(list(range(len(run)))[::-1]), "returned other queries"),
         (lambda run: replace(run, ranking=Ranking.empty(7)), "returned a ranking of 7 queries"),
+        (
+            lambda run: replace(run, ranking=replace(run.ranking, scores=run.ranking.scores * np.nan)),
+            r"\d+ of \d+ scores are NaN",
+        ),
     ],
 )
 def test_a_stage_that_returns_what_it_may_not_is_refused(make, message, cached, tmp_path):

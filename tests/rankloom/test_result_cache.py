@@ -125,6 +125,13 @@ def test_a_partly_cached_pipeline_equals_one_run_at_once(tmp_path):
     assert pieces(after)[0] == pieces(pipeline().run(QUERIES))[0]
 
 
+def test_notes_come_in_the_order_of_the_queries_whatever_was_cached(tmp_path):
+    queries = {"q1": "zebra", "q2": "yak", "q3": "gnu"}
+    Words().run({"x": "yak"}, session=Session(cache=tmp_path))
+    partly = Words().run(queries, session=Session(cache=tmp_path))
+    assert [note.query_id for note in partly.ledger.notes] == ["q1", "q2", "q3"]
+
+
 MANY = {f"q{number}": f"sky moon {number}" for number in range(9)}
 
 

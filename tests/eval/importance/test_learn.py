@@ -39,6 +39,17 @@ def test_no_rate_makes_it_worse_than_the_start_and_v_is_that_of_the_weights(rate
     assert ((weights >= 0) & (weights <= 1)).all()
 
 
+def test_a_step_over_the_optimum_is_not_what_comes_back():
+    """V(w) = w (1 - w)^2 is highest at 1/3; the first step goes from 0.5 to 0, the second to 1, both worth nothing."""
+    given = UtilityLists(
+        utilities=np.array([[0.0, 0.0, 1.0]]), sources=np.zeros((1, 3), int), mask=np.ones((1, 3), bool), names=("s",)
+    )
+    learned = learn(given, 1)
+    assert learned.values.tolist() == [0.125, 0.0, 0.0]
+    assert (learned.best_epoch, learned.weights) == (0, {"s": 0.5})
+    assert learn(given, 1, rate=0.1).weights["s"] == pytest.approx(1 / 3, abs=0.01)
+
+
 def test_the_first_step_is_the_clipped_gradient():
     given = lists(4)
     gradient = importance(given, np.full(5, 0.5), 4).gradient

@@ -38,6 +38,14 @@ def test_errors_stay_below_epsilon_and_delta(exists, k, delta, epsilon, seed):
     assert harmless or at_most(exists[:depth], k) <= delta + 1e-12
 
 
+@pytest.mark.parametrize("k", [1, 3, 10, 1000])
+@pytest.mark.parametrize("delta", [1.0, 1 - 1e-12, 0.5, 1e-3, 1e-6, 1e-300])
+def test_the_expected_number_of_items_solves_chernoffs_bound(k, delta):
+    enough = expected_items(k, delta)
+    assert enough >= k
+    assert k - enough + k * np.log(enough / k) == pytest.approx(np.log(delta), rel=1e-9, abs=1e-9)
+
+
 @pytest.mark.parametrize(("k", "delta"), [(1, 0.5), (3, 1e-3), (10, 1e-6), (100, 1e-9)])
 def test_the_expected_number_of_items_bounds_the_tail(k, delta):
     enough = expected_items(k, delta)
