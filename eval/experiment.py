@@ -57,7 +57,7 @@ class Experiment:
 
         Args:
             path: The YAML file.
-            overrides: Assignments such as `collection.id=scifact`, made before anything is checked.
+            overrides: Assignments such as `collection=scifact`, made before anything is checked.
 
         Raises:
             NotFoundError: There is no such file.

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rankloom.errors import DamagedIndexError, StageError
+from rankloom.errors import DamagedIndexError, StageError, UsageError
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries (
@@ -53,11 +53,17 @@ class Cache:
 
     Raises:
         DamagedIndexError: The folder's database is not one.
+        UsageError: There can be no such folder.
     """
 
     def __init__(self, directory: str | Path) -> None:
         self.directory = Path(directory)
-        self.directory.mkdir(parents=True, exist_ok=True)
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(
+                f"the cache folder can not be made: {error.strerror}", stage="cache", value=str(directory)
+            ) from error
         self._local = threading.local()
         with self._using():
             pass

@@ -104,12 +104,12 @@ class PipelineBuilder:
         else:
             raise self._error(at, "a step is a word or a map with one key", value=spec)
         if word not in FUSIONS and word not in stage_words() and ":" not in word:
-            known = [*FUSIONS, *stage_words(), *self.definitions]
+            known = sorted({*FUSIONS, *stage_words(), *self.definitions})
             close = nearest(word, known)
             fix = f"did you mean {close!r}?" if close else None
             if word in self.definitions:
                 fix = "a definition is used by its name alone; change its parameters where it is defined"
-            raise self._error(at, "unknown stage", value=word, accepted=", ".join(sorted(known)), fix=fix)
+            raise self._error(at, "unknown stage", value=word, accepted=", ".join(known), fix=fix)
         return word, given
 
     def _values(self, word: str, given: Any, at: Place) -> dict[str, Any]:
@@ -145,6 +145,8 @@ class PipelineBuilder:
         """What `make` makes; a refused parameter is an error with file and line."""
         try:
             stage: Stage = make()
+        except TypeError as error:  # such as a fusion of two that is given three inputs
+            raise self._error(at, f"the stage can not be made: {error}") from error
         except RankloomError as error:
             if error.exit_code in (2, 5) and not isinstance(error, CompositionError | ConfigError):
                 raise ConfigError(f"{self.locations.where(at)}: {error}") from error

@@ -59,7 +59,7 @@ def estimate_tokens(text: str) -> int:
 def pack_context(
     hits: RankedList, *, max_tokens: int, cite: bool, count_tokens: Callable[[str], int] | None
 ) -> Context:
-    """Pack hits in rank order; each gives its kept sentences, or as many leading ones as fit.
+    """Pack hits in rank order; each gives those of its kept sentences that fit, in text order.
 
     Args:
         hits: The ranked list; pruned or not.
@@ -105,11 +105,11 @@ def _kept(hit: Hit, text: str) -> tuple[tuple[int, int], ...]:
 def _fitting(
     text: str, spans: tuple[tuple[int, int], ...], room: int, count: Callable[[str], int]
 ) -> tuple[tuple[int, int], ...]:
-    """The leading spans that fit the room; a span is taken whole or not at all."""
+    """The spans that fit the room, taken in text order; a span is taken whole or not at all."""
     fitting: list[tuple[int, int]] = []
     for start, end in spans:
-        room -= count(text[start:end])
-        if room < 0:
-            break
-        fitting.append((start, end))
+        tokens = count(text[start:end])
+        if tokens <= room:
+            room -= tokens
+            fitting.append((start, end))
     return tuple(fitting)

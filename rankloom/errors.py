@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Final
 
 _UNSET: Final = object()
+_LONGEST_VALUE = 300  # characters of a value that an error shows
 
 
 class RankloomError(Exception):
@@ -38,12 +39,18 @@ class RankloomError(Exception):
         self.problem, self.stage, self.accepted, self.fix = problem, stage, accepted, fix
         parts = [f"{stage}: {problem}" if stage else problem]
         if value is not _UNSET:
-            parts.append(f"got {value!r}")
+            parts.append(f"got {_short(value)}")
         if accepted:
             parts.append(f"accepted: {accepted}")
         if fix:
             parts.append(f"fix: {fix}")
         super().__init__("; ".join(parts))
+
+
+def _short(value: object) -> str:
+    """The value by `repr`, cut where it gets long."""
+    shown = repr(value)
+    return shown if len(shown) <= _LONGEST_VALUE else f"{shown[:_LONGEST_VALUE]}…"
 
 
 class UsageError(RankloomError):

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rankloom.errors import DamagedIndexError, NotFoundError
+from rankloom.errors import DamagedIndexError, NotFoundError, UsageError
 
 MANIFEST = "manifest.json"
 _BLOCK = 1 << 20
@@ -28,8 +28,13 @@ def atomic_path(target: Path) -> Iterator[Path]:
     """A temporary path beside `target` that becomes `target` when the block ends without an error.
 
     Args:
-        target: File or directory to be written. Parents are made. An existing directory is replaced.
+        target: File or directory to be written. Parents are made. An existing directory is replaced if it is empty
+            or one of ours.
+
+    Raises:
+        UsageError: The target is a directory with other things in it, or stands inside a file.
     """
+    check_replaceable(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp")
     try:
@@ -47,6 +52,23 @@ def atomic_path(target: Path) -> Iterator[Path]:
             shutil.rmtree(temporary)
         else:
             temporary.unlink(missing_ok=True)
+
+
+def check_replaceable(target: Path) -> None:
+    """Refuse to write where that would destroy what is not ours.
+
+    Raises:
+        UsageError: The target is a directory with other things in it, or a parent of it is a file.
+    """
+    if any(parent.exists() and not parent.is_dir() for parent in target.parents):
+        raise UsageError("a parent of this path is a file", value=str(target), fix="name another place")
+    if target.is_dir() and any(target.iterdir()) and not (target / MANIFEST).is_file():
+        raise UsageError(
+            "the folder holds other things, and would be replaced",
+            value=str(target),
+            accepted="a new or empty folder, or one written by rankloom",
+            fix="name another folder",
+        )
 
 
 def write_text(target: Path, text: str) -> None:
@@ -112,7 +134,7 @@ class Manifest:
                 f"the directory has no readable {MANIFEST}",
                 value=str(directory),
                 accepted=f"a directory written by rankloom as {format}",
-                fix="delete it and build it again",
+                fix="check the path (an index may be a folder inside this one); if it is damaged, build it again",
             ) from error
         if (manifest.format, manifest.version) != (format, version):
             raise DamagedIndexError(
@@ -132,7 +154,7 @@ class Manifest:
                 raise DamagedIndexError(
                     f"the file {name} is missing or has changed since it was written",
                     value=str(directory),
-                    fix="delete the directory and build it again",
+                    fix="build it again",
                 )
 
 

@@ -18,6 +18,8 @@ NoteKind = Literal[
     "no_feedback",  # a feedback stage left a query as it was
     "unread_document",  # a feedback document is not in the index that the feedback reads; the others count
     "not_reranked",  # `amount` hits below the reranker's depth keep the order of the stage before
+    "dropped_hits",  # `amount` hits were taken out of a query's ranking, as asked for
+    "unknown_source",  # a hit's source has no weight; it is kept as it is
     "nothing_kept",  # a pruner kept no sentence of a document
     "skipped_record",  # a bad record was passed over, as asked for
     "missing_query",  # a judged query is not in the run; it counts as 0

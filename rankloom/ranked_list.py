@@ -104,8 +104,14 @@ class RankedList(Sequence[Hit]):
 
     @property
     def query(self) -> Query:
-        """The query, as rewritten by feedback if there was any."""
+        """The query."""
         return self.run.queries[self.number]
+
+    @property
+    def expanded(self) -> Query:
+        """The query as the last feedback stage wrote it, with terms or vectors; without feedback the query itself."""
+        written = [step.queries[self.number] for step in self.run.steps]
+        return next((query for query in reversed(written) if query.terms or query.vectors), self.query)
 
     @property
     def doc_ids(self) -> list[str]:

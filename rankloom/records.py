@@ -22,7 +22,7 @@ class Document:
         id: Unique, non-empty.
         text: The body. Character offsets of spans point into it.
         title: May be empty.
-        metadata: Anything JSON can hold; carried along, never read by a stage.
+        metadata: Anything JSON can hold; carried along, and read only by stages that are told a key.
 
     Raises:
         DataError: The id is not a non-empty string, or the text is not a string.

@@ -24,6 +24,8 @@ BUILT_IN: dict[str, str] = {
     "cross_encoder": "rankloom.rerank.cross_encoder:CrossEncoder",
     "bi_encoder": "rankloom.rerank.bi_encoder:BiEncoder",
     "sentence_pruner": "rankloom.rerank.sentence_pruner:SentencePruner",
+    "source_filter": "rankloom.rerank.source_weight:SourceFilter",
+    "source_weight": "rankloom.rerank.source_weight:SourceWeight",
     "top": "rankloom.pipeline:Top",
 }
 

@@ -145,7 +145,8 @@ def _restored(run: Run, entries: list[tuple[dict[str, Any], dict[str, Any]]]) ->
     for query, (values, arrays) in zip(run.queries, entries, strict=True):
         text, terms, names = values["query"]
         vectors = {name: arrays[f"vector{i}"] for i, name in enumerate(names)}
-        queries.append(Query(query.id, text, terms, vectors, query.metadata))
+        rewritten = Query(query.id, text, None, vectors, query.metadata)
+        queries.append(rewritten if terms is None else rewritten.with_terms(terms))
         notes.extend(Note(**{**note, "query_id": query.id}) for note in values["notes"])
     restored = replace(run, queries=tuple(queries), ranking=None, ledger=Ledger(tuple(notes)))
     if "scores" not in entries[0][1]:

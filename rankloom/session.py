@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from rankloom.cache import Cache
 from rankloom.checks import choice
+from rankloom.errors import UsageError
 from rankloom.fingerprint import digest
 from rankloom.progress import Progress, Silent
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 DType = Literal["float32", "bfloat16"]
 OnTruncate = Literal["record", "error"]
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
 
 class Session:
@@ -35,7 +38,7 @@ class Session:
         progress: Reporter for long work; silent by default.
 
     Raises:
-        UsageError: A dtype or policy that does not exist.
+        UsageError: A dtype, device or policy that does not exist.
 
     Example:
         >>> Session(seed=1).seed
@@ -54,6 +57,8 @@ class Session:
         progress: Progress | None = None,
     ) -> None:
         choice(dtype, get_args(DType), stage="Session", parameter="dtype")
+        if not _DEVICE.fullmatch(device):
+            raise UsageError("unknown device", stage="Session", value=device, accepted="auto, cpu, cuda, cuda:0, mps")
         choice(on_truncate, get_args(OnTruncate), stage="Session", parameter="on_truncate")
         self.cache = cache if cache is None or isinstance(cache, Cache) else Cache(cache)
         self.offline = _offline_by_environment() if offline is None else offline

@@ -89,7 +89,14 @@ class Stage(ABC):
 
     def params(self) -> dict[str, Any]:
         """Constructor parameters and their values."""
-        return {name: getattr(self, name) for name in _parameters(type(self))}
+        try:
+            return {name: getattr(self, name) for name in _parameters(type(self))}
+        except AttributeError as error:
+            raise UsageError(
+                f"a constructor parameter is not kept as an attribute of the same name: {error}",
+                stage=self.name,
+                fix="store every parameter in __init__ under its own name",
+            ) from error
 
     def fingerprint(self) -> str:
         """A digest of the class, its version and its parameters (indexes and models by their own fingerprints)."""
@@ -241,6 +248,12 @@ class Retriever(Stage):
                 f"can not read the {_listed(unread)} that {after} wrote into the query",
                 stage=self.name,
                 fix="put a retriever over the same representation after the feedback",
+            )
+        if "ranking" in traits:
+            raise CompositionError(
+                f"would throw away the ranking that {after} leaves",
+                stage=self.name,
+                fix="put a feedback stage between them, or fuse the two with interpolate or rrf",
             )
         left = super().flow(traits, after=after)
         return left if self.documents is not None else left - {"text"}

@@ -16,15 +16,12 @@ from numpy.typing import NDArray
 
 from rankloom.checks import between
 from rankloom.errors import DataError, UsageError
-from rankloom.ledger import Note, NoteKind
+from rankloom.ledger import Note
 from rankloom.ranking import Ranking, ScoreKind
 from rankloom.records import Document, Documents
 from rankloom.rerank.pointwise import reranked
 from rankloom.run import Run
 from rankloom.stage import Reranker, Stage
-
-_DROPPED: NoteKind = "skipped_record"
-_UNKNOWN: NoteKind = "skipped_record"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +112,7 @@ class SourceFilter(Stage):
         for number, some in _by_query(before, sources, poor):
             told = ", ".join(f"{source}: {hits}" for source, hits in sorted(Counter(some).items()))
             notes.append(
-                Note(self.name, _DROPPED, run.queries[number].id, amount=len(some), detail=f"left out, {told}")
+                Note(self.name, "dropped_hits", run.queries[number].id, amount=len(some), detail=f"left out, {told}")
             )
             if len(some) == before.counts()[number]:
                 notes.append(Note(self.name, "no_hits", run.queries[number].id, detail="all hits were left out"))
@@ -234,7 +231,7 @@ def _unknown_notes(
     unknown = np.array([source not in weights for source in sources], dtype=np.bool_)
     for number, some in _by_query(ranking, sources, unknown):
         detail = f"kept, source without a weight, such as {min(some)}"
-        yield Note(stage, _UNKNOWN, run.queries[number].id, amount=len(some), detail=detail)
+        yield Note(stage, "unknown_source", run.queries[number].id, amount=len(some), detail=detail)
 
 
 def _only(ranking: Ranking, kept: NDArray[np.bool_]) -> Ranking:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,7 @@ from rankloom.fingerprint import digest
 from rankloom.ledger import Note
 from rankloom.order import top_order
 from rankloom.ranking import Ranking
-from rankloom.records import Documents, Query
+from rankloom.records import Document, Documents, Query
 from rankloom.retrieval.analysis import Analyzer, EnglishAnalyzer
 from rankloom.retrieval.bm25_scoring import LuceneBM25
 from rankloom.retrieval.inverted_index import FORMAT, VERSION, InvertedIndex
@@ -125,9 +125,15 @@ class BM25(Retriever, TermSource):
 
     @classmethod
     def of(
-        cls, corpus: Corpus, *, analyzer: Analyzer | None = None, session: Session | None = None, **parameters: Any
+        cls,
+        corpus: Corpus | Iterable[Document],
+        *,
+        analyzer: Analyzer | None = None,
+        session: Session | None = None,
+        **parameters: Any,
     ) -> Self:
-        """Index a corpus in memory, and search it; the parameters are those of `build`."""
+        """Index a corpus, or a list of documents, in memory; the other parameters are those of `build`."""
+        corpus = corpus if isinstance(corpus, Corpus) else Corpus.of(corpus)
         analyzer = analyzer or EnglishAnalyzer()
         terms = _analysed(corpus, analyzer, session or Session())
         index = InvertedIndex.of(corpus.ids, terms, about=_about(corpus, analyzer))

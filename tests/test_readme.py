@@ -49,6 +49,8 @@ def test_python_blocks_run_and_print_what_the_page_shows(page, tmp_path, monkeyp
 @pytest.mark.parametrize("page", pages_with("console"), ids=lambda page: page.name)
 def test_console_blocks_run(page, tmp_path):
     (tmp_path / "configs").symlink_to(ROOT / "configs")
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "ferry.md").write_text("The ferry leaves at nine.")
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     environment["RANKLOOM_CACHE"] = str(tmp_path / "cache")
     for language, text in blocks(page):

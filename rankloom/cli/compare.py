@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,7 +22,9 @@ def compare(
     *,
     qrels: Annotated[Path | None, typer.Option("--qrels", "-q", help="Judgements; not needed for a folder.")] = None,
     measures: MeasureOption = None,
-    baseline: Annotated[str | None, typer.Option("--baseline", "-b", help="By default the first run.")] = None,
+    baseline: Annotated[
+        str | None, typer.Option("--baseline", "-b", help="By default the experiment's own, or the first run.")
+    ] = None,
     correction: Annotated[str, typer.Option("--correction", help="holm or none.")] = "holm",
     output: OutputOption = Output.TEXT,
 ) -> None:
@@ -53,7 +56,7 @@ def compare(
         )
     summary = summarise(
         evaluations,
-        baseline=baseline or next(iter(evaluations)),
+        baseline=baseline or _own_baseline(paths, evaluations) or next(iter(evaluations)),
         correction="holm" if correction == "holm" else "none",
     )
     if output is Output.JSON:
@@ -72,7 +75,7 @@ def _run_files(paths: list[Path]) -> dict[str, Path]:
     files: dict[str, Path] = {}
     for path in paths:
         inner = path / "runs" if (path / "runs").is_dir() else path
-        found = sorted(inner.glob("*.trec*")) if path.is_dir() else [path]
+        found = _in_order(path, sorted(inner.glob("*.trec*"))) if path.is_dir() else [path]
         if not found:
             raise NotFoundError("the folder holds no run file (*.trec)", stage="compare", value=str(path))
         for file in found:
@@ -81,6 +84,24 @@ def _run_files(paths: list[Path]) -> dict[str, Path]:
                 raise UsageError("two runs have the same name", stage="compare", value=name, fix="rename one file")
             files[name] = file
     return files
+
+
+def _in_order(folder: Path, files: list[Path]) -> list[Path]:
+    """The run files of a folder; those of an experiment in the order of its pipelines."""
+    from rankloom.eval.outputs import read_manifest
+
+    order = list((read_manifest(folder) or {}).get("pipelines", {}))
+    place = {f"{name}.trec": number for number, name in enumerate(order)}
+    return sorted(files, key=lambda file: (place.get(file.name, len(place)), file.name))
+
+
+def _own_baseline(paths: list[Path], known: Container[str]) -> str | None:
+    """The baseline of the experiment that a folder holds, if it is among the runs compared."""
+    from rankloom.eval.outputs import read_manifest
+
+    manifest = read_manifest(paths[0]) if len(paths) == 1 else None
+    named = ((manifest or {}).get("config", {}).get("compare") or {}).get("baseline")
+    return named if named in known else None
 
 
 def _measured(files: dict[str, Path], qrels: Path, measures: list[str] | None) -> dict[str, Evaluation]:

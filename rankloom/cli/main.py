@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from rankloom.errors import RankloomError
 
-_FAILURE = 6
+_FAILURE, _INTERRUPTED = 6, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             app(words, prog_name="rankloom")
         except SystemExit as done:  # typer ends every command this way, usage errors (2) and Ctrl-C (130) too
+            if done.code == _INTERRUPTED:
+                sys.stderr.write("interrupted; the same command goes on where it stopped\n")
             return done.code if isinstance(done.code, int) else int(done.code is not None)
         except RankloomError as error:
             return _reported(str(error), error.exit_code, debug=debug)

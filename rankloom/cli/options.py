@@ -29,7 +29,7 @@ NoCacheOption = Annotated[bool, typer.Option("--no-cache", help="Remember nothin
 OfflineOption = Annotated[bool, typer.Option("--offline", help="Open no socket.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")]
 SetOption = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a value: --set collection.id=scifact")
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a value: --set collection=scifact")
 ]
 MeasureOption = Annotated[
     list[str] | None, typer.Option("--measure", "-m", help="A measure of ir-measures, such as AP; may be repeated.")
