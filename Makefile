@@ -35,9 +35,9 @@ types: $(READY) ## The strict type checker, over the whole package
 check-wheel: $(READY) ## The wheel alone, with core dependencies only, in a clean folder
 	PYTHON=$(PYTHON) VENV=$(abspath $(VENV)) bash tests/check_wheel.sh
 
-benchmark: $(READY) ## Speed and memory against peers (installs them)
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[benchmark]'
+benchmark: $(READY) ## Speed and memory against peers
 	$(BIN)/python benchmarks/run_columns.py
+	$(BIN)/python benchmarks/evaluation.py
 
 results: $(READY) ## The experiments behind docs/results.md (needs RANKLOOM_DATA)
 	$(BIN)/rankloom run configs/scifact.yaml

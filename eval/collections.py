@@ -55,6 +55,12 @@ class Collection:
         """The documents; built into the session's cache on first use, or held in memory when there is no cache."""
         return self.open_corpus()
 
+    def absent_documents(self) -> list[str]:
+        """Relevant documents that the corpus does not hold, sorted; no retriever can find them, and all lose by it."""
+        relevant = sorted({doc_id for grades in self.qrels.values() for doc_id, grade in grades.items() if grade > 0})
+        codes = self.corpus.ids.codes(relevant).tolist()
+        return [doc_id for doc_id, code in zip(relevant, codes, strict=True) if code < 0]
+
     def evaluate(self, run: Run, measures: Sequence[str]) -> Evaluation:
         """Measure a run on this collection, with its quirks; see `rankloom.eval.measures.evaluate`."""
         return evaluate(

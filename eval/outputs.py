@@ -117,7 +117,8 @@ def ledger_dict(result: ExperimentResult) -> dict[str, Any]:
     for name, outcome in result.outcomes.items():
         pipelines[name] = {"per_query": outcome.costs(), **outcome.ledger.to_dict()}
     return {
-        "collection": result.collection.corpus.ledger.to_dict(),
+        "collection": result.collection.corpus.ledger.noted(*result.collection.notes).to_dict(),
+        "relevant_documents_not_in_corpus": result.collection.absent_documents(),
         "indexes": {name: ledger.to_dict() for name, ledger in result.index_ledgers().items()},
         "pipelines": pipelines,
         "failed": result.reasons(),

@@ -199,3 +199,11 @@ def test_candidates_keep_judgements_of_documents_that_nobody_found() -> None:
     assert len(unjudged.queries) == 76
     with pytest.raises(NotFoundError, match="did you mean 'dl19/bm25'"):
         load_candidates("dl19/bm26")
+
+
+def test_relevant_documents_that_the_corpus_lacks_are_named(tmp_path):
+    (tmp_path / "corpus.jsonl").write_text('{"_id": "d1", "text": "The sky is blue."}\n')
+    (tmp_path / "queries.jsonl").write_text('{"_id": "q1", "text": "sky"}\n')
+    (tmp_path / "qrels").mkdir()
+    (tmp_path / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq1\td1\t1\nq1\tgone\t1\nq1\talso\t0\n")
+    assert load_collection(tmp_path).absent_documents() == ["gone"]

@@ -282,4 +282,4 @@ def test_report_is_one_escaped_page(tmp_path: Path) -> None:
 
 def test_composition_is_checked_before_the_collection_is_read(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="lengths: needs ranking"):
-        experiment(tmp_path, {"a": ["lengths", "words"]}, collection="no-such-collection")
+        experiment(tmp_path, {"a": ["lengths", {"top": 3}]}, collection="no-such-collection")

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from rankloom.errors import DamagedIndexError, NotFoundError
+from rankloom.errors import DamagedIndexError, NotFoundError, UsageError
 from rankloom.files import MANIFEST, Manifest, atomic_path, checksum, write_json, write_text
 
 
@@ -62,7 +62,7 @@ def write_folder(target, *files):
 
 
 def test_a_directory_replaces_a_full_one(tmp_path):
-    write_folder(tmp_path / "index", "a", "b")
+    write_folder(tmp_path / "index", "a", "b", MANIFEST)
     write_folder(tmp_path / "index", "c")
     assert names(tmp_path / "index") == ["c"]
     assert names(tmp_path) == ["index"]
@@ -80,7 +80,7 @@ def test_a_directory_that_another_process_has_just_finished_is_replaced(tmp_path
 
 def test_an_error_leaves_the_old_directory(tmp_path):
     target = tmp_path / "index"
-    write_folder(target, "a")
+    write_folder(target, "a", MANIFEST)
 
     def write():
         with atomic_path(target) as temporary:
@@ -90,7 +90,7 @@ def test_an_error_leaves_the_old_directory(tmp_path):
 
     with pytest.raises(ValueError, match=r"^$"):
         write()
-    assert names(target) == ["a"]
+    assert names(target) == ["a", MANIFEST]
     assert names(tmp_path) == ["index"]
 
 
@@ -237,3 +237,18 @@ def test_files_that_came_later_do_not_matter(folder):
 def test_the_checksum_is_blake2b(tmp_path):
     (tmp_path / "x").write_bytes(b"abc")
     assert checksum(tmp_path / "x") == "cf4ab791c62b8d2b2109c90275287816"
+
+
+def test_a_folder_with_other_things_in_it_is_never_replaced(tmp_path):
+    target = tmp_path / "papers"
+    target.mkdir()
+    (target / "thesis.txt").write_text("years of work")
+    with pytest.raises(UsageError, match="holds other things"), atomic_path(target) as temporary:
+        temporary.mkdir()
+    assert (target / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_place_inside_a_file_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="is a file"), atomic_path(tmp_path / "file" / "index"):
+        pass

@@ -297,3 +297,8 @@ def test_the_fingerprint_depends_on_class_version_and_parameters():
 def test_a_parameter_without_a_fingerprint_names_the_stage():
     with pytest.raises(UsageError, match=r"^lengths: has a parameter that can not be fingerprinted .*function"):
         (Words() >> Lengths(limit=lambda: 3)).run("sky")
+
+
+def test_a_retriever_does_not_throw_a_ranking_away():
+    with pytest.raises(CompositionError, match=r"other_words: would throw away the ranking that top leaves.*fuse"):
+        Words().top(3) >> OtherWords()

@@ -325,11 +325,6 @@ def test_what_no_result_depends_on_does_not_matter(tmp_path, second):
     assert not computed_again(tmp_path, Lengths(), RANKED, second)
 
 
-def test_a_retrievers_result_does_not_depend_on_the_ranking_before_it(tmp_path):
-    second = Run.from_dict({"q": {"d3": 9.0}}, queries={"q": "blue sky"}, documents=some_documents({"d3": "x"}))
-    assert not computed_again(tmp_path, Words(), RANKED, second)
-
-
 def test_a_ranking_that_a_stage_passes_on_unread_is_not_mixed_up(tmp_path):
     class Clean(Stage):
         """Rewrites the text of the query, and lets the ranking through."""
