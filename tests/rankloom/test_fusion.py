@@ -412,7 +412,7 @@ def test_documents_of_two_corpora_are_found_in_either():
 
 def test_a_branch_must_end_with_a_ranking():
     with pytest.raises(CompositionError, match=r"ends without a ranking.*retriever"):
-        Words() >> rrf(Words() >> Expand(), Words())
+        rrf(Words() >> Expand(), Words()).top(3)
 
 
 def test_a_fusion_of_rerankers_is_a_part_like_any_other():
