@@ -307,6 +307,8 @@ def harness(stage, **attributes):
     """The conformance tests of one kind of stage over the run of above."""
     base = type("Harness", (TestHonestStage,), attributes)
     base.make_stage = lambda _: stage()
+    if isinstance(stage, type) and issubclass(stage, Retriever):  # a retriever would throw a ranking away
+        base.make_run = lambda _: Run.start({"q1": "one", "q2": "two", "q3": "three"})
     return base()
 
 
