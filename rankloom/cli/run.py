@@ -44,7 +44,7 @@ def run(
       rankloom run configs/quickstart.yaml
       rankloom run configs/quickstart.yaml --dry-run
       rankloom run exp.yaml --set collection=scifact --set define.bm25.bm25.k=100
-      rankloom run exp.yaml --output json --output-dir /tmp/results
+      rankloom run exp.yaml --output json --output-dir results
     """
     from rankloom.eval.experiment import Experiment
 
