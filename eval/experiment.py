@@ -18,8 +18,10 @@ from rankloom.cache import Cache
 from rankloom.config import PipelineBuilder
 from rankloom.errors import MissingExtraError, NotFoundError, RankloomError, StageError, UsageError, nearest
 from rankloom.eval.collections import Collection, load_collection
+from rankloom.eval.costs import LATENCIES, check_prices, peak_memory, stage_names
 from rankloom.eval.experiment_config import ExperimentConfig
 from rankloom.eval.explain import Explanation, explain_run
+from rankloom.eval.latency import measure_latency
 from rankloom.eval.plan import Plan, plan_of
 from rankloom.eval.pushdown import push_tops_down
 from rankloom.eval.results import ExperimentResult, Outcome
@@ -188,6 +190,7 @@ class Experiment:
         if absent := collection.absent_documents():
             _log.warning("%d relevant documents are not in the corpus, such as %s", len(absent), absent[0])
         pipelines, failures = self.build(collection, session)
+        check_prices(self.config.prices, (name for one in pipelines.values() for name in stage_names(one)))
         _warn(failures)
         outcomes: dict[str, Outcome] = {}
         with session.progress.task("pipelines", len(pipelines)) as advance:
@@ -212,9 +215,16 @@ class Experiment:
         return ExperimentResult(outcomes, failures, summary, collection, session, started, datetime.now(UTC))
 
     def _outcome(self, pipeline: Pipeline, collection: Collection, session: Session) -> Outcome:
-        """Carry one pipeline out and measure it."""
+        """Carry one pipeline out and measure it; queries are timed one by one only if a latency is asked for."""
         run = apply(pipeline, Run(queries=collection.queries, session=session))
-        return Outcome(pipeline, run, collection.evaluate(run, self.config.effectiveness))
+        evaluation = collection.evaluate(run, self.config.effectiveness)
+        latency = None
+        if LATENCIES & set(self.config.costs):
+            timing = self.config.timing
+            latency = measure_latency(
+                pipeline, collection.queries, session, sample=timing.queries, warm_up=timing.warm_up
+            )
+        return Outcome(pipeline, run, evaluation, self.config.prices, latency, peak_memory())
 
 
 def _keep(kept: dict[str, _T], failures: dict[str, RankloomError], name: str, make: Callable[[], _T]) -> None:

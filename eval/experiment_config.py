@@ -11,14 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from rankloom.config import PipelineBuilder
 from rankloom.errors import ConfigError, nearest
 from rankloom.eval.correction import CorrectionName
+from rankloom.eval.costs import COSTS, Price
 from rankloom.eval.intervals import IntervalsName
 from rankloom.eval.significance import TestName
 from rankloom.session import DType, OnTruncate
 from rankloom.stage_schema import stage_schema
 from rankloom.yaml_file import Locations, Place
 
-#: Measures of cost. They differ from run to run, so they stand in the ledger and the report, never in the results.
-COSTS: tuple[str, ...] = ("seconds", "tokens", "calls")
 _NAME = re.compile(r"[\w+=.,@-]+")  # a file name and a word of a TREC run file on every platform
 
 
@@ -88,16 +87,30 @@ class Settings(_Strict):
     on_truncate: OnTruncate = "record"
 
 
+class Timing(_Strict):
+    """How single queries are timed, when a measure of latency is asked for; see `rankloom.eval.latency`.
+
+    Args:
+        queries: How many are timed, drawn by the seed of the session.
+        warm_up: How many of them go through once before.
+    """
+
+    queries: int = Field(default=50, ge=1)
+    warm_up: int = Field(default=3, ge=0)
+
+
 class ExperimentConfig(_Strict):
     """An experiment.
 
     Args:
         collection: Name of a collection, or a map; see `Source`.
-        measures: Names of ir-measures, and of costs (`seconds`, `tokens`, `calls`: each a mean over queries).
+        measures: Names of ir-measures, and of costs (`rankloom.eval.costs.COSTS`: `tokens`, `latency_p95`, ...).
         define: Names for steps and pipelines, to be used in pipelines.
         pipelines: Name -> list of steps. Names become file names.
         compare: Baseline, test, correction and intervals.
         session: Seed, device and numbers.
+        timing: How latency is measured.
+        prices: Stage -> what its tokens and calls cost, for the measure `money`; a stage without a price is free.
         output: Folder of the results; a relative one is taken from the current folder.
     """
 
@@ -107,6 +120,8 @@ class ExperimentConfig(_Strict):
     pipelines: dict[str, Any] = Field(min_length=1)
     compare: Compare = Field(default_factory=Compare)
     session: Settings = Field(default_factory=Settings)
+    timing: Timing = Field(default_factory=Timing)
+    prices: dict[str, Price] = Field(default_factory=dict)
     output: str = Field(min_length=1)
 
     @classmethod
@@ -185,7 +200,9 @@ def _bad_measures(config: ExperimentConfig) -> Iterator[tuple[Place, str]]:
         try:
             parse_measure(name)
         except ConfigError as error:
-            yield ("measures", number), f"{error}; or a cost: {', '.join(COSTS)}"
+            yield ("measures", number), f"{error}; or a cost: {', '.join(COSTS)}{_did_you_mean(name, list(COSTS))}"
+    if "money" in config.measures and not config.prices:
+        yield ("measures", config.measures.index("money")), "the measure 'money' needs `prices`"
     if not config.effectiveness:
         yield ("measures",), "at least one measure must be of effectiveness, such as nDCG@10"
 
@@ -225,7 +242,13 @@ def _described(problem: Any, locations: Locations) -> str:
 
 def _keys_at(place: Place) -> list[str]:
     """The keys that are known at one place of the file."""
-    parts: dict[str, type[BaseModel]] = {"collection": Source, "compare": Compare, "session": Settings}
+    parts: dict[str, type[BaseModel]] = {
+        "collection": Source,
+        "compare": Compare,
+        "session": Settings,
+        "timing": Timing,
+        "prices": Price,
+    }
     model: type[BaseModel] = parts[str(place[0])] if place else ExperimentConfig
     return list(model.model_fields)
 

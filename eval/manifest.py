@@ -68,7 +68,12 @@ def manifest_of(experiment: Experiment, result: ExperimentResult, *, files: dict
             "cache": None if session.cache is None else str(session.cache.directory),
         },
         "pipelines": {
-            name: {"lineage": outcome.run.lineage, "stages": _stages(outcome.pipeline)}
+            name: {
+                "lineage": outcome.run.lineage,
+                "stages": _stages(outcome.pipeline),
+                "costs": outcome.costs(),
+                "from_cache": dict(zip(("inputs", "of"), outcome.cached(), strict=True)),
+            }
             for name, outcome in result.outcomes.items()
         },
         "failed": result.reasons(),

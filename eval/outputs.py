@@ -115,7 +115,8 @@ def ledger_dict(result: ExperimentResult) -> dict[str, Any]:
     """Notes and costs, of the collection and by pipeline, as JSON values."""
     pipelines: dict[str, Any] = {}
     for name, outcome in result.outcomes.items():
-        pipelines[name] = {"per_query": outcome.costs(), **outcome.ledger.to_dict()}
+        latency = None if outcome.latency is None else outcome.latency.to_dict()
+        pipelines[name] = {"cost_measures": outcome.costs(), "latency": latency, **outcome.ledger.to_dict()}
     return {
         "collection": result.collection.corpus.ledger.noted(*result.collection.notes).to_dict(),
         "relevant_documents_not_in_corpus": result.collection.absent_documents(),

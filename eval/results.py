@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from rankloom.errors import PartialResultError, RankloomError
 from rankloom.eval.collections import Collection
+from rankloom.eval.costs import COSTS, Price, Spending, index_bytes
+from rankloom.eval.latency import Latency
 from rankloom.eval.measures import Evaluation
 from rankloom.eval.pushdown import retrievers
 from rankloom.eval.table import Summary
@@ -28,11 +30,17 @@ class Outcome:
         pipeline: The pipeline, as it was carried out.
         run: Its hits, ledger and lineage.
         evaluation: Its measures.
+        prices: Stage -> price.
+        latency: How long single queries took; None if they were not timed.
+        peak_memory: Largest resident memory of the process when it was done, in bytes; None if not known.
     """
 
     pipeline: Pipeline
     run: Run
     evaluation: Evaluation
+    prices: Mapping[str, Price] = field(default_factory=dict)
+    latency: Latency | None = None
+    peak_memory: int | None = None
 
     @property
     def ledger(self) -> Ledger:
@@ -40,13 +48,18 @@ class Outcome:
         return self.run.ledger.noted(*self.evaluation.notes)
 
     def costs(self) -> dict[str, float]:
-        """Seconds, tokens and model calls a query, spent this time; cached results are nearly free."""
-        queries, spent = max(1, len(self.run)), self.run.ledger.costs
-        return {
-            "seconds": sum(cost.seconds for cost in spent) / queries,
-            "tokens": sum(cost.tokens for cost in spent) / queries,
-            "calls": sum(cost.calls for cost in spent) / queries,
-        }
+        """Every measure of `rankloom.eval.costs.COSTS` that is known; what came from the cache cost next to nothing."""
+        spending = Spending(
+            queries=len(self.run),
+            costs=self.run.ledger.costs,
+            from_cache=self.cached()[0] > 0,
+            index_bytes=index_bytes(self.pipeline),
+            prices=self.prices,
+            latency=self.latency,
+            peak_memory=self.peak_memory,
+        )
+        values = {name: measure.value(spending) for name, measure in COSTS.items()}
+        return {name: value for name, value in values.items() if value is not None}
 
     def cached(self) -> tuple[int, int]:
         """How many inputs of stages came from the cache, and how many there were; trivial stages do not count."""

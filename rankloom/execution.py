@@ -122,6 +122,7 @@ def _finished(stage: Stage, before: Run, after: Run, *, lineage: str, seconds: f
         cached=cached + sum(cost.cached for cost in own),
         calls=sum(cost.calls for cost in own),
         tokens=sum(cost.tokens for cost in own),
+        written=sum(cost.written for cost in own),
         seconds=seconds,
     )
     ledger = replace(after.ledger, costs=tuple(cost for cost in after.ledger.costs if cost.lineage)).spent(cost)

@@ -60,6 +60,7 @@ class Cost:
         calls: Model calls (batches of an encoder, requests to an LLM).
         tokens: Tokens read and written by models.
         seconds: Wall-clock seconds, cache look-ups included.
+        written: Those of the tokens that models wrote; providers ask more for them than for those read.
     """
 
     stage: str
@@ -69,6 +70,7 @@ class Cost:
     calls: int = 0
     tokens: int = 0
     seconds: float = 0.0
+    written: int = 0
 
 
 _AMOUNTS = tuple(f.name for f in fields(Cost) if f.name not in ("stage", "lineage"))

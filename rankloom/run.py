@@ -249,7 +249,7 @@ class Run(Mapping[str, RankedList]):
         """The same run with notes in its ledger."""
         return replace(self, ledger=self.ledger.noted(*notes)) if notes else self
 
-    def counted(self, *, inputs: int = 0, cached: int = 0, calls: int = 0, tokens: int = 0) -> Run:
+    def counted(self, *, inputs: int = 0, cached: int = 0, calls: int = 0, tokens: int = 0, written: int = 0) -> Run:
         """The same run with what a stage says of its own spending; its label and seconds are added around it.
 
         Args:
@@ -257,8 +257,9 @@ class Run(Mapping[str, RankedList]):
             cached: How many of them came from a cache of the stage's own.
             calls: Model calls.
             tokens: Tokens read and written by models.
+            written: Those of them that models wrote.
         """
-        cost = Cost("", "", inputs=inputs, cached=cached, calls=calls, tokens=tokens)
+        cost = Cost("", "", inputs=inputs, cached=cached, calls=calls, tokens=tokens, written=written)
         return replace(self, ledger=self.ledger.spent(cost))
 
     def select(self, numbers: Sequence[int]) -> Run:

@@ -81,6 +81,12 @@ class Session:
         copy.__dict__.update(self.__dict__, memo={})
         return copy
 
+    def uncached(self) -> Session:
+        """This session with nothing remembered and nothing shown: for measuring what work really takes."""
+        copy = Session.__new__(Session)
+        copy.__dict__.update(self.__dict__, cache=None, memo=None, progress=Silent())
+        return copy
+
     def numerics(self) -> str:
         """A digest of what changes results without being part of any stage; it belongs to every cache key."""
         return digest(self.seed, self.dtype)

@@ -236,6 +236,11 @@ class Retriever(Stage):
         return shallower[k]
 
     @property
+    def index_bytes(self) -> int | None:
+        """Bytes of the index that it searches, texts of documents not included; None if it does not know."""
+        return None
+
+    @property
     def stands_for(self) -> type[Retriever]:
         """The class of retriever that this is; a configuration is checked on stand-ins, before indexes are built."""
         return type(self)

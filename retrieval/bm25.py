@@ -173,6 +173,11 @@ class BM25(Retriever, TermSource):
         """The corpus."""
         return self.corpus
 
+    @property
+    def index_bytes(self) -> int:
+        """Bytes of the index."""
+        return self.index.nbytes
+
     def warm_up(self, session: Session | None = None) -> None:  # noqa: ARG002  # nothing depends on it here
         """Read the document lengths."""
         _ = self._scorer, self.index.length_codes

@@ -179,6 +179,11 @@ class Dense(Retriever, VectorSource):
         """The corpus, if the index was opened with it."""
         return self.index.documents
 
+    @property
+    def index_bytes(self) -> int:
+        """Bytes of the index."""
+        return self.index.nbytes
+
     def warm_up(self, session: Session | None = None) -> None:
         """Load the model."""
         self._load(session or Session())

@@ -189,6 +189,12 @@ class InvertedIndex:
         return self._fingerprint
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of its arrays, ids and terms, in memory or in mapped files."""
+        strings = self.ids.array.nbytes + self.vocabulary.array.nbytes
+        return int(strings + sum(array.nbytes for array in self._arrays.values()))
+
+    @property
     def lengths(self) -> NDArray[np.int32]:
         """Terms in each document, repetitions included; int32 of shape (documents,)."""
         return self._arrays["lengths"]

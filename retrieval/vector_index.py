@@ -196,6 +196,11 @@ class VectorIndex:
         return int(self.fields["dimensions"])
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of its vectors, ids and truncation counts."""
+        return int(self._matrix.nbytes + self.ids.array.nbytes + self._truncated.nbytes)
+
+    @property
     def space(self) -> str:
         """The fingerprint of the encoder: vectors of one space can be compared."""
         return str(self.fields["encoder"])

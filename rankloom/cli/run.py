@@ -84,14 +84,16 @@ def _as_dict(experiment: Experiment, result: ExperimentResult, folder: Path) -> 
 
 def _show(experiment: Experiment, result: ExperimentResult, folder: Path) -> None:
     """The table, what it cost, what happened, and where it is."""
-    costs = experiment.config.costs
-    header = [*result.summary.header(), *(f"{name}/query" for name in costs), *(["cached"] if costs else [])]
+    from rankloom.eval.costs import COSTS
+
+    costs = [COSTS[name] for name in experiment.config.costs]
+    header = [*result.summary.header(), *(cost.header for cost in costs), *(["cached"] if costs else [])]
     rows = []
     for cells in result.summary.cells():
         spent = result.outcomes[cells[0]].costs()
         cached, asked = result.outcomes[cells[0]].cached()
         share = [f"{cached / max(1, asked):.0%}"] if costs else []
-        rows.append([*cells, *(f"{spent[name]:.4g}" for name in costs), *share])
+        rows.append([*cells, *(cost.shown(spent.get(cost.name)) for cost in costs), *share])
     show_table(header, rows)
     typer.echo(result.summary.legend())
     ledgers = {name: outcome.ledger for name, outcome in result.outcomes.items()}

@@ -93,7 +93,7 @@ def test_outputs(tmp_path: Path) -> None:
     values = [float(row["value"]) for row in rows if (row["pipeline"], row["measure"]) == ("short", "AP")]
     assert sum(values) / 50 == pytest.approx(cell["mean"])
     ledger = json.loads((out / "ledger.json").read_text())
-    assert ledger["pipelines"]["lengths"]["per_query"]["calls"] == 1
+    assert ledger["pipelines"]["lengths"]["cost_measures"]["calls"] == 1
     assert not {"seconds", "calls"} & set(summary["measures"])
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["state"] == "complete"
@@ -283,3 +283,39 @@ def test_report_is_one_escaped_page(tmp_path: Path) -> None:
 def test_composition_is_checked_before_the_collection_is_read(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="lengths: needs ranking"):
         experiment(tmp_path, {"a": ["lengths", {"top": 3}]}, collection="no-such-collection")
+
+
+def test_costs_that_are_asked_for_stand_in_the_ledger_and_never_in_the_results(tmp_path: Path) -> None:
+    plain = experiment(tmp_path, {"lengths": PIPELINES["lengths"]}, measures=["AP"])
+    result = plain.run(plain.session())
+    assert result.outcomes["lengths"].latency is None
+    expected = results(tmp_path / "out")
+    done = experiment(
+        tmp_path,
+        {"lengths": PIPELINES["lengths"]},
+        measures=["AP", "latency_p95", "money", "peak_memory", "queries_per_second", "index_bytes"],
+        timing={"queries": 4, "warm_up": 1},
+        prices={"lengths": {"input": 1.5, "call": 0.25}},
+    )
+    done.run(done.session())
+    found = results(tmp_path / "out")
+    names = [name for name in expected if name != "summary.json"]  # it holds the fingerprint of the configuration
+    assert {name: found[name] for name in names} == {name: expected[name] for name in names}
+    assert json.loads(found["summary.json"])["measures"] == ["AP"]
+    ledger = json.loads((tmp_path / "out" / "ledger.json").read_text())["pipelines"]["lengths"]
+    assert ledger["latency"]["queries"] == 4
+    assert set(ledger["latency"]["stages"]) == {"words", "lengths"}
+    costs = ledger["cost_measures"]
+    assert costs["latency_p95"] == ledger["latency"]["whole"]["p95"] > 0
+    assert costs["money"] == pytest.approx(10 * 1.5 / 1_000_000 + 0.25)
+    assert costs["queries_per_second"] > 0
+    assert "index_bytes" not in costs  # this retriever does not say
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["pipelines"]["lengths"]["costs"] == costs
+
+
+def test_a_price_for_no_stage_is_an_error_before_anything_runs(tmp_path: Path, work_log: Path) -> None:
+    wrong = experiment(tmp_path, PIPELINES, measures=["AP", "money"], prices={"length": {"input": 1.0}})
+    with pytest.raises(ConfigError, match="did you mean 'lengths'"):
+        wrong.run(wrong.session())
+    assert not computed(work_log)

@@ -63,6 +63,10 @@ def test_fingerprint_follows_content_not_place(tmp_path: Path) -> None:
         ("output: out", "output: out\ncompare: {intervals: all}", ["exp.yaml:9", "'bootstrap'", "got 'all'"]),
         ("output: out", "output: out\nsession: {seed: many}", ["exp.yaml:9", "session.seed", "'many'"]),
         ("nDCG@10, AP", "nDGC@10, AP", ["exp.yaml:2", "nDGC@10", "'nDCG'", "seconds, tokens, calls"]),
+        ("seconds]", "latncy_p95]", ["exp.yaml:2", "latncy_p95", "did you mean 'latency_p95'?"]),
+        ("seconds]", "money]", ["exp.yaml:2", "'money' needs `prices`"]),
+        ("output: out", "output: out\nprices: {bm25: {inputs: 1.0}}", ["exp.yaml:9", "prices.bm25", "'input'"]),
+        ("output: out", "output: out\ntiming: {queries: 0}", ["exp.yaml:9", "timing.queries", "got 0"]),
         ("nDCG@10, AP", "AP, AP", ["exp.yaml:2", "stands twice"]),
         ("[nDCG@10, AP, seconds]", "[seconds]", ["exp.yaml:2", "effectiveness"]),
         ("[bm25, {top: 5}]", "[bm25, {topp: 5}]", ["exp.yaml:7", "unknown stage", "'topp'", "did you mean 'top'?"]),
@@ -105,7 +109,7 @@ def test_broken_files(tmp_path: Path) -> None:
 
 def test_schema_names_every_key_and_stage() -> None:
     schema: dict[str, Any] = experiment_schema()
-    assert {"collection", "measures", "define", "pipelines", "compare", "session", "output"} == set(
+    assert {"collection", "measures", "define", "pipelines", "compare", "session", "timing", "prices", "output"} == set(
         schema["properties"]
     )
     assert {"bm25", "top", "interpolate"} <= set(schema["stages"])

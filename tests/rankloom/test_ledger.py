@@ -53,6 +53,15 @@ def test_the_json_form_is_json():
             {"stage": "a", "kind": "truncated", "query_id": "q", "doc_id": "d", "amount": 7, "detail": "cut"},
         ],
         "costs": [
-            {"stage": "a", "lineage": "1", "inputs": 0, "cached": 0, "calls": 0, "tokens": 0, "seconds": 0.5},
+            {
+                "stage": "a",
+                "lineage": "1",
+                "inputs": 0,
+                "cached": 0,
+                "calls": 0,
+                "tokens": 0,
+                "seconds": 0.5,
+                "written": 0,
+            },
         ],
     }
