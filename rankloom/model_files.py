@@ -14,12 +14,13 @@ from pathlib import Path
 
 from rankloom.fingerprint import digest
 
-#: The files of a model's own folder that loading it reads; folders named in `modules.json` count as a whole.
+#: The files of a model's own folder that loading it reads; folders of its modules count as a whole.
 READ = (
     "*.safetensors",
     "*.safetensors.index.json",
     "config.json",
     "modules.json",
+    "router_config.json",
     "config_sentence_transformers.json",
     "sentence_*_config.json",
     "adapter_config.json",
@@ -60,11 +61,13 @@ def model_fingerprint(folder: Path) -> str:
 
 
 def _folders(folder: Path) -> list[Path]:
-    """A model's folder and the folders of its modules."""
-    listing = folder / "modules.json"
-    if not listing.is_file():
-        return [folder]
-    inner = {folder / module["path"] for module in json.loads(listing.read_text(encoding="utf-8"))}
+    """A model's folder and the folders of its modules, those behind a router among them."""
+    inner: set[Path] = set()
+    for listing in (folder / "modules.json", folder / "router_config.json"):
+        if listing.is_file():
+            listed = json.loads(listing.read_text(encoding="utf-8"))
+            names = [module["path"] for module in listed] if isinstance(listed, list) else list(listed["types"])
+            inner |= {folder / name for name in names}
     return [folder, *sorted(path for path in inner if path != folder and path.is_dir())]
 
 

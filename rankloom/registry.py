@@ -18,6 +18,7 @@ GROUP = "rankloom.stages"
 BUILT_IN: dict[str, str] = {
     "bm25": "rankloom.retrieval.bm25:BM25",
     "dense": "rankloom.retrieval.dense:Dense",
+    "stored_terms": "rankloom.retrieval.stored_terms:StoredTerms",
     "candidates": "rankloom.eval.candidates:Candidates",
     "rm3": "rankloom.prf.rm3:RM3",
     "vector_prf": "rankloom.prf.vector:VectorPRF",

@@ -9,7 +9,22 @@ from rankloom.retrieval.analysis import STOP_WORDS, Analyzer, EnglishAnalyzer
 from rankloom.retrieval.bm25 import BM25
 from rankloom.retrieval.bm25_scoring import LuceneBM25
 from rankloom.retrieval.dense import Dense
+from rankloom.retrieval.inference_free import InferenceFreeEncoder
 from rankloom.retrieval.inverted_index import InvertedIndex
+from rankloom.retrieval.sparse_encoder import SparseEncoder
+from rankloom.retrieval.stored_terms import StoredTerms
 from rankloom.retrieval.vector_index import VectorIndex
 
-__all__ = ["BM25", "STOP_WORDS", "Analyzer", "Dense", "EnglishAnalyzer", "InvertedIndex", "LuceneBM25", "VectorIndex"]
+__all__ = [
+    "BM25",
+    "STOP_WORDS",
+    "Analyzer",
+    "Dense",
+    "EnglishAnalyzer",
+    "InferenceFreeEncoder",
+    "InvertedIndex",
+    "LuceneBM25",
+    "SparseEncoder",
+    "StoredTerms",
+    "VectorIndex",
+]

@@ -52,3 +52,31 @@ def tiny_cross_encoder(folder: Path, *, seed: int = 1, max_length: int = 48, lab
     BertForSequenceClassification(tiny_config(num_labels=labels)).save_pretrained(folder)
     tiny_tokenizer(folder, max_length=max_length)
     return folder
+
+
+def tiny_splade(folder: Path, *, seed: int = 1, max_length: int = 32, two_logs: bool = False) -> Path:
+    """A masked language model as transformers saves it, or (two_logs) a sparse encoder of sentence-transformers.
+
+    The latter reads queries without a model, by a table of weights, as the OpenSearch v3 models do.
+    """
+    import torch
+    from transformers import AutoTokenizer, BertForMaskedLM
+
+    torch.manual_seed(seed)
+    BertForMaskedLM(tiny_config()).save_pretrained(folder / "mlm")
+    tiny_tokenizer(folder / "mlm", max_length=max_length)
+    if not two_logs:
+        return folder / "mlm"
+    from sentence_transformers import SparseEncoder
+    from sentence_transformers.base.modules import Router, Transformer
+    from sentence_transformers.sparse_encoder.modules import SparseStaticEmbedding, SpladePooling
+
+    tokenizer = AutoTokenizer.from_pretrained(folder / "mlm")
+    static = SparseStaticEmbedding(tokenizer, weight=torch.rand(len(tokenizer)))
+    document = [
+        Transformer(str(folder / "mlm"), transformer_task="fill-mask"),
+        SpladePooling(activation_function="log1p_relu"),
+    ]
+    router = Router.for_query_document(query_modules=[static], document_modules=document)
+    SparseEncoder(modules=[router], device="cpu").save_pretrained(str(folder / "routed"))
+    return folder / "routed"
