@@ -25,6 +25,7 @@ _PACKAGES = (
     "pytrec-eval-terrier",
     "regex",
     "syntok",
+    "snowballstemmer",
     "torch",
     "transformers",
     "sentence-transformers",

@@ -6,25 +6,33 @@ Libraries and models load on first use: taking BM25 imports no torch.
 """
 
 from rankloom.retrieval.analysis import STOP_WORDS, Analyzer, EnglishAnalyzer
+from rankloom.retrieval.analyzers import CustomAnalyzer, WhitespaceAnalyzer, analyzer_of
 from rankloom.retrieval.bm25 import BM25
 from rankloom.retrieval.bm25_scoring import LuceneBM25
 from rankloom.retrieval.dense import Dense
 from rankloom.retrieval.inference_free import InferenceFreeEncoder
 from rankloom.retrieval.inverted_index import InvertedIndex
+from rankloom.retrieval.snowball import SnowballAnalyzer
 from rankloom.retrieval.sparse_encoder import SparseEncoder
 from rankloom.retrieval.stored_terms import StoredTerms
 from rankloom.retrieval.vector_index import VectorIndex
+from rankloom.retrieval.wordpiece import WordPieceAnalyzer
 
 __all__ = [
     "BM25",
     "STOP_WORDS",
     "Analyzer",
+    "CustomAnalyzer",
     "Dense",
     "EnglishAnalyzer",
     "InferenceFreeEncoder",
     "InvertedIndex",
     "LuceneBM25",
+    "SnowballAnalyzer",
     "SparseEncoder",
     "StoredTerms",
     "VectorIndex",
+    "WhitespaceAnalyzer",
+    "WordPieceAnalyzer",
+    "analyzer_of",
 ]

@@ -8,16 +8,16 @@ from __future__ import annotations
 import json
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rankloom.encoders import Role, readable
+from rankloom.encoders import Role
 from rankloom.errors import DataError, NotFoundError
-from rankloom.extras import require
 from rankloom.files import checksum
 from rankloom.fingerprint import digest
 from rankloom.retrieval.sparse_encoder import SparseEncoded, Terms
+from rankloom.retrieval.wordpiece import WordPieceAnalyzer
 
 if TYPE_CHECKING:
     from rankloom.session import Session
@@ -43,14 +43,14 @@ class InferenceFreeEncoder:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = str(folder)
-        self._paths = {name: Path(folder) / name for name in ("tokenizer.json", "idf.json")}
-        for name, path in self._paths.items():
-            if not path.is_file():
-                raise NotFoundError(f"the folder holds no {name}", stage=_STAGE, value=self.folder)
+        self._table = Path(folder) / "idf.json"
+        if not self._table.is_file():
+            raise NotFoundError("the folder holds no idf.json", stage=_STAGE, value=self.folder)
+        self._tokens = WordPieceAnalyzer(folder)
 
     def fingerprint(self) -> str:
         """A digest of both files."""
-        return digest("inference free", *map(checksum, self._paths.values()))
+        return digest("inference free", self._tokens, checksum(self._table))
 
     def encode(self, texts: list[str], *, role: Role = "query", session: Session | None = None) -> SparseEncoded:  # noqa: ARG002  # the protocol's
         """Weighted terms of some texts.
@@ -69,34 +69,15 @@ class InferenceFreeEncoder:
 
     def _terms(self, text: str) -> Terms:
         """The tokens of one text and their weights, heaviest first."""
-        tokens = set(self._tokenizer.encode(readable(text), add_special_tokens=False).tokens) - self._special
-        weighted = {token: self._weights.get(token, _UNKNOWN) for token in tokens}
+        weighted = {token: self._weights.get(token, _UNKNOWN) for token in set(self._tokens(text))}
         ordered = sorted(weighted.items(), key=lambda pair: (-pair[1], pair[0]))
         return {token: weight for token, weight in ordered if weight > 0}
-
-    @cached_property
-    def _tokenizer(self) -> Any:
-        """The tokenizer, without the padding and cutting that its file may ask for."""
-        library = require("tokenizers", extra="dense", stage=_STAGE)
-        try:
-            tokenizer = library.Tokenizer.from_file(str(self._paths["tokenizer.json"]))
-        except Exception as error:  # the library raises plain Exception
-            raise DataError(f"the tokenizer can not be read ({error})", stage=_STAGE, value=self.folder) from error
-        tokenizer.no_padding()
-        tokenizer.no_truncation()
-        return tokenizer
-
-    @cached_property
-    def _special(self) -> frozenset[str]:
-        """Tokens that stand for no text, such as [UNK]."""
-        added = self._tokenizer.get_added_tokens_decoder().values()
-        return frozenset(token.content for token in added if token.special)
 
     @cached_property
     def _weights(self) -> dict[str, float]:
         """Token -> weight."""
         try:
-            table = json.loads(self._paths["idf.json"].read_text(encoding="utf-8"))
+            table = json.loads(self._table.read_text(encoding="utf-8"))
             weights = {str(token): float(weight) for token, weight in table.items()}
         except (ValueError, AttributeError, TypeError) as error:
             raise DataError(f"idf.json is no table of weights ({error})", stage=_STAGE, value=self.folder) from error

@@ -51,6 +51,9 @@ def test_a_token_counts_once_and_nothing_is_cut(folder):
 
 
 def test_files_that_are_missing_or_damaged(folder, tmp_path):
+    with pytest.raises(NotFoundError, match=r"idf\.json"):
+        InferenceFreeEncoder(tmp_path)
+    (tmp_path / "idf.json").write_text("{}")
     with pytest.raises(NotFoundError, match=r"tokenizer\.json"):
         InferenceFreeEncoder(tmp_path)
     (tmp_path / "tokenizer.json").write_bytes((folder / "tokenizer.json").read_bytes())

@@ -1,0 +1,67 @@
+"""Subwords as terms: what a transformer's tokenizer makes of a text, for languages and domains without a stemmer."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from rankloom.encoders import readable
+from rankloom.errors import DataError, NotFoundError
+from rankloom.extras import require
+from rankloom.files import checksum
+from rankloom.fingerprint import digest
+
+_STAGE = "wordpiece"
+
+
+class WordPieceAnalyzer:
+    """The tokens of a `tokenizer.json`, special ones left out; any model of the tokenizers library, not only WordPiece.
+
+    Nothing is cut, however long the text.
+
+    Args:
+        path: A `tokenizer.json`, or the folder of a model that holds one.
+
+    Raises:
+        NotFoundError: There is no such file.
+        DataError: The file can not be read (found on first use).
+        MissingExtraError: The tokenizers library is not installed.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        found = Path(path)
+        self.path = found / "tokenizer.json" if found.is_dir() else found
+        if not self.path.is_file():
+            raise NotFoundError("there is no tokenizer.json", stage=_STAGE, value=str(path))
+
+    def __call__(self, text: str) -> list[str]:
+        """The terms of a text, in order."""
+        tokens = self.tokenizer.encode(readable(text), add_special_tokens=False).tokens
+        return [token for token in tokens if token not in self.special]
+
+    def fingerprint(self) -> str:
+        """A digest of the file."""
+        return digest("wordpiece", 1, checksum(self.path))
+
+    def __repr__(self) -> str:
+        """The call that makes an equal analyzer."""
+        return f"WordPieceAnalyzer({str(self.path)!r})"
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The tokenizer, without the padding and cutting that its file may ask for."""
+        library = require("tokenizers", extra="dense", stage=_STAGE)
+        try:
+            tokenizer = library.Tokenizer.from_file(str(self.path))
+        except Exception as error:  # the library raises plain Exception
+            raise DataError(f"the tokenizer can not be read ({error})", stage=_STAGE, value=str(self.path)) from error
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        return tokenizer
+
+    @cached_property
+    def special(self) -> frozenset[str]:
+        """Tokens that stand for no text, such as [UNK]."""
+        added = self.tokenizer.get_added_tokens_decoder().values()
+        return frozenset(token.content for token in added if token.special)
