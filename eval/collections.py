@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -11,6 +11,8 @@ from rankloom.corpus import Corpus, MemoryDocuments
 from rankloom.corpus_build import VERSION
 from rankloom.errors import DataError, NotFoundError, UsageError, nearest
 from rankloom.eval import sources
+from rankloom.eval.answer_text import gold_answers
+from rankloom.eval.compression import PRUNING, Sentences, check_labels, pruning_measures, read_sentences
 from rankloom.eval.facts import facts_of
 from rankloom.eval.measures import Evaluation, evaluate
 from rankloom.fingerprint import digest
@@ -37,6 +39,7 @@ class Collection:
         licence: Of texts and judgements, in words; empty if not known.
         candidates: Stored first-stage hits with texts, for collections that come with them.
         notes: What was passed over when it was read, such as the first of two grades for one document.
+        sentences: Query id -> document id -> offsets of its relevant sentences; None if nobody has marked them.
     """
 
     id: str
@@ -49,6 +52,7 @@ class Collection:
     licence: str = ""
     candidates: Run | None = None
     notes: tuple[Note, ...] = ()
+    sentences: Sentences | None = None
 
     @cached_property
     def corpus(self) -> Corpus:
@@ -62,20 +66,48 @@ class Collection:
         return [doc_id for doc_id, code in zip(relevant, codes, strict=True) if code < 0]
 
     def evaluate(self, run: Run, measures: Sequence[str]) -> Evaluation:
-        """Measure a run on this collection, with its quirks; see `rankloom.eval.measures.evaluate`."""
-        return evaluate(
+        """Measure a run on this collection, with its quirks.
+
+        Args:
+            run: A run with a ranking.
+            measures: Names that `rankloom.eval.measures.evaluate` or `rankloom.eval.compression` knows.
+
+        Raises:
+            ConfigError: An unknown measure, or one that needs labels which the collection lacks.
+        """
+        evaluation = evaluate(
             run,
             self.qrels,
-            measures,
+            [name for name in measures if name not in PRUNING],
             drop_self_hits=self.drop_self_hits,
             excluded=self.excluded,
             relevance_level=self.relevance_level,
         )
+        pruning = [name for name in measures if name in PRUNING]
+        if not pruning:
+            return evaluation
+        judged = [query_id for query_id, grades in self.qrels.items() if grades]
+        values = pruning_measures(run, pruning, judged, sentences=self.sentences, answers=self.answers)
+        return evaluation.with_values(values).in_order(measures)
+
+    @property
+    def answers(self) -> dict[str, tuple[str, ...]]:
+        """Query id -> right answers, for queries that carry some under the key `answers`."""
+        return gold_answers(self.queries)
+
+    def check_measures(self, measures: Sequence[str]) -> None:
+        """Refuse measures that need labels which the collection lacks, before anything runs.
+
+        Raises:
+            ConfigError: Names the measure and what it needs.
+        """
+        check_labels(measures, sentences=self.sentences, answers=self.answers)
 
     def fingerprint(self) -> str:
         """A digest of what is measured: queries, judgements and quirks (the corpus has its own)."""
         asked = [(query.id, query.fingerprint()) for query in self.queries]
-        return digest(asked, self.qrels, self.drop_self_hits, self.excluded, self.relevance_level)
+        labels = [] if self.sentences is None and not self.answers else [self.sentences, self.answers]
+        return digest(asked, self.qrels, self.drop_self_hits, self.excluded, self.relevance_level, *labels)
 
     def __repr__(self) -> str:
         """Its id and size."""
@@ -160,7 +192,9 @@ def load_candidates(name: str, *, session: Session | None = None) -> Collection:
 def _from_folder(found: sources.Folder, session: Session) -> Collection:
     """A collection in BEIR's layout."""
     judged = sources.judged_queries(found.queries, found.qrels)
-    return _collection(found.id, judged, lambda: _open_corpus(found.corpus, session))
+    collection = _collection(found.id, judged, lambda: _open_corpus(found.corpus, session))
+    labels = found.path / "sentences.jsonl"
+    return replace(collection, sentences=read_sentences(labels)) if labels.is_file() else collection
 
 
 def _from_files(files: Mapping[str, str | Path], split: str | None, session: Session) -> Collection:

@@ -187,6 +187,7 @@ class Experiment:
         started = datetime.now(UTC)
         session = session.remembering()
         collection = self.load(session)
+        collection.check_measures(self.config.effectiveness)
         if absent := collection.absent_documents():
             _log.warning("%d relevant documents are not in the corpus, such as %s", len(absent), absent[0])
         pipelines, failures = self.build(collection, session)

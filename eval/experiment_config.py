@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from rankloom.config import PipelineBuilder
 from rankloom.errors import ConfigError, nearest
+from rankloom.eval.compression import PRUNING
 from rankloom.eval.correction import CorrectionName
 from rankloom.eval.costs import COSTS, Price
 from rankloom.eval.intervals import IntervalsName
@@ -104,7 +105,8 @@ class ExperimentConfig(_Strict):
 
     Args:
         collection: Name of a collection, or a map; see `Source`.
-        measures: Names of ir-measures, and of costs (`rankloom.eval.costs.COSTS`: `tokens`, `latency_p95`, ...).
+        measures: Names of ir-measures, of `rankloom.eval.compression.PRUNING` (`compression`, `retention`, ...), and of
+            `rankloom.eval.costs.COSTS` (`tokens`, `latency_p95`, ...).
         define: Names for steps and pipelines, to be used in pipelines.
         pipelines: Name -> list of steps. Names become file names.
         compare: Baseline, test, correction and intervals.
@@ -195,12 +197,13 @@ def _bad_measures(config: ExperimentConfig) -> Iterator[tuple[Place, str]]:
     for number, name in enumerate(config.measures):
         if name in config.measures[:number]:
             yield ("measures", number), f"the measure {name!r} stands twice"
-        if name in COSTS:
+        if name in COSTS or name in PRUNING:
             continue
         try:
             parse_measure(name)
         except ConfigError as error:
-            yield ("measures", number), f"{error}; or a cost: {', '.join(COSTS)}{_did_you_mean(name, list(COSTS))}"
+            own = [*PRUNING, *COSTS]
+            yield ("measures", number), f"{error}; or one of {', '.join(own)}{_did_you_mean(name, own)}"
     if "money" in config.measures and not config.prices:
         yield ("measures", config.measures.index("money")), "the measure 'money' needs `prices`"
     if not config.effectiveness:

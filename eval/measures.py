@@ -46,6 +46,27 @@ class Evaluation:
     unanswerable: tuple[str, ...] = ()
     removed_hits: int = 0
 
+    def with_values(self, values: Mapping[str, Mapping[str, float]]) -> Evaluation:
+        """With more measures of the same run: measure -> query id -> value, for all judged queries."""
+        means = {name: sum(found.values()) / len(found) for name, found in values.items()}
+        return replace(
+            self,
+            measures=(*self.measures, *values),
+            exact={**self.exact, **{name: name for name in values}},
+            per_query={**self.per_query, **values},
+            means={**self.means, **means},
+        )
+
+    def in_order(self, measures: Sequence[str]) -> Evaluation:
+        """The same measures in another order, or some of them."""
+        return replace(
+            self,
+            measures=tuple(measures),
+            exact={name: self.exact[name] for name in measures},
+            per_query={name: self.per_query[name] for name in measures},
+            means={name: self.means[name] for name in measures},
+        )
+
     @property
     def notes(self) -> tuple[Note, ...]:
         """A `missing_query` note for each missing query."""

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from rankloom.checks import choice
+from rankloom.eval.compression import PRUNING
 from rankloom.eval.correction import CORRECTIONS, CorrectionName
 from rankloom.eval.effect_size import POWER, cohens_dz, minimum_detectable_difference
 from rankloom.eval.intervals import INTERVALS, Interval, IntervalsName, difference_interval, mean_interval
@@ -151,16 +152,19 @@ class Summary:
 
     def legend(self) -> str:
         """What the figures in the cells mean."""
+        pruned = (
+            " Compression and retention: 0 and 1 where nothing was pruned." if {*PRUNING} & {*self.measures} else ""
+        )
         drawn = f" In brackets: {1 - LEVEL:.0%} bootstrap confidence intervals." if self.intervals != "none" else ""
         if self.baseline is None or len(self.rows) < 2:
-            return f"Means over all judged queries; a query without hits counts as 0.{drawn}"
+            return f"Means over all judged queries; a query without hits counts as 0.{drawn}{pruned}"
         family = "" if self.correction == "none" else " over the pipelines compared"
         return (
             f"Means over all judged queries (without hits: 0), with the difference to {self.baseline}. "
             f"+ and - mark p < {LEVEL} in a two-sided {TESTS[self.test].title}, "
             f"{CORRECTIONS[self.correction].title}{family}.{drawn} "
             f"Effect: Cohen's d_z. Detectable: the true difference that an uncorrected paired t-test on these queries "
-            f"finds with probability {POWER}."
+            f"finds with probability {POWER}.{pruned}"
         )
 
 
@@ -278,6 +282,8 @@ def _unit(measure: str, queries: int) -> int:
     """What a mean over queries is multiplied by to become the table's figure: counts such as NumRet are summed."""
     from ir_measures import SumAgg
 
+    if measure in PRUNING:
+        return 1
     return queries if isinstance(parse_measure(measure).aggregator(), SumAgg) else 1
 
 

@@ -1,0 +1,208 @@
+"""What pruning saves and loses, by hand, by brute force, and over real pipelines."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rankloom import Document
+from rankloom.context import estimate_tokens
+from rankloom.corpus import MemoryDocuments
+from rankloom.errors import CompositionError, ConfigError, DataError
+from rankloom.eval.collections import Collection, load_collection
+from rankloom.eval.compression import (
+    PRUNING,
+    answer_retention,
+    compression,
+    pruning_measures,
+    read_sentences,
+    retention,
+)
+from rankloom.eval.table import summarise
+from rankloom.ranking import Ranking
+from rankloom.records import Query, Span
+from rankloom.rerank.sentences import split_sentences
+from rankloom.run import Run
+from rankloom.stage import Pruner, Reranker
+
+SKY = Document("sky", "Air scatters blue light. Bread needs yeast. So the sky is blue.", title="The sky")
+TEA = Document("tea", "Tea is a drink.\n\nIt is hot.")
+DOCUMENTS = {"sky": SKY, "tea": TEA}
+
+
+class KeepFirst(Pruner):
+    """Keeps the first sentences of each document, down to a depth."""
+
+    name = "keep_first"
+
+    def __init__(self, *, sentences: int = 1, depth: int = 10) -> None:
+        self.sentences, self.depth = sentences, depth
+
+    def __call__(self, run: Run) -> Run:
+        spans = []
+        for hits in run.values():
+            for hit in hits:
+                parts = [
+                    Span(start, end, 0.5, place < self.sentences)
+                    for place, (start, end) in enumerate(split_sentences(hit.text))
+                ]
+                spans.append(tuple(parts) if hit.rank <= self.depth else None)
+        return run.ranked(replace(run.hits(stage=self.name), spans=tuple(spans)))
+
+
+class Reverse(Reranker):
+    """The ranking upside down, spans and all."""
+
+    name = "reverse"
+
+    def __call__(self, run: Run) -> Run:
+        before = run.hits(stage=self.name)
+        lists = [[(hit.doc_id, -hit.score) for hit in hits] for hits in run.values()]
+        spans = tuple(hit.spans for hits in run.values() for hit in reversed(list(hits)))
+        after = Ranking.from_lists(lists, stage=self.name)
+        return run.ranked(replace(after, spans=spans if before.spans is not None else None))
+
+
+def given_run() -> Run:
+    return Run.from_dict(
+        {"q1": {"sky": 2.0, "tea": 1.0}, "q2": {"tea": 1.0}, "q3": {}},
+        queries=[Query("q1", "sky"), Query("q2", "tea"), Query("q3", "nothing")],
+        documents=MemoryDocuments(DOCUMENTS.values()),
+    )
+
+
+def test_compression_by_hand() -> None:
+    run = KeepFirst().run(given_run())
+    left, whole = len("Air scatters blue light.") + len("Tea is a drink."), len(SKY.text) + len(TEA.text)
+    assert compression(run) == {
+        "q1": pytest.approx(1 - left / whole),  # of the sum, not the mean of two shares
+        "q2": pytest.approx(1 - len("Tea is a drink.") / len(TEA.text)),
+        "q3": 0.0,
+    }
+    words = estimate_tokens("Air scatters blue light.") + estimate_tokens("Tea is a drink.")
+    both = estimate_tokens(SKY.text) + estimate_tokens(TEA.text)
+    assert compression(run, count=estimate_tokens)["q1"] == pytest.approx(1 - words / both)
+
+
+def test_documents_below_the_pruners_depth_count_as_whole() -> None:
+    run = KeepFirst(depth=1).run(given_run())
+    left, whole = len("Air scatters blue light.") + len(TEA.text), len(SKY.text) + len(TEA.text)
+    assert compression(run)["q1"] == pytest.approx(1 - left / whole)
+
+
+def test_what_is_cut_off_or_moved_after_pruning_changes_nothing() -> None:
+    pruned = compression(KeepFirst().run(given_run()))
+    assert compression((KeepFirst() >> Reverse()).top(1).run(given_run())) == pruned
+    # The last pruner decides, over the documents it was given.
+    twice = (KeepFirst().top(1) >> KeepFirst(sentences=2)).run(given_run())
+    kept = "Air scatters blue light. Bread needs yeast."
+    assert compression(twice)["q1"] == pytest.approx(1 - len(kept) / len(SKY.text))
+
+
+def test_where_nothing_is_pruned_nothing_is_saved_or_lost() -> None:
+    run = replace(given_run(), documents=None)  # texts are not even read
+    for name, measure in PRUNING.items():
+        labels: dict[str, Any] = {"sentences": {"q1": {"sky": ((0, 5),)}}, "answers": {"q1": ("sky",)}}
+        values = pruning_measures(run, [name], ["q1", "q9"], **labels)[name]
+        assert values == dict.fromkeys(("q1", "q9"), measure.unpruned)
+    whole = KeepFirst(sentences=99).run(given_run())
+    assert retention(whole, {"q1": {"sky": ((0, 24), (43, 63))}}) == {"q1": 1.0, "q2": 1.0, "q3": 1.0}
+    with pytest.raises(CompositionError, match="texts"):
+        compression(replace(whole, documents=None))
+
+
+def test_retention_by_hand() -> None:
+    labels = {"q1": {"sky": ((0, 24), (43, 63)), "tea": ((0, 15),), "elsewhere": ((0, 9),)}}
+    run = KeepFirst().run(given_run())
+    assert retention(run, labels) == {"q1": pytest.approx(2 / 3), "q2": 1.0, "q3": 1.0}
+    with pytest.raises(DataError, match="outside its text"):
+        retention(run, {"q2": {"tea": ((0, 99),)}})
+
+
+def test_answer_retention_by_hand() -> None:
+    run = KeepFirst().run(given_run())
+    answers = {"q1": ("blue light", "The sky", "drink", "absent"), "q2": ("hot",)}
+    # Of the answers that the texts hold, "sky" (in the last sentence of its text) is gone.
+    assert answer_retention(run, answers) == {"q1": pytest.approx(2 / 3), "q2": 0.0, "q3": 1.0}
+
+
+@given(
+    st.text(alphabet="ab \n", min_size=1, max_size=30),
+    st.lists(st.integers(0, 30), max_size=8, unique=True),
+    st.tuples(st.integers(0, 30), st.integers(0, 30)),
+)
+def test_a_sentence_is_kept_if_each_of_its_letters_is(text: str, cuts: list[int], label: tuple[int, int]) -> None:
+    ends = sorted(min(cut, len(text)) for cut in cuts)
+    pairs = list(zip(ends[::2], ends[1::2], strict=False))
+    start, end = sorted(min(place, len(text)) for place in label)
+    document = Document("d", text)
+    run = Run.from_documents("q", [document])
+    spans = tuple(Span(first, last, 1.0, kept=True) for first, last in pairs if first < last)
+    run = run.ranked(replace(run.hits(stage="test"), spans=(spans,)))
+    held = {place for first, last in pairs for place in range(first, last)}
+    by_hand = all(place in held for place in range(start, end) if not text[place].isspace())
+    if start < end:
+        assert retention(run, {"q1": {"d": ((start, end),)}})["q1"] == by_hand
+
+
+def test_measures_stand_beside_ndcg_with_the_same_statistics() -> None:
+    collection = load_collection("mini")
+    names = ["compression", "nDCG@10", "retention"]
+    ranked = {query_id: dict.fromkeys(grades, 1.0) for query_id, grades in collection.qrels.items()}
+    run = Run.from_dict(ranked, queries=collection.queries, documents=collection.corpus)
+    pruned = KeepFirst().run(run)
+    evaluations = {"whole": collection.evaluate(run, names), "pruned": collection.evaluate(pruned, names)}
+    assert evaluations["pruned"].measures == tuple(names)
+    assert list(evaluations["pruned"].per_query) == names
+    assert evaluations["whole"].means["compression"] == 0
+    assert evaluations["whole"].means["retention"] == 1
+    assert evaluations["pruned"].means["nDCG@10"] == evaluations["whole"].means["nDCG@10"]
+    summary = summarise(evaluations, baseline="whole", intervals="bootstrap")
+    assert summary.rows[1].cells["compression"].mark == "+"
+    assert summary.rows[1].cells["retention"].mark == "-"
+    assert "0 and 1 where nothing was pruned" in summary.legend()
+
+
+def test_every_labelled_sentence_of_mini_is_one_that_the_splitter_finds() -> None:
+    """Retention of a pruner that keeps everything must be 1, and of one that keeps nothing 0, on real labels."""
+    collection = load_collection("mini")
+    assert collection.sentences is not None
+    assert sum(len(offsets) for labels in collection.sentences.values() for offsets in labels.values()) == 353
+    ranked = {query_id: dict.fromkeys(labels, 1.0) for query_id, labels in collection.sentences.items()}
+    run = Run.from_dict(ranked, documents=collection.corpus)
+    for kept, expected in ((99, 1.0), (0, 0.0)):
+        values = retention(KeepFirst(sentences=kept, depth=99).run(run), collection.sentences)
+        assert set(values.values()) == {expected}
+
+
+def test_a_collection_without_labels_says_so_before_anything_runs() -> None:
+    mini = load_collection("mini")
+    bare = Collection(id="bare", queries=mini.queries, qrels=mini.qrels, open_corpus=mini.open_corpus)
+    bare.check_measures(["compression", "nDCG@10"])
+    mini.check_measures(["retention"])
+    for name, file in (("retention", "sentences.jsonl"), ("answer_retention", "`answers`")):
+        with pytest.raises(ConfigError, match=file):
+            bare.check_measures([name])
+    assert bare.fingerprint() != mini.fingerprint()  # labels are part of what is measured
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        ([{"query_id": "q", "sentences": []}], "needs query_id"),
+        ([{"query_id": "q", "doc_id": "d", "sentences": [[1]]}], "needs query_id"),
+        ([{"query_id": "q", "doc_id": "d", "sentences": [[3, 1]]}], "ends before it starts"),
+        ([{"query_id": "q", "doc_id": "d", "sentences": []}] * 2, "stands twice"),
+    ],
+)
+def test_bad_labels_are_named_by_file_and_line(tmp_path: Path, lines: list[dict[str, Any]], reason: str) -> None:
+    path = tmp_path / "sentences.jsonl"
+    path.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    with pytest.raises(DataError, match=f"sentences.jsonl line {len(lines)}: .*{reason}"):
+        read_sentences(path)
