@@ -14,7 +14,8 @@ from typing import NamedTuple
 from rankloom.eval.pareto import Point, TradeOff
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 24, 24, 52
-_LETTER, _LINE = 6.6, 14  # about the size of a letter at 12 pixels; where labels may stand need not be exact
+_LETTER, _LINE = 7.2, 14  # about the size of a letter at 12 pixels; where labels may stand need not be exact
+_LETTERS = ((1_000_000_000, "G"), (1_000_000, "M"), (1000, "k"))
 _LOG_FROM = 20  # costs whose largest is so many times the smallest stand on a logarithmic axis
 
 
@@ -30,7 +31,7 @@ def pareto_svg(trade: TradeOff, *, width: int = 640, height: int = 400, id: str 
 
     Args:
         trade: The points, from `trade_off`.
-        width: In pixels; the plot scales to what holds it.
+        width: In pixels.
         height: In pixels.
         id: Begins the ids inside, which must be unique in a page.
     """
@@ -39,8 +40,9 @@ def pareto_svg(trade: TradeOff, *, width: int = 640, height: int = 400, id: str 
     name = escape(id, quote=True)
     parts = [
         (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="100%" role="img" '
-            f'aria-labelledby="{name}-title {name}-desc" style="max-width:{width}px;font:12px system-ui,sans-serif" '
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
+            'role="img" '
+            f'aria-labelledby="{name}-title {name}-desc" font-size="12" font-family="system-ui, sans-serif" '
             'fill="currentColor" stroke="none">'
         ),
         f'<title id="{name}-title">{escape(_title(trade))}</title>',
@@ -110,11 +112,21 @@ def _grid(x: _Axis, y: _Axis, width: int, height: int) -> list[str]:
     parts += ["</g>", '<g fill-opacity="0.8">']
     for tick in x.ticks:
         parts.append(
-            f'<text x="{x.place(tick):.1f}" y="{height - _BOTTOM + 18}" text-anchor="middle">{tick:.4g}</text>'
+            f'<text x="{x.place(tick):.1f}" y="{height - _BOTTOM + 18}" text-anchor="middle">{_tick(tick)}</text>'
         )
     for tick in y.ticks:
         parts.append(f'<text x="{_LEFT - 8}" y="{y.place(tick) + 4:.1f}" text-anchor="end">{tick:.4g}</text>')
     return [*parts, "</g>"]
+
+
+def _tick(value: float) -> str:
+    """A value on an axis, in few characters: thousands, millions and thousand millions by their letters.
+
+    >>> [_tick(value) for value in (0.5, 1000, 250_000, 3e9)]
+    ['0.5', '1k', '250k', '3G']
+    """
+    unit, letter = next(((unit, letter) for unit, letter in _LETTERS if abs(value) >= unit), (1, ""))
+    return f"{value / unit:.4g}{letter}"
 
 
 def _marks(trade: TradeOff, x: _Axis, y: _Axis, width: int) -> list[str]:
