@@ -147,11 +147,10 @@ def _document_view(
 
 def _place(step: Step, number: int, doc_id: str) -> tuple[int | None, float | None]:
     """Rank and score of a document after a step."""
-    if step.ranking is None:
+    if step.ranking is None or (code := step.ranking.ids.find(doc_id)) is None:
         return None, None
-    start, _ = step.ranking.bounds(number)
-    ids = step.ranking.doc_ids(number)
-    if doc_id not in ids:
+    start, end = step.ranking.bounds(number)
+    places = (step.ranking.codes[start:end] == code).nonzero()[0]
+    if not len(places):
         return None, None
-    place = ids.index(doc_id)
-    return place + 1, float(step.ranking.scores[start + place])
+    return int(places[0]) + 1, float(step.ranking.scores[start + int(places[0])])
