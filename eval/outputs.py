@@ -107,7 +107,7 @@ def write_outputs(folder: Path, experiment: Experiment, result: ExperimentResult
     write_json(folder / "ledger.json", ledger_dict(result))
     files = {name: checksum(folder / name) for name in written}
     manifest = manifest_of(experiment, result, files=files)
-    write_text(folder / "report.html", report_html(experiment, result, manifest))
+    write_text(folder / "report.html", report_html(experiment, result, manifest, folder))
     write_json(folder / MANIFEST, manifest)
 
 

@@ -150,8 +150,12 @@ class Summary:
             if cell.delta is not None
         ]
 
-    def legend(self) -> str:
-        """What the figures in the cells mean."""
+    def legend(self, marks: str = "+ and -") -> str:
+        """What the figures in the cells mean.
+
+        Args:
+            marks: What stands for a significant gain, and for a significant loss.
+        """
         pruned = (
             " Compression and retention: 0 and 1 where nothing was pruned." if {*PRUNING} & {*self.measures} else ""
         )
@@ -161,7 +165,7 @@ class Summary:
         family = "" if self.correction == "none" else " over the pipelines compared"
         return (
             f"Means over all judged queries (without hits: 0), with the difference to {self.baseline}. "
-            f"+ and - mark p < {LEVEL} in a two-sided {TESTS[self.test].title}, "
+            f"{marks} mark p < {LEVEL} in a two-sided {TESTS[self.test].title}, "
             f"{CORRECTIONS[self.correction].title}{family}.{drawn} "
             f"Effect: Cohen's d_z. Detectable: the true difference that an uncorrected paired t-test on these queries "
             f"finds with probability {POWER}.{pruned}"

@@ -2,9 +2,11 @@
 
 import importlib.util
 import sys
+import tempfile
+from pathlib import Path
 
 from rankloom.errors import MissingExtraError
-from rankloom.eval import load_collection
+from rankloom.eval import Experiment, load_collection
 from rankloom.prf import RM3
 from rankloom.retrieval import BM25, Dense
 
@@ -25,3 +27,8 @@ except MissingExtraError as error:
         sys.exit(f"the error does not name the extra: {error}")
 else:
     sys.exit("dense retrieval should need an extra")
+with tempfile.TemporaryDirectory() as folder:
+    values = {"collection": "mini", "measures": ["nDCG@10"], "pipelines": {"bm25": ["bm25"]}, "output": folder}
+    Experiment.from_dict(values).run()
+    if "startExplorer" not in (Path(folder) / "report.html").read_text(encoding="utf-8"):
+        sys.exit("the report lacks its scripts")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -256,28 +255,6 @@ def test_explain(tmp_path: Path) -> None:
     assert gone.trace[-1] == ("rrf", 0, None, None) or gone.trace[-1][2] is not None
     with pytest.raises(UsageError, match="no such query"):
         done.explain("fused", "q2", session=session)
-
-
-def test_report_is_one_escaped_page(tmp_path: Path) -> None:
-    class Page(HTMLParser):
-        tags: list[str] = []  # noqa: RUF012
-        links: list[str] = []  # noqa: RUF012
-
-        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-            self.tags.append(tag)
-            self.links += [str(value) for name, value in attrs if name in ("src", "href")]
-
-    (tmp_path / "a<b>&").mkdir()
-    experiment(tmp_path / "a<b>&", PIPELINES).run()
-    text = (tmp_path / "a<b>&" / "out" / "report.html").read_text()
-    page = Page()
-    page.feed(text)
-    assert page.tags.count("table") == 3
-    assert not page.links
-    assert "script" not in page.tags
-    assert "b" not in page.tags
-    assert "prefers-color-scheme: dark" in text
-    assert 'name="viewport"' in text
 
 
 def test_composition_is_checked_before_the_collection_is_read(tmp_path: Path) -> None:
