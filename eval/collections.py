@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from rankloom.corpus import Corpus, MemoryDocuments
@@ -12,9 +12,12 @@ from rankloom.corpus_build import VERSION
 from rankloom.errors import DataError, NotFoundError, UsageError, nearest
 from rankloom.eval import sources
 from rankloom.eval.answer_text import gold_answers
+from rankloom.eval.catalog import CollectionRecord, Wanted, catalog, relative, relative_of_folder, wanted
 from rankloom.eval.compression import PRUNING, Sentences, check_labels, pruning_measures, read_sentences
-from rankloom.eval.facts import facts_of
+from rankloom.eval.downloads import Downloads
+from rankloom.eval.layouts import DocumentFiles, read_download
 from rankloom.eval.measures import Evaluation, evaluate
+from rankloom.extras import installed
 from rankloom.fingerprint import digest
 from rankloom.ledger import Note
 from rankloom.qrels import Qrels, read_qrels
@@ -119,14 +122,16 @@ def load_collection(
 ) -> Collection:
     """Load a test collection.
 
-    A name is looked for, in this order: a folder of that path; the bundled `mini`; the folder `collections` of
-    RANKLOOM_DATA (prefixes such as `beir/` are ignored) and its `candidates`; ir_datasets.
+    A name is looked for, in this order: a folder of that path; for a collection of the catalogue
+    (`rankloom collections ls`) the bundled `mini`, a folder under `collections` of RANKLOOM_DATA, the folder of
+    downloads, and what ir_datasets has on this machine; for another name a folder under RANKLOOM_DATA, and ir_datasets.
+    Nothing is downloaded, unless `ir_datasets:ID` asks for it; `rankloom collections download NAME` does that.
 
     Args:
         source: A folder in BEIR's layout (`corpus.jsonl`, `queries.jsonl`, `qrels/SPLIT.tsv`), perhaps followed by
-            `:SPLIT`; a name such as `mini`, `scifact/test`, `beir/scifact/test` or `candidates/dl19/bm25`;
+            `:SPLIT`; a name such as `mini`, `scifact/test`, `bright/biology/long` or `candidates/dl19/bm25`;
             `ir_datasets:ID`; or a mapping with the files `corpus`, `queries` and `qrels`.
-        split: Which judgements; by default those that the name says, or `test`.
+        split: Which documents, queries and judgements; by default those that the name says, or the usual ones.
         session: Where corpora are cached, and whether the network may be used.
 
     Raises:
@@ -145,18 +150,23 @@ def load_collection(
         return _from_ir_datasets(name, session)
     if name.startswith("candidates/"):
         return load_candidates(name.removeprefix("candidates/"), session=session)
-    found = sources.find_folder(name, split)
+    found = sources.find_path(name, split)
+    asked = wanted(name, split) if found is None else None
+    if asked is not None:
+        return _from_catalog(asked, session)
+    found = found or sources.find_folder(name, split)
     if found is not None:
         return _from_folder(found, session)
     if sources.ir_datasets_knows(name):
         return _from_ir_datasets(f"ir_datasets:{name}", session)
     known = sources.available()
-    close = nearest(name, known) or nearest(name.rsplit("/", 1)[-1], known)
+    names = [*known, *catalog()]
+    close = nearest(name, names) or nearest(name.rsplit("/", 1)[-1], names)
     raise NotFoundError(
         "there is no such collection",
         stage="load_collection",
         value=name,
-        accepted=f"{', '.join(known)}; a folder in BEIR's layout; ir_datasets:ID",
+        accepted=f"{', '.join(known)}; `rankloom collections ls`; a folder in BEIR's layout; ir_datasets:ID",
         fix=f"did you mean {close!r}?" if close else "point RANKLOOM_DATA at the folder that holds collections/",
     )
 
@@ -186,13 +196,64 @@ def load_candidates(name: str, *, session: Session | None = None) -> Collection:
         run = run.select([place for place, query in enumerate(run.queries) if grades.get(query.id)])
         judged = sources.Judged(run.queries, {query.id: grades[query.id] for query in run.queries})
     held = run.texts(stage="load_candidates")
-    return _collection(f"candidates/{name}", judged, lambda: _corpus_of(held), candidates=run)
+    return _collection(f"candidates/{name}", judged, lambda: _corpus_of(held), relative(name), candidates=run)
 
 
-def _from_folder(found: sources.Folder, session: Session) -> Collection:
+def _from_catalog(asked: Wanted, session: Session) -> Collection:
+    """A collection of the catalogue, from wherever it is on this machine."""
+    record, split = asked.record, asked.split or asked.record.default_split
+    found = sources.find_local(record, split, asked.name)
+    if found is not None:
+        return _from_folder(found, session, record)
+    if split not in record.splits:
+        raise NotFoundError(
+            f"the collection {record.name} has no split of that name",
+            stage="load_collection",
+            value=split,
+            accepted=", ".join(record.splits),
+        )
+    name = f"{record.name}/{split}"
+    downloaded = read_download(record, split, Downloads(record.family))
+    if downloaded is not None:
+        judged, documents = downloaded
+        return _collection(name, judged, lambda: _open_corpus(documents, session), record, split)
+    dataset_id = record.splits[split].ir_datasets
+    if dataset_id is not None and installed("ir_datasets"):
+        try:
+            judged = sources.ir_datasets_queries(dataset_id, offline=True, excluded_grade=record.excluded_grade)
+        except NotFoundError:
+            pass  # ir_datasets has not downloaded it either
+        else:
+            return _collection(name, judged, partial(_held_corpus, dataset_id, name, session), record, split)
+    fetched = bool(record.files_of(split) or dataset_id)
+    raise NotFoundError(
+        "the collection is not on this machine",
+        stage="load_collection",
+        value=name,
+        accepted=f"a folder of BEIR's layout, RANKLOOM_DATA/collections/{record.folder or record.name}",
+        fix=f"rankloom collections download {name}" if fetched else record.access,
+    )
+
+
+def _held_corpus(dataset_id: str, name: str, session: Session) -> Corpus:
+    """The documents that ir_datasets holds on this machine; nothing is downloaded."""
+    held = Session(cache=session.cache, offline=True, progress=session.progress)
+    try:
+        return _open_corpus(f"ir_datasets:{dataset_id}", held)
+    except NotFoundError as error:
+        raise NotFoundError(
+            "the documents of the collection are not on this machine",
+            stage="load_collection",
+            value=name,
+            fix=f"rankloom collections download {name}",
+        ) from error
+
+
+def _from_folder(found: sources.Folder, session: Session, record: CollectionRecord | None = None) -> Collection:
     """A collection in BEIR's layout."""
     judged = sources.judged_queries(found.queries, found.qrels)
-    collection = _collection(found.id, judged, lambda: _open_corpus(found.corpus, session))
+    known = record or relative_of_folder(found.path.name)
+    collection = _collection(found.id, judged, lambda: _open_corpus(found.corpus, session), known, found.split)
     labels = found.path / "sentences.jsonl"
     return replace(collection, sentences=read_sentences(labels)) if labels.is_file() else collection
 
@@ -206,32 +267,43 @@ def _from_files(files: Mapping[str, str | Path], split: str | None, session: Ses
             value=sorted(files),
             accepted="corpus, queries, qrels, and no split",
         )
-    judged = sources.judged_queries(Path(files["queries"]), Path(files["qrels"]))
-    corpus = files["corpus"]
-    return _collection(Path(files["qrels"]).as_posix(), judged, lambda: _open_corpus(corpus, session))
+    corpus, qrels = files["corpus"], Path(files["qrels"])
+    judged = sources.judged_queries(Path(files["queries"]), qrels)
+    folders = [folder.name for folder in qrels.parents[:2]]  # `arguana/qrels/test.tsv`, or `arguana/qrels.txt`
+    known = next((record for name in folders if (record := relative_of_folder(name))), None)
+    return _collection(qrels.as_posix(), judged, lambda: _open_corpus(corpus, session), known, qrels.stem)
 
 
 def _from_ir_datasets(name: str, session: Session) -> Collection:
-    """A collection that ir_datasets knows."""
-    judged = sources.ir_datasets_queries(name.removeprefix("ir_datasets:"), offline=session.offline)
-    return _collection(name, judged, lambda: _open_corpus(name, session))
+    """A collection that ir_datasets knows, downloaded if need be."""
+    record, dataset_id = relative(name), name.removeprefix("ir_datasets:")
+    grade = record.excluded_grade if record else None
+    judged = sources.ir_datasets_queries(dataset_id, offline=session.offline, excluded_grade=grade)
+    return _collection(name, judged, lambda: _open_corpus(name, session), record)
 
 
 def _collection(
-    name: str, judged: sources.Judged, open_corpus: Callable[[], Corpus], *, candidates: Run | None = None
+    name: str,
+    judged: sources.Judged,
+    open_corpus: Callable[[], Corpus],
+    record: CollectionRecord | None,
+    split: str | None = None,
+    *,
+    candidates: Run | None = None,
 ) -> Collection:
-    """A collection with what is known about its name, and the exclusions that its queries carry."""
-    facts = facts_of(name)
+    """A collection with what the catalogue knows of it, and the exclusions that its queries carry."""
     excluded = {query.id: _excluded(query, judged.qrels.get(query.id, {})) for query in judged.queries}
+    known = record.splits.get(split or "") if record else None
+    level = record.relevance_level if record else 1
     return Collection(
         id=name,
         queries=judged.queries,
         qrels=judged.qrels,
         open_corpus=open_corpus,
-        drop_self_hits=facts.drop_self_hits,
+        drop_self_hits=record.drop_self_hits if record else False,
         excluded={query_id: unwanted for query_id, unwanted in excluded.items() if unwanted},
-        relevance_level=facts.relevance_level,
-        licence=facts.licence,
+        relevance_level=(known.relevance_level if known else None) or level,
+        licence=(record.licence if record else None) or "",
         candidates=candidates,
         notes=judged.notes,
     )
@@ -258,9 +330,10 @@ def _corpus_of(documents: Documents) -> Corpus:
     return Corpus.of(documents)
 
 
-def _open_corpus(source: str | Path, session: Session) -> Corpus:
+def _open_corpus(source: str | Path | DocumentFiles, session: Session) -> Corpus:
     """The corpus of a source: in the session's cache, built when it is not there yet; else in memory."""
     if session.cache is None:
         return Corpus.of(source, session=session)
-    directory = session.cache.index_directory("corpus", digest(VERSION, sources.source_fingerprint(source)))
+    known = source.fingerprint if isinstance(source, DocumentFiles) else sources.source_fingerprint(source)
+    directory = session.cache.index_directory("corpus", digest(VERSION, known))
     return Corpus.open(directory) if directory.is_dir() else Corpus.build(source, directory, session=session)

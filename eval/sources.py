@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rankloom.corpus_ir_datasets import guarded, load_ir_dataset
 from rankloom.errors import DataError, NotFoundError, nearest
+from rankloom.eval.catalog import CollectionRecord
 from rankloom.eval.queries import read_queries
 from rankloom.extras import installed
 from rankloom.files import checksum
@@ -82,21 +83,44 @@ def data_folder() -> Path | None:
     return next((path for root in roots if (path := root.parent / "shared" / "data").is_dir()), None)
 
 
-def find_folder(name: str, split: str | None) -> Folder | None:
-    """The folder that a name stands for, or None.
+def find_path(name: str, split: str | None) -> Folder | None:
+    """The folder whose path was given, or None.
 
     Args:
-        name: A path or a name, perhaps followed by `:SPLIT`; a name may also end in `/SPLIT`.
+        name: A path, perhaps followed by `:SPLIT`.
         split: The split, if it is not in the name.
 
     Raises:
         NotFoundError: The collection is there, but not the split; names the splits.
     """
-    base, colon, named = name.rpartition(":")
-    if colon and split is None and not {"/", "\\"} & set(named):  # `C:\\data` names no split
-        name, split = base, named
-    if _is_collection(Path(name)):
-        return _split(Path(name).as_posix(), Path(name), split)
+    path, named = _without_split(name, split)
+    return _split(Path(path).as_posix(), Path(path), named) if _is_collection(Path(path)) else None
+
+
+def find_local(record: CollectionRecord, split: str, called: str | None = None) -> Folder | None:
+    """The folder of a collection of the catalogue that has the split, or None.
+
+    Args:
+        record: The collection; its full name or its `folder` is looked for.
+        split: The split.
+        called: What else it was called; a folder of that name goes before.
+    """
+    names = [name for name in (called, record.name, record.folder) if name]
+    folders = (Folder(f"{name}/{split}", root / name, split) for root in _roots() for name in names)
+    return next((found for found in folders if _is_collection(found.path) and found.qrels.is_file()), None)
+
+
+def find_folder(name: str, split: str | None) -> Folder | None:
+    """The folder that a name which the catalogue lacks stands for, or None.
+
+    Args:
+        name: A name, perhaps followed by `:SPLIT`, or ending in `/SPLIT`; what stands before the last slash is ignored.
+        split: The split, if it is not in the name.
+
+    Raises:
+        NotFoundError: The collection is there, but not the split; names the splits.
+    """
+    name, split = _without_split(name, split)
     if Path(name).is_absolute() or name.startswith("."):  # a path, not a name whose prefix can be ignored
         return None
     parts = [part for part in name.split("/") if part]
@@ -142,7 +166,7 @@ def available() -> list[str]:
 def judged_queries(queries: Path, qrels: Path) -> Judged:
     """The queries of a file that are judged, in the order of that file, and their judgements in the same order."""
     grades, notes = read_qrels_noted(qrels)
-    return _judged(read_queries(queries), grades, str(queries), notes)
+    return only_judged(read_queries(queries), grades, str(queries), notes)
 
 
 def ir_datasets_knows(name: str) -> bool:
@@ -156,8 +180,13 @@ def ir_datasets_knows(name: str) -> bool:
     return True
 
 
-def ir_datasets_queries(dataset_id: str, *, offline: bool) -> Judged:
+def ir_datasets_queries(dataset_id: str, *, offline: bool, excluded_grade: int | None = None) -> Judged:
     """The judged queries and judgements of an ir_datasets collection.
+
+    Args:
+        dataset_id: Such as `beir/scifact/test`.
+        offline: Refuse to download.
+        excluded_grade: The grade that rules a document out for a query; such documents become `excluded_ids`.
 
     Raises:
         NotFoundError: It has none, or it is not on this machine and the network is out of bounds.
@@ -165,14 +194,18 @@ def ir_datasets_queries(dataset_id: str, *, offline: bool) -> Judged:
     dataset = load_ir_dataset(dataset_id)
     if not (dataset.has_queries() and dataset.has_qrels()):
         raise NotFoundError("the collection has no queries or no judgements", stage=_STAGE, value=dataset_id)
+    qrels: Qrels = {}
+    excluded: dict[str, list[str]] = {}
+    for judged in guarded(dataset.qrels_iter, dataset_id=dataset_id, offline=offline):
+        if int(judged.relevance) == excluded_grade:
+            excluded.setdefault(judged.query_id, []).append(judged.doc_id)
+        else:
+            qrels.setdefault(judged.query_id, {})[judged.doc_id] = int(judged.relevance)
     queries = tuple(
-        Query(query.query_id, query.default_text())
+        Query(query.query_id, query.default_text(), metadata=_excluding(excluded.get(query.query_id)))
         for query in guarded(dataset.queries_iter, dataset_id=dataset_id, offline=offline)
     )
-    qrels: Qrels = {}
-    for judged in guarded(dataset.qrels_iter, dataset_id=dataset_id, offline=offline):
-        qrels.setdefault(judged.query_id, {})[judged.doc_id] = int(judged.relevance)
-    return _judged(queries, qrels, f"ir_datasets:{dataset_id}", ())
+    return only_judged(queries, qrels, f"ir_datasets:{dataset_id}", ())
 
 
 def source_fingerprint(source: str | Path) -> str:
@@ -186,8 +219,12 @@ def source_fingerprint(source: str | Path) -> str:
     return digest("source", str(source))
 
 
-def _judged(queries: tuple[Query, ...], qrels: Qrels, where: str, notes: tuple[Note, ...]) -> Judged:
-    """The judged queries and their judgements, both in the order of the queries."""
+def only_judged(queries: tuple[Query, ...], qrels: Qrels, where: str, notes: tuple[Note, ...]) -> Judged:
+    """The judged queries and their judgements, both in the order of the queries.
+
+    Raises:
+        DataError: A judged query is not among the queries.
+    """
     asked = tuple(query for query in queries if qrels.get(query.id))
     if len(asked) != len(qrels):
         lost = sorted(set(qrels) - {query.id for query in asked})
@@ -198,6 +235,19 @@ def _judged(queries: tuple[Query, ...], qrels: Qrels, where: str, notes: tuple[N
             accepted=f"judgements of queries in {where}",
         )
     return Judged(asked, {query.id: qrels[query.id] for query in asked}, notes)
+
+
+def _excluding(doc_ids: list[str] | None) -> dict[str, list[str]]:
+    """The metadata of a query for which some documents do not count."""
+    return {"excluded_ids": doc_ids} if doc_ids else {}
+
+
+def _without_split(name: str, split: str | None) -> tuple[str, str | None]:
+    """A name without its `:SPLIT`, and the split."""
+    base, colon, named = name.rpartition(":")
+    if colon and split is None and not {"/", "\\"} & set(named):  # `C:\\data` names no split
+        return base, named
+    return name, split
 
 
 def _roots() -> Iterator[Path]:

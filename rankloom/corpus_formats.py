@@ -22,8 +22,8 @@ OnBadRecord = Literal["error", "skip"]
 Format = Literal["jsonl", "tsv", "trec", "parquet", "text"]
 Source = str | Path | Iterable[Document | Mapping[str, Any]]
 
-ID_KEYS = ("_id", "id", "docid", "doc_id", "docno")
-TEXT_KEYS = ("text", "contents")
+ID_KEYS = ("_id", "id", "docid", "doc_id", "docno", "pid")
+TEXT_KEYS = ("text", "contents", "content")
 _SUFFIXES: dict[str, Format] = {
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".tsv": "tsv", ".trec": "trec", ".trectext": "trec", ".sgml": "trec",
     ".parquet": "parquet", ".txt": "text", ".md": "text",
@@ -125,7 +125,7 @@ class DocumentReader(Iterator[Document]):
         """The documents of one file."""
         self.file, self.unit = str(path), "row" if format == "parquet" else "line"
         if format == "parquet":
-            return self._records(_parquet_rows(path))
+            return self._records(parquet_rows(path))
         if format == "text":
             return self._text_file(path, path.name)
         reader = {"jsonl": self._json_lines, "tsv": self._tsv, "trec": self._trec}[format]
@@ -325,7 +325,7 @@ def _trec_record(block: str) -> dict[str, str]:
     return {**record, "text": "\n".join(parts["text"])} if parts["text"] else record
 
 
-def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
+def parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
     """The rows of a Parquet file."""
     import pyarrow as pa
     import pyarrow.parquet as pq

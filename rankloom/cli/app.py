@@ -9,6 +9,7 @@ import typer
 
 import rankloom
 from rankloom.cli.cache import cache_app
+from rankloom.cli.collections import collections_app
 from rankloom.cli.compare import compare
 from rankloom.cli.config import config_app
 from rankloom.cli.doctor import doctor
@@ -66,3 +67,4 @@ for _name, _verb in _VERBS.items():
     app.command(_name, help=help_of(_verb))(_verb)
 app.add_typer(config_app, name="config")
 app.add_typer(cache_app, name="cache")
+app.add_typer(collections_app, name="collections")

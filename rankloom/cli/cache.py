@@ -12,7 +12,7 @@ import typer
 
 from rankloom.cli.help import help_of
 from rankloom.cli.options import CacheOption, Output, OutputOption, cache_folder
-from rankloom.cli.show import show_json, show_table
+from rankloom.cli.show import show_json, show_table, size_in_words
 from rankloom.errors import UsageError
 
 cache_app = typer.Typer(help="Look at the cache, or empty it.", no_args_is_help=True, rich_markup_mode=None)
@@ -35,10 +35,12 @@ def list_cache(cache: CacheOption = None, output: OutputOption = Output.TEXT) ->
     if not results and not indexes:
         typer.echo("nothing is remembered")
     if results:
-        rows = [[str(r["stage"]), str(r["entries"]), _size(int(str(r["bytes"]))), str(r["newest"])] for r in results]
+        rows = [
+            [str(r["stage"]), str(r["entries"]), size_in_words(int(str(r["bytes"]))), str(r["newest"])] for r in results
+        ]
         show_table(["stage", "results", "size", "newest"], rows)
     if indexes:
-        show_table(["index", "size"], [[name, _size(size)] for name, size in indexes.items()])
+        show_table(["index", "size"], [[name, size_in_words(size)] for name, size in indexes.items()])
 
 
 def collect_garbage(
@@ -116,16 +118,6 @@ def _seconds(age: str) -> float:
 def _when(seconds: float) -> str:
     """A moment in words."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
-
-
-def _size(count: int) -> str:
-    """Bytes in words."""
-    size = float(count)
-    for unit in ("B", "KB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"
 
 
 cache_app.command("ls", help=help_of(list_cache))(list_cache)

@@ -110,10 +110,15 @@ def _models() -> dict[str, object]:
 def _data() -> dict[str, object]:
     """Where collections come from, and which there are."""
     from rankloom.errors import RankloomError
+    from rankloom.eval.downloads import downloads_folder
     from rankloom.eval.sources import available, data_folder
 
     try:
-        return {"folder": str(data_folder() or "RANKLOOM_DATA is not set"), "collections": available()}
+        return {
+            "folder": str(data_folder() or "RANKLOOM_DATA is not set"),
+            "collections": available(),
+            "downloads": str(downloads_folder()),
+        }
     except RankloomError as error:
         return {"folder": str(error), "collections": []}
 

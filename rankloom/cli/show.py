@@ -25,6 +25,16 @@ def show_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         typer.echo("  ".join(line).rstrip())
 
 
+def size_in_words(count: int) -> str:
+    """Bytes in words."""
+    size = float(count)
+    for unit in ("B", "KB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
+
+
 def message(text: str) -> None:
     """A message to whoever is watching, on standard error."""
     typer.echo(text, err=True)
