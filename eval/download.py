@@ -6,6 +6,7 @@ itself appears when it is whole and verified.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import http.client
 import json
@@ -27,6 +28,8 @@ _BLOCK = 1 << 20
 _SECONDS_OF_SILENCE = 60.0  # how long a server may say nothing
 _LONGEST_WAIT = 60.0
 _HUB = "https://huggingface.co"
+#: What the disk says no to; no further attempt mends it.
+_REFUSALS = frozenset({errno.ENOSPC, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO})
 _TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
@@ -77,6 +80,7 @@ def download(
         StageError: The server could not be reached, or failed, in every attempt; what has arrived is kept.
         DataError: The checksum does not hold; what has arrived is thrown away.
         UsageError: Not an address of the web.
+        OSError: The disk is full or refuses; what has arrived is kept.
     """
     if session.offline:
         raise NotFoundError(
@@ -131,6 +135,8 @@ class _Part:
             try:
                 self._get(headers, advance)
             except (OSError, http.client.HTTPException) as error:
+                if getattr(error, "errno", None) in _REFUSALS:
+                    raise
                 failures = 1 if self._size() > before else failures + 1
                 asked = _asked_wait(error)
                 if failures >= attempts:

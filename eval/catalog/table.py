@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from posixpath import commonpath
 
 from rankloom.eval.catalog.lookup import catalog
@@ -47,7 +48,8 @@ def _row(record: CollectionRecord) -> str:
     """One collection as a row."""
     documents = "-" if record.documents is None else f"{record.documents:,}"
     splits = ", ".join(
-        f"{name}: {split.queries:,}" if split.queries is not None else name for name, split in record.splits.items()
+        " ".join(names) if queries is None else f"{' '.join(names)}: {queries:,}"
+        for queries, names in groupby(record.splits, key=lambda name: record.splits[name].queries)
     )
     cells = (record.name, documents, splits, _sources(record), record.licence or "-", "; ".join(record.quirks) or "-")
     return f"| {' | '.join(cells)} |"

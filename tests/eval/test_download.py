@@ -1,5 +1,6 @@
 """One file over HTTP, from a real server on this machine."""
 
+import errno
 import hashlib
 import http.client
 import signal
@@ -9,9 +10,12 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rankloom.errors import DataError, NotFoundError, StageError, UsageError
 from rankloom.eval.download import Downloaded, download
@@ -125,6 +129,27 @@ def test_nobody_there(tmp_path: Path) -> None:
         url = f"http://127.0.0.1:{taken.getsockname()[1]}/file.bin"
         with pytest.raises(StageError, match="2 times in a row"):
             download(url, tmp_path / "file.bin", session=Session(offline=False), attempts=2, wait=0.01)
+
+
+def test_a_full_disk_is_not_tried_again(web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        get(web, tmp_path / "file.bin")
+    assert len(web.asked) == 1
+
+
+@settings(max_examples=25, deadline=None)
+@given(cuts=st.lists(st.integers(0, len(CONTENT)), max_size=6), ranges=st.booleans(), validators=st.booleans())
+def test_however_it_is_cut_the_file_is_whole(cuts: list[int], ranges: bool, validators: bool) -> None:
+    with serving() as web, TemporaryDirectory() as folder:
+        web.put("file.bin", CONTENT)
+        web.cuts, web.ranges, web.validators = cuts, ranges, validators
+        get(web, Path(folder) / "file.bin", attempts=len(cuts) + 1, wait=0.0)
+        assert (Path(folder) / "file.bin").read_bytes() == CONTENT
+        assert leftovers(Path(folder)) == ["file.bin"]
 
 
 def test_offline_opens_no_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
