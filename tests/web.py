@@ -17,6 +17,7 @@ class Web:
 
     Attributes:
         files: Path -> content.
+        moved: Path -> the path that it is redirected to.
         ranges: Whether it sends parts of files.
         cuts: How many bytes each of the next answers sends before the connection is cut.
         statuses: What the next requests are answered instead of the file.
@@ -27,6 +28,7 @@ class Web:
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
+        self.moved: dict[str, str] = {}
         self.ranges, self.validators = True, True
         self.cuts: list[int] = []
         self.statuses: list[int] = []
@@ -46,6 +48,12 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         wanted = self.headers["Range"]
         self.web.asked.append((self.path, wanted))
+        if self.path in self.web.moved:
+            self.send_response(302)
+            self.send_header("Location", self.web.url + self.web.moved[self.path])
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         status = self.web.statuses.pop(0) if self.web.statuses else 0
         content = self.web.files.get(self.path)
         if status or content is None:

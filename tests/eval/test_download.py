@@ -169,6 +169,13 @@ def test_only_the_web(tmp_path: Path) -> None:
         download((tmp_path / "secret").as_uri(), tmp_path / "x", session=Session(offline=False))
 
 
+def test_a_redirected_download_goes_on_too(web: Web, tmp_path: Path) -> None:
+    """The Hugging Face Hub sends every large file from elsewhere."""
+    web.moved, web.cuts = {"/here.bin": "/file.bin"}, [3000]
+    download(f"{web.url}/here.bin", tmp_path / "x", session=Session(offline=False), sha256=SHA256, wait=0.01)
+    assert [asked for path, asked in web.asked if path == "/file.bin"] == [None, "bytes=3000-"]
+
+
 def test_a_mirror_of_the_hub(web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", f"{web.url}/")
     web.put("datasets/a/b", b"mirrored")
