@@ -152,7 +152,8 @@ def _marks(trade: TradeOff, x: _Axis, y: _Axis, width: int) -> list[str]:
 def _label(point: Point, x: float, y: float, width: int, taken: list[tuple[float, float, float, float]]) -> str:
     """A pipeline's name beside its mark: the first place around it that is free, else to the right."""
     long = _LETTER * len(point.name)
-    around = [(x + 9, y + 4), (x - 9 - long, y + 4), (x - long / 2, y - 10), (x - long / 2, y + 20)]
+    beside = [(x + 9, y + 4), (x - 9 - long, y + 4)]
+    around = [*beside, *((left, base) for base in (y - 10, y + 20) for left in (x - long / 2, x + 9 - long, x - 9))]
     inside = [(left, base) for left, base in around if left >= _LEFT and left + long <= width] or around
     left, base = next((one for one in inside if not _hits((one[0], one[1] - 10, long, _LINE), taken)), inside[0])
     taken.append((left, base - 10, long, _LINE))

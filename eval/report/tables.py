@@ -64,6 +64,26 @@ def costs_html(result: ExperimentResult) -> str:
     return _table("costs", header, rows, caption="Cost of this run")
 
 
+def stage_costs_html(result: ExperimentResult) -> str:
+    """What every stage of every pipeline spent; milliseconds of single queries where these were timed."""
+    timed = any(outcome.latency is not None for outcome in result.outcomes.values())
+    rows = []
+    for name, outcome in result.outcomes.items():
+        latencies = {} if outcome.latency is None else outcome.latency.stages
+        for stage, cost in outcome.run.ledger.by_stage().items():
+            cells = _texts([name, stage], names=2)
+            cells += [_number(cost.seconds, f"{cost.seconds:,.3f}")]
+            cells += [_number(amount, f"{amount:,}") for amount in (cost.tokens, cost.calls)]
+            if timed:
+                levels = (latencies[stage].p50, latencies[stage].p95) if stage in latencies else (None, None)
+                cells += [_number(level, "-" if level is None else f"{level:.4g}") for level in levels]
+            share = cost.cached / cost.inputs if cost.inputs else 0
+            rows.append([*cells, _number(share, f"{cost.cached:,} of {cost.inputs:,}")])
+    levels_header = ["p50 (ms)", "p95 (ms)"] if timed else []
+    header = ["pipeline", "stage", "seconds", "tokens", "calls", *levels_header, "from the cache"]
+    return _table("stage-costs", header, rows, caption="What each stage spent on all queries")
+
+
 def notes_html(result: ExperimentResult) -> str:
     """How many notes of each kind each pipeline has; what users would otherwise never learn."""
     ledgers = {name: outcome.ledger for name, outcome in result.outcomes.items()}

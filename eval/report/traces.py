@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rankloom.eval.explain import DocumentView, StageView, explain_run
 from rankloom.eval.per_query import topic_difficulty
-from rankloom.ledger import Note
+from rankloom.ledger import Ledger, Note
 
 if TYPE_CHECKING:
     from rankloom.eval.collections import Collection
@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 TRACES = 600
 #: Hits of each trace, and relevant documents that are not among them.
 HITS, LOST = 10, 5
-#: Characters kept of a document's text.
-TEXT = 6000
+#: Characters kept of a document's text at most, and of all texts together.
+TEXT, TEXTS = 6000, 4_000_000
+#: Documents that a group of notes names.
+NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,27 @@ class DocumentText:
     title: str
     text: str
     length: int
+
+
+@dataclass(frozen=True, slots=True)
+class NoteGroup:
+    """The ledger's notes of one kind about a query: a deep ranking may have a thousand.
+
+    Args:
+        stage: The stage that noticed.
+        kind: What happened, one of `rankloom.ledger.NOTE_KINDS`.
+        detail: More, in words.
+        number: How many notes.
+        amount: How much in all, in the unit of the kind.
+        docs: The first documents that they are about.
+    """
+
+    stage: str
+    kind: str
+    detail: str
+    number: int
+    amount: int
+    docs: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +94,7 @@ class QueryTrace:
     hits: tuple[HitTrace, ...]
     lost: tuple[HitTrace, ...]
     lost_more: int
-    notes: tuple[Note, ...]
+    notes: tuple[NoteGroup, ...]
 
 
 def chosen_queries(systems: Mapping[str, Mapping[str, float]], *, traces: int = TRACES) -> list[str]:
@@ -102,14 +125,15 @@ def stored_traces(
     traces: dict[str, dict[str, QueryTrace]] = {query_id: {} for query_id in query_ids}
     documents: dict[str, DocumentText] = {}
     for name, outcome in result.outcomes.items():
-        run = outcome.run
-        if run.documents is None:  # a retriever that brings no texts; its hits are of the collection all the same
-            run = replace(run, documents=result.collection.corpus)
+        # A retriever may bring no texts; its hits are of the collection all the same. Notes are grouped in one pass.
+        run = replace(outcome.run, documents=outcome.run.documents or result.collection.corpus, ledger=Ledger())
+        notes = _grouped(outcome.run.ledger.only(query_ids).notes)
         for query_id in query_ids:
             if query_id in run:
-                traces[query_id][name] = trace = _trace(run, query_id, result.collection, absent)
+                trace = _trace(run, query_id, result.collection, absent)
+                traces[query_id][name] = replace(trace, notes=tuple(notes.get(query_id, ())))
                 _add_texts(documents, run, [hit.doc for hit in (*trace.hits, *trace.lost)])
-    return traces, documents
+    return traces, _cut(documents)
 
 
 def _trace(run: Run, query_id: str, collection: Collection, absent: frozenset[str]) -> QueryTrace:
@@ -126,8 +150,21 @@ def _trace(run: Run, query_id: str, collection: Collection, absent: frozenset[st
         tuple(hits[: len(best)]),
         tuple(hits[len(best) :]),
         max(0, len(lost) - LOST),
-        told.notes,
+        notes=(),
     )
+
+
+def _grouped(notes: Sequence[Note]) -> dict[str, list[NoteGroup]]:
+    """Query id -> its notes, those that say the same of several documents as one."""
+    found: dict[tuple[str, str, str, str], list[Note]] = {}
+    for note in notes:
+        found.setdefault((note.query_id, note.stage, note.kind, note.detail), []).append(note)
+    groups: dict[str, list[NoteGroup]] = {}
+    for (query_id, stage, kind, detail), same in found.items():
+        docs = tuple(note.doc_id for note in same if note.doc_id)[:NAMED]
+        amount = sum(note.amount for note in same)
+        groups.setdefault(query_id, []).append(NoteGroup(stage, kind, detail, len(same), amount, docs))
+    return groups
 
 
 def _hit(view: DocumentView, stages: Sequence[StageView]) -> HitTrace:
@@ -148,3 +185,9 @@ def _add_texts(documents: dict[str, DocumentText], run: Run, doc_ids: Sequence[s
     new = [doc_id for doc_id in doc_ids if doc_id not in documents]
     for document in run.texts(stage="report").get(new):
         documents[document.id] = DocumentText(document.title, document.text[:TEXT], len(document.text))
+
+
+def _cut(documents: Mapping[str, DocumentText]) -> dict[str, DocumentText]:
+    """The texts, shorter where they are too much for one page together."""
+    most = max(1, TEXTS // max(1, len(documents)))
+    return {doc_id: replace(held, text=held.text[:most]) for doc_id, held in documents.items()}

@@ -79,11 +79,11 @@ function plotDistribution(place, rows, high, label) {
   const left = Math.min(150, width * 0.3);
   const bins = 20;
   const step = (width - left - PLOT.right) / bins;
+  const histograms = rows.map((row) => histogram(row.values, bins, high));
+  const most = Math.max(1, ...histograms.flat()); // one scale, so that pipelines can be compared
   rows.forEach((row, place) => {
     const base = (place + 1) * line;
-    const counts = new Array(bins).fill(0);
-    for (const value of row.values) if (value !== null) counts[Math.max(0, Math.min(bins - 1, Math.floor((value / high) * bins)))] += 1;
-    const most = Math.max(1, ...counts);
+    const counts = histograms[place];
     root.append(svg("line", { class: "axis", x1: left, x2: width - PLOT.right, y1: base, y2: base }));
     counts.forEach((count, n) => {
       const tall = (count / most) * (line - 12);
@@ -97,6 +97,13 @@ function plotDistribution(place, rows, high, label) {
   for (const share of [0, 0.25, 0.5, 0.75, 1]) {
     root.append(svg("text", { x: left + share * (width - left - PLOT.right), y: height - 8, "text-anchor": share === 0 ? "start" : share === 1 ? "end" : "middle" }, Number((share * high).toFixed(2)).toString()));
   }
+}
+
+/** How many values fall into each of some equal parts from 0 to high. */
+function histogram(values, bins, high) {
+  const counts = new Array(bins).fill(0);
+  for (const value of values) if (value !== null) counts[Math.max(0, Math.min(bins - 1, Math.floor((value / high) * bins)))] += 1;
+  return counts;
 }
 
 /** A label that fits, with the whole of it to point at. */

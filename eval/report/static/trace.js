@@ -99,7 +99,7 @@ function traceParts(trace) {
   const lost = trace.lost.length + trace.lost_more;
   return [
     el("ol", { class: "stages" }, trace.stages.map(stageItem)),
-    trace.notes.length > 0 && el("details", null, el("summary", null, counted(trace.notes.length, "note")), el("ul", null, trace.notes.map(noteItem))),
+    trace.notes.length > 0 && el("details", null, el("summary", null, counted(trace.notes.reduce((sum, note) => sum + note.number, 0), "note")), el("ul", null, trace.notes.map(noteItem))),
     el("h3", null, trace.hits.length ? `Best ${trace.hits.length} hits` : "No hits"),
     trace.hits.some((hit) => hit.spans) && el("p", { class: "legend" }, el("mark", null, "Kept sentences"), " are marked, ", el("del", null, "dropped sentences"), " struck through; the small figure is the probability that the pruner gave."),
     el("ol", { class: "hits" }, trace.hits.map((hit, place) => hitItem(hit, place + 1, trace.stages))),
@@ -116,7 +116,9 @@ function stageItem(stage) {
 }
 
 function noteItem(note) {
-  return el("li", null, [note.stage, note.kind.replaceAll("_", " "), note.doc_id, note.amount > 1 ? String(note.amount) : "", note.detail].filter(Boolean).join(" · "));
+  const amount = note.amount === note.number ? "" : ` (${note.amount.toLocaleString("en")} in all)`;
+  const docs = note.docs.length ? `: ${note.docs.join(", ")}${note.number > note.docs.length ? ", …" : ""}` : "";
+  return el("li", null, `${note.stage}: ${note.number.toLocaleString("en")} ${note.kind.replaceAll("_", " ")}${amount}${docs}`, note.detail && ` (${note.detail})`);
 }
 
 /** How a judgement reads. */

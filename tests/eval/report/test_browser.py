@@ -204,6 +204,14 @@ def test_texts_of_strangers_stay_texts(browser: Any, hostile: Any) -> None:
         assert page.locator("main img, dialog img, main i, dialog script, main script").count() == 0
 
 
+def test_without_a_browser_tests_are_skipped_but_in_ci_they_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    for ci, outcome in (("", pytest.skip.Exception), ("true", pytest.fail.Exception)):
+        monkeypatch.setenv("CI", ci)
+        with pytest.raises(outcome, match="no browser found"), chromium():
+            pass
+
+
 def test_the_policy_refuses_scripts_that_are_not_ours(browser: Any, report: Any) -> None:
     with visit(browser, report[1]) as seen:
         inject = (

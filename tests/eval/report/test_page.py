@@ -12,11 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rankloom.eval.experiment import Experiment
+from rankloom.eval.report import traces
 from rankloom.eval.report.diagram import boxes, diagrams_html
 from rankloom.eval.report.page import embedded_json
 from rankloom.eval.report.traces import HITS, chosen_queries
 from rankloom.eval.results import ExperimentResult
 from rankloom.fusion import rrf
+from rankloom.ledger import Note
 
 TEXTS = st.text(alphabet=st.characters(exclude_categories=["Cs"]))
 JSON = st.recursive(
@@ -132,6 +134,29 @@ def test_the_table_shows_means_intervals_and_marks(done: tuple[ExperimentResult,
     assert table.count("▼") == marks.count("-")
     assert marks.count("+") + marks.count("-") > 0
     assert "▲ and ▼ mark p" in text
+
+
+def test_notes_that_say_the_same_are_one_group() -> None:
+    notes = [Note("ce", "truncated", "q1", f"d{n}", amount=n) for n in range(1, 9)]
+    groups = traces._grouped([*notes, Note("bm25", "no_hits", "q2"), Note("ce", "truncated", "q1", "d1", detail="why")])
+    assert groups["q1"][0] == traces.NoteGroup("ce", "truncated", "", 8, 36, ("d1", "d2", "d3", "d4", "d5"))
+    assert [group.detail for group in groups["q1"]] == ["", "why"]
+    assert groups["q2"] == [traces.NoteGroup("bm25", "no_hits", "", 1, 1, ())]
+
+
+def test_texts_share_the_room_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(traces, "TEXTS", 9)
+    held = {f"d{n}": traces.DocumentText("", "abcdef", 6) for n in range(3)}
+    assert {one.text for one in traces._cut(held).values()} == {"abc"}
+    assert {one.length for one in traces._cut(held).values()} == {6}
+
+
+def test_costs_of_stages_are_those_of_the_ledger(done: tuple[ExperimentResult, str]) -> None:
+    result, text = done
+    table = text[text.index('<table id="stage-costs"') :]
+    for outcome in result.outcomes.values():
+        for cost in outcome.run.ledger.by_stage().values():
+            assert f'data-value="{cost.seconds!r}"' in table
 
 
 def test_stored_are_the_queries_on_which_systems_differ_most() -> None:
