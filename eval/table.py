@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from rankloom.checks import choice
+from rankloom.eval.answers import ANSWER_MEASURES
 from rankloom.eval.compression import PRUNING
 from rankloom.eval.correction import CORRECTIONS, CorrectionName
 from rankloom.eval.effect_size import POWER, cohens_dz, minimum_detectable_difference
@@ -286,7 +287,7 @@ def _unit(measure: str, queries: int) -> int:
     """What a mean over queries is multiplied by to become the table's figure: counts such as NumRet are summed."""
     from ir_measures import SumAgg
 
-    if measure in PRUNING:
+    if measure in PRUNING or measure in ANSWER_MEASURES:
         return 1
     return queries if isinstance(parse_measure(measure).aggregator(), SumAgg) else 1
 

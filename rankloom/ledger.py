@@ -22,6 +22,9 @@ NoteKind = Literal[
     "unknown_source",  # a hit's source has no weight; it is kept as it is
     "nothing_kept",  # a pruner kept no sentence of a document
     "skipped_record",  # a bad record was passed over, as asked for
+    "no_context",  # a query had no passage to be answered from, and the language model was not asked
+    "cut_output",  # an output of a language model was stopped at its limit, after `amount` tokens
+    "unknown_citation",  # an answer cites `amount` numbers that no passage has
     "missing_query",  # a judged query is not in the run; it counts as 0
 ]
 NOTE_KINDS: tuple[str, ...] = get_args(NoteKind)

@@ -1,0 +1,78 @@
+"""Asking a language model: equal prompts once, known ones not at all, and every token counted."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from rankloom.errors import StageError
+from rankloom.fingerprint import digest
+from rankloom.language_model import Completion, Prompt, complete
+from rankloom.session import Session
+
+
+class Echo:
+    """Repeats the prompt; says how often it was asked."""
+
+    def __init__(self, name: str = "echo", lose: int = 0, fail_after: int = 99) -> None:
+        self.name, self.lose, self.fail_after = name, lose, fail_after
+        self.asked: list[list[str]] = []
+
+    def fingerprint(self) -> str:
+        return digest(self.name)
+
+    def generate(self, prompts: Sequence[Prompt], *, max_tokens: int, session: Session) -> list[Completion]:
+        assert session is not None
+        if len(self.asked) == self.fail_after:
+            raise ConnectionError("the line is dead")
+        self.asked.append([prompt.text for prompt in prompts])
+        done = [Completion(prompt.text[:max_tokens], 10, 3, cut=len(prompt.text) > max_tokens) for prompt in prompts]
+        return done[self.lose :]
+
+
+PROMPTS = [Prompt("a"), Prompt("bb"), Prompt("a"), Prompt("a", system="be brief")]
+
+
+def test_equal_prompts_are_asked_once_and_known_ones_never_again(tmp_path: Path) -> None:
+    model, session = Echo(), Session(cache=tmp_path)
+    first = complete(model, PROMPTS, max_tokens=1, session=session, stage="test")
+    assert model.asked == [["a", "bb", "a"]]  # the system prompt makes another prompt of the last
+    assert [(one.text, one.cut) for one in first.completions] == [("a", False), ("b", True), ("a", False), ("a", False)]
+    assert (first.cached, first.calls, first.tokens, first.written) == (0, 3, 39, 9)
+    again = complete(model, PROMPTS, max_tokens=1, session=session, stage="test")
+    assert again.completions == first.completions
+    assert (again.cached, again.calls, again.tokens) == (4, 0, 0)
+    assert len(model.asked) == 1
+
+
+@pytest.mark.parametrize("change", ["model", "limit", "seed"])
+def test_whatever_changes_an_output_asks_anew(tmp_path: Path, change: str) -> None:
+    complete(Echo(), PROMPTS, max_tokens=5, session=Session(cache=tmp_path), stage="test")
+    other = Echo("other" if change == "model" else "echo")
+    session = Session(cache=tmp_path, seed=8 if change == "seed" else 7)
+    assert complete(other, PROMPTS, max_tokens=6 if change == "limit" else 5, session=session, stage="test").calls == 3
+
+
+def test_what_was_paid_for_before_a_failure_is_kept(tmp_path: Path) -> None:
+    prompts = [Prompt(str(number)) for number in range(40)]
+    with pytest.raises(ConnectionError):
+        complete(Echo(fail_after=2), prompts, max_tokens=9, session=Session(cache=tmp_path), stage="test")
+    done = complete(Echo(), prompts, max_tokens=9, session=Session(cache=tmp_path), stage="test")
+    assert (done.cached, done.calls) == (32, 8)
+    assert [one.text for one in done.completions] == [str(number) for number in range(40)]
+
+
+def test_a_damaged_entry_is_asked_for_again(tmp_path: Path) -> None:
+    complete(Echo(), [Prompt("a")], max_tokens=5, session=Session(cache=tmp_path), stage="test")
+    with sqlite3.connect(tmp_path / "results.sqlite") as connection:
+        connection.execute("UPDATE entries SET value = X'00112233'")
+    done = complete(Echo(), [Prompt("a")], max_tokens=5, session=Session(cache=tmp_path), stage="test")
+    assert (done.cached, done.calls, done.completions[0].text) == (0, 1, "a")
+
+
+def test_a_model_that_loses_an_answer_is_an_error() -> None:
+    with pytest.raises(StageError, match="2 completions for 3 prompts"):
+        complete(Echo(lose=1), PROMPTS, max_tokens=5, session=Session(), stage="test")
