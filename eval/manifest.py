@@ -31,6 +31,8 @@ _PACKAGES = (
     "sentence-transformers",
     "faiss-cpu",
     "ir-datasets",
+    "pyserini",
+    "rank-bm25",
 )
 
 

@@ -89,6 +89,10 @@ class Query:
         """A digest of what stages read: text, terms and vectors, but not the id."""
         return digest(self.text, self.terms, self.vectors)
 
+    def as_typed(self) -> Query:
+        """The same query without terms and vectors: those were meant for the search that has just been made."""
+        return self if self.terms is None and not self.vectors else replace(self, terms=None, vectors={})
+
     def with_terms(self, terms: Mapping[str, float]) -> Query:
         """The same query with weighted terms in place of the old ones."""
         return replace(self, terms=MappingProxyType({term: float(weight) for term, weight in terms.items()}))

@@ -17,6 +17,8 @@ from rankloom.stage import Stage
 GROUP = "rankloom.stages"
 BUILT_IN: dict[str, str] = {
     "bm25": "rankloom.retrieval.bm25:BM25",
+    "lucene": "rankloom.retrieval.lucene.stage:Lucene",
+    "rank_bm25": "rankloom.retrieval.rank_bm25:RankBM25",
     "dense": "rankloom.retrieval.dense:Dense",
     "stored_terms": "rankloom.retrieval.stored_terms:StoredTerms",
     "candidates": "rankloom.eval.candidates:Candidates",

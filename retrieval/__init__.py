@@ -12,6 +12,8 @@ from rankloom.retrieval.bm25_scoring import LuceneBM25
 from rankloom.retrieval.dense import Dense
 from rankloom.retrieval.inference_free import InferenceFreeEncoder
 from rankloom.retrieval.inverted_index import InvertedIndex
+from rankloom.retrieval.lucene import Lucene, LuceneAnalyzer, LuceneIndex
+from rankloom.retrieval.rank_bm25 import RankBM25
 from rankloom.retrieval.snowball import SnowballAnalyzer
 from rankloom.retrieval.sparse_encoder import SparseEncoder
 from rankloom.retrieval.stored_terms import StoredTerms
@@ -27,7 +29,11 @@ __all__ = [
     "EnglishAnalyzer",
     "InferenceFreeEncoder",
     "InvertedIndex",
+    "Lucene",
+    "LuceneAnalyzer",
     "LuceneBM25",
+    "LuceneIndex",
+    "RankBM25",
     "SnowballAnalyzer",
     "SparseEncoder",
     "StoredTerms",

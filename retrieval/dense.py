@@ -167,7 +167,7 @@ class Dense(Retriever, VectorSource):
             stage=self.name,
         )
         blank = [Note(self.name, "empty_query", query.id) for query in run.queries if query.blank]
-        typed = replace(run, queries=tuple(map(_as_typed, run.queries)))
+        typed = replace(run, queries=tuple(query.as_typed() for query in run.queries))
         return (
             typed.ranked(ranking)
             .noted(*blank, *notes)
@@ -261,8 +261,3 @@ class Dense(Retriever, VectorSource):
         self.index.check_encoder()
         encoder.load(session)
         return encoder
-
-
-def _as_typed(query: Query) -> Query:
-    """The query without the rewritten forms that were meant for this search."""
-    return query if query.terms is None and not query.vectors else replace(query, terms=None, vectors={})

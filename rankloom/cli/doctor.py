@@ -34,6 +34,7 @@ def doctor(cache: CacheOption = None, output: OutputOption = Output.TEXT) -> Non
         "versions": _versions(),
         "extras": _extras(),
         "devices": _devices(),
+        "java": _java(),
         "models": _models(),
         "data": _data(),
         "cache": {"folder": str(folder), "there": folder is not None and folder.is_dir()},
@@ -90,6 +91,19 @@ def _devices() -> dict[str, object]:
     else:
         devices["cuda"] = "none"
     return devices
+
+
+def _java() -> dict[str, object]:
+    """Every Java in sight, and which one Lucene would run on; none is started as long as it says its version."""
+    from rankloom.errors import MissingExtraError
+    from rankloom.retrieval.lucene.java import find_java, javas
+
+    found: dict[str, object] = {java.source: str(java) for java in javas()}
+    try:
+        java = find_java()
+    except MissingExtraError as error:
+        return {**found, "used by lucene": f"none: {error.problem}; {error.fix}"}
+    return {**found, "used by lucene": f"{java.version} from {java.source}"}
 
 
 def _models() -> dict[str, object]:
