@@ -193,6 +193,16 @@ class Corpus:
 
     # --- reading ---------------------------------------------------------------------------------------------
 
+    def contents(self) -> Iterator[pa.LargeStringArray]:
+        """`Document.contents` of all documents in id order, as columns, a batch at a time."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        space = pa.scalar(" ", pa.large_string())
+        for batch in self._batches:
+            title, text = batch.column(0), batch.column(1)
+            yield pc.if_else(pc.equal(title, ""), text, pc.binary_join_element_wise(title, text, space))
+
     def get(self, doc_ids: Sequence[str]) -> list[Document]:
         """The documents of some ids, in the order asked.
 

@@ -8,10 +8,10 @@ Libraries and models load on first use: taking BM25 imports no torch.
 from rankloom.retrieval.analysis import STOP_WORDS, Analyzer, EnglishAnalyzer
 from rankloom.retrieval.analyzers import CustomAnalyzer, WhitespaceAnalyzer, analyzer_of
 from rankloom.retrieval.bm25 import BM25
-from rankloom.retrieval.bm25_scoring import LuceneBM25
+from rankloom.retrieval.bm25_scoring import BM25Scoring
 from rankloom.retrieval.dense import Dense
+from rankloom.retrieval.index import ImpactIndex, ImpactIndexWriter
 from rankloom.retrieval.inference_free import InferenceFreeEncoder
-from rankloom.retrieval.inverted_index import InvertedIndex
 from rankloom.retrieval.lucene import Lucene, LuceneAnalyzer, LuceneIndex
 from rankloom.retrieval.rank_bm25 import RankBM25
 from rankloom.retrieval.snowball import SnowballAnalyzer
@@ -24,14 +24,15 @@ __all__ = [
     "BM25",
     "STOP_WORDS",
     "Analyzer",
+    "BM25Scoring",
     "CustomAnalyzer",
     "Dense",
     "EnglishAnalyzer",
+    "ImpactIndex",
+    "ImpactIndexWriter",
     "InferenceFreeEncoder",
-    "InvertedIndex",
     "Lucene",
     "LuceneAnalyzer",
-    "LuceneBM25",
     "LuceneIndex",
     "RankBM25",
     "SnowballAnalyzer",

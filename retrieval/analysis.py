@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from itertools import chain
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from rankloom.fingerprint import digest
 from rankloom.retrieval.porter import stem
@@ -54,6 +54,9 @@ class EnglishAnalyzer:
         >>> EnglishAnalyzer()("The patient's T-cells weren't activated in U.S. trials")
         ['patient', 't', 'cell', "weren't", 'activ', 'u.', 'trial']
     """
+
+    #: Words can be analysed one by one, upper or lower case; see `rankloom.retrieval.index.units`.
+    by_word: ClassVar[bool] = True
 
     def __init__(self, *, stop_words: Iterable[str] = STOP_WORDS, stem: bool = True) -> None:
         self.stop_words = frozenset(stop_words)

@@ -8,44 +8,50 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rankloom.checks import between, whole
+from rankloom.checks import between, choice, whole
 from rankloom.corpus import Corpus, corpus_beside
 from rankloom.errors import DamagedIndexError, UsageError
+from rankloom.files import atomic_path
 from rankloom.fingerprint import digest
 from rankloom.ledger import Note
-from rankloom.order import top_order
 from rankloom.ranking import Ranking
 from rankloom.records import Document, Documents, Query
 from rankloom.retrieval.analysis import Analyzer, EnglishAnalyzer
-from rankloom.retrieval.bm25_scoring import LuceneBM25
-from rankloom.retrieval.inverted_index import FORMAT, VERSION, InvertedIndex
+from rankloom.retrieval.bm25_scoring import VARIANTS, BM25Scoring, Variant
+from rankloom.retrieval.index.commit import FORMAT, VERSION
+from rankloom.retrieval.index.impact_index import ImpactIndex
+from rankloom.retrieval.index.writer import ImpactIndexWriter
 from rankloom.run import Run
 from rankloom.session import Session
 from rankloom.sources import TermSource
 from rankloom.stage import Retriever
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 _log = logging.getLogger("rankloom")
-_STEP = 1024  # documents between two reports of progress
 
 
 class BM25(Retriever, TermSource):
-    """Retrieve by BM25, with Anserini's defaults and scores (see `LuceneBM25` for the formula).
+    """Retrieve by BM25, with Anserini's defaults and scores (see `bm25_scoring` for the formulas).
 
     A query is its text, analysed as the index was (a repeated term counts as often as it stands there); a feedback
     stage's weighted terms (`Query.terms`) take the text's place. Documents are indexed by title and text.
 
     Args:
-        index: An inverted index.
+        index: An index of frequencies.
         corpus: The documents of the index, for stages that read texts. None: hits have ids and scores only.
         analyzer: The analyzer that the index was made with; by default `EnglishAnalyzer()`.
         k: How many hits a query gets at most; 1,000 as in TREC.
         k1: How soon more occurrences of a term stop to matter, 0 or more; Anserini's default.
         b: How much long documents are discounted, 0 to 1; Anserini's default.
+        variant: `lucene`, `robertson`, `atire`, `bm25+` or `bm25l`; see `bm25_scoring`.
+        delta: The least that an occurrence counts, for `bm25+` and `bm25l`; None takes their authors' 1 and 0.5.
 
     Raises:
         UsageError: A parameter is out of range, or the index was made with another analyzer or from another corpus.
@@ -63,13 +69,15 @@ class BM25(Retriever, TermSource):
 
     def __init__(
         self,
-        index: InvertedIndex,
+        index: ImpactIndex,
         *,
         corpus: Documents | None = None,
         analyzer: Analyzer | None = None,
         k: int = 1000,
         k1: float = 0.9,
         b: float = 0.4,
+        variant: Variant = "lucene",
+        delta: float | None = None,
     ) -> None:
         self.index = index
         self.corpus = corpus
@@ -77,6 +85,8 @@ class BM25(Retriever, TermSource):
         self.k = whole(k, least=1, stage=self.name, parameter="k")
         self.k1 = between(k1, 0.0, 1e6, stage=self.name, parameter="k1")
         self.b = between(b, 0.0, 1.0, stage=self.name, parameter="b")
+        self.variant = cast("Variant", choice(variant, VARIANTS, stage=self.name, parameter="variant"))
+        self.delta = None if delta is None else between(delta, 0.0, 1e6, stage=self.name, parameter="delta")
         self._check_origin()
 
     # --- ways in ---------------------------------------------------------------------------------------------
@@ -94,7 +104,7 @@ class BM25(Retriever, TermSource):
             NotFoundError: There is no such directory.
             DamagedIndexError: It holds no index, one of another version, or a damaged one.
         """
-        index = InvertedIndex.open(directory)
+        index = ImpactIndex.open(directory)
         if parameters.get("corpus") is None:
             parameters["corpus"] = corpus_beside(directory, index.about.get("corpus"))
         return cls(index, **parameters)
@@ -119,8 +129,14 @@ class BM25(Retriever, TermSource):
             parameters: As for the constructor.
         """
         analyzer = analyzer or EnglishAnalyzer()
-        terms = _analysed(corpus, analyzer, session or Session())
-        index = InvertedIndex.build(directory, corpus.ids, terms, about=_about(corpus, analyzer))
+        with (
+            atomic_path(Path(directory)) as temporary,
+            ImpactIndexWriter(temporary, analyzer=analyzer, about=_about(corpus, analyzer)) as writer,
+        ):
+            for doc_ids, texts in _columns(corpus, session or Session()):
+                writer.add_columns(doc_ids, texts)
+            writer.merge()
+        index = ImpactIndex.open(directory)
         return cls(index, corpus=corpus, analyzer=analyzer, **parameters)
 
     @classmethod
@@ -135,8 +151,7 @@ class BM25(Retriever, TermSource):
         """Index a corpus, or a list of documents, in memory; the other parameters are those of `build`."""
         corpus = corpus if isinstance(corpus, Corpus) else Corpus.of(corpus)
         analyzer = analyzer or EnglishAnalyzer()
-        terms = _analysed(corpus, analyzer, session or Session())
-        index = InvertedIndex.of(corpus.ids, terms, about=_about(corpus, analyzer))
+        index = ImpactIndex.of_texts(_columns(corpus, session or Session()), analyzer, about=_about(corpus, analyzer))
         return cls(index, corpus=corpus, analyzer=analyzer, **parameters)
 
     @classmethod
@@ -179,38 +194,26 @@ class BM25(Retriever, TermSource):
         return self.index.nbytes
 
     def warm_up(self, session: Session | None = None) -> None:  # noqa: ARG002  # nothing depends on it here
-        """Read the document lengths."""
-        _ = self._scorer, self.index.length_codes
+        """Load the compiled kernels, which are compiled now if they never were; some seconds, once."""
+        self._scorer.search([{"": 1.0}], 1)
 
     def __call__(self, run: Run) -> Run:
         """The best k documents of every query; a query that finds none is noted in the ledger."""
-        codes: list[NDArray[np.int32]] = []
-        scores: list[NDArray[np.float32]] = []
+        terms = [self._terms(query) for query in run.queries]
+        hits = self._scorer.search(terms, self.k)
         notes: list[Note] = []
-        for query in run.queries:
-            terms = self._terms(query)
-            found, values = self._scorer.score(terms)
-            best = top_order(found, values, self.k)
-            codes.append(found[best])
-            scores.append(values[best])
-            if not terms:
+        for query, asked, count in zip(run.queries, terms, np.diff(hits.offsets).tolist(), strict=True):
+            if not asked:
                 notes.append(Note(self.name, "empty_query", query.id, detail="nothing is left after analysis"))
-            elif not len(best):
+            elif not count:
                 notes.append(Note(self.name, "no_hits", query.id, detail="no document holds a term of it"))
-        offsets = np.cumsum([0, *map(len, codes)], dtype=np.int64)
-        nothing = np.zeros(0, dtype=np.int32)
-        ranking = Ranking(
-            self.index.ids,
-            offsets,
-            np.concatenate([nothing, *codes]),
-            np.concatenate([nothing.astype(np.float32), *scores]),
-        )
+        ranking = Ranking(self.index.ids, *hits)
         return replace(run, queries=tuple(map(_as_typed, run.queries))).ranked(ranking).noted(*notes)
 
     @cached_property
-    def _scorer(self) -> LuceneBM25:
-        """The formula over the index; made on first use, since it reads the document lengths."""
-        return LuceneBM25(self.index, k1=self.k1, b=self.b)
+    def _scorer(self) -> BM25Scoring:
+        """The formula over the index."""
+        return BM25Scoring(self.index, k1=self.k1, b=self.b, variant=self.variant, delta=self.delta)
 
     def _terms(self, query: Query) -> Mapping[str, float]:
         """What is searched for: weights by term."""
@@ -265,10 +268,11 @@ def _about(corpus: Corpus, analyzer: Analyzer) -> dict[str, str]:
     return {"corpus": corpus.fingerprint(), "analyzer": analyzer.fingerprint()}
 
 
-def _analysed(corpus: Corpus, analyzer: Analyzer, session: Session) -> Iterator[list[str]]:
-    """The terms of each document, in the order of the corpus."""
+def _columns(corpus: Corpus, session: Session) -> Iterator[tuple[list[str], pa.LargeStringArray]]:
+    """Ids and contents of the documents, a batch at a time."""
+    start = 0
     with session.progress.task("bm25 index", len(corpus)) as advance:
-        for number, document in enumerate(corpus, start=1):
-            yield analyzer(document.contents)
-            if number % _STEP == 0 or number == len(corpus):
-                advance((number - 1) % _STEP + 1)
+        for texts in corpus.contents():
+            yield corpus.ids.array.slice(start, len(texts)).to_pylist(), texts
+            start += len(texts)
+            advance(len(texts))

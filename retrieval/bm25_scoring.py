@@ -1,91 +1,123 @@
-"""BM25 as Lucene computes it, to the last bit of its float32 scores.
+"""BM25 in five variants, Lucene's to the last bit of its float32 scores.
 
-Robertson and Zaragoza, The Probabilistic Relevance Framework: BM25 and Beyond, 2009, in the form of Lucene 8 and later:
+Robertson and Zaragoza, The Probabilistic Relevance Framework: BM25 and Beyond, 2009; the variants as in Kamphuis et
+al., Which BM25 Do You Mean?, ECIR 2020:
 
-    score = sum over query terms of  weight * idf * tf / (tf + k1 * (1 - b + b * length / average length))
-    idf   = ln(1 + (N - df + 0.5) / (df + 0.5))
+    score = sum over query terms of  weight * idf * tf part,   K = k1 * (1 - b + b * length / average length)
 
-Lengths are rounded to a byte (`document_length`), N and the average count only documents that have a term, and there
-is no factor (k1 + 1), which would not change the order.
+    lucene      ln(1 + (N - df + 0.5) / (df + 0.5))       tf / (tf + K)
+    robertson   max(0, ln((N - df + 0.5) / (df + 0.5)))   tf / (tf + K)
+    atire       ln(N / df)                                (k1 + 1) * tf / (tf + K)
+    bm25+       ln((N + 1) / df)                          (k1 + 1) * tf / (tf + K) + delta
+    bm25l       ln((N + 1) / (df + 0.5))                  (k1 + 1) * (c + delta) / (k1 + c + delta),  c = tf * k1 / K
+
+Lengths are rounded to a byte (`document_length`), and N and the average count only documents that have a term. All
+five are one formula for the kernels: `w - w / (1 + tf / K + shift) + bonus`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
-from rankloom.errors import DataError
-from rankloom.order import Codes, Scores
 from rankloom.retrieval.document_length import LENGTHS
-from rankloom.retrieval.inverted_index import InvertedIndex
+from rankloom.retrieval.index.impact_index import ImpactIndex
+from rankloom.retrieval.index.queries import Hits, check_finite, weighted_terms
+from rankloom.retrieval.index.segment import Segment
+
+if TYPE_CHECKING:
+    from rankloom.retrieval.index.search_kernel import Scoring
+
+Variant = Literal["lucene", "robertson", "atire", "bm25+", "bm25l"]
+VARIANTS: tuple[Variant, ...] = get_args(Variant)
+#: delta of the variants that have one, as their authors set it (Lv and Zhai, CIKM 2011 and SIGIR 2011).
+DELTAS: Mapping[str, float] = {"bm25+": 1.0, "bm25l": 0.5}
 
 
-class LuceneBM25:
+class BM25Scoring:
     """Scores the documents of an index against weighted terms.
 
     Args:
-        index: The index.
+        index: An index of frequencies.
         k1: How soon more occurrences of a term stop to matter; not negative.
         b: How much long documents are discounted, 0 to 1.
+        variant: Which BM25.
+        delta: The least that an occurrence counts, for `bm25+` and `bm25l`; by default their authors' 1 and 0.5.
 
     Example:
-        >>> from rankloom.ids import DocIds
-        >>> index = InvertedIndex.of(DocIds.encode(["d1", "d2"])[0], [["blue", "sky"], ["sky"]])
-        >>> codes, scores = LuceneBM25(index, k1=0.9, b=0.4).score({"blue": 1.0})
-        >>> codes.tolist(), [round(float(score), 4) for score in scores]
+        >>> index = ImpactIndex.of(["d1", "d2"], [{"blue": 1, "sky": 1}, {"sky": 1}])
+        >>> hits = BM25Scoring(index, k1=0.9, b=0.4).search([{"blue": 1.0}], 10)
+        >>> hits.codes.tolist(), [round(float(score), 4) for score in hits.scores]
         ([0], [0.3431])
     """
 
-    def __init__(self, index: InvertedIndex, *, k1: float, b: float) -> None:
-        self._index = index
+    def __init__(
+        self, index: ImpactIndex, *, k1: float, b: float, variant: Variant = "lucene", delta: float | None = None
+    ) -> None:
+        self._index, self._variant = index, variant
+        self._delta = delta if delta is not None else DELTAS.get(variant, 0.0)
         average = np.float32(index.total_terms / max(1, index.nonempty_documents))
         b32, lengths = np.float32(b), LENGTHS.astype(np.float32)
         with np.errstate(divide="ignore", invalid="ignore"):  # no documents: no average; k1 = 0: infinite, as it should
             discount = np.float32(k1) * ((np.float32(1) - b32) + b32 * lengths / average)
-            self._inverse = np.float32(1) / discount  # by length code, float32 of shape (256,)
+            self._inverse: NDArray[np.float32] = np.float32(1) / discount  # by length code, float32 of shape (256,)
+            self._shift = np.float32(self._delta) / np.float32(k1) if variant == "bm25l" else np.float32(0)
+        self._factor = k1 + 1 if variant in ("atire", "bm25+", "bm25l") else 1.0
 
     def idf(self, document_frequency: int) -> np.float32:
         """The weight of a term that occurs in so many documents."""
-        rest = self._index.nonempty_documents - document_frequency
-        return np.float32(math.log(1 + (rest + 0.5) / (document_frequency + 0.5)))
+        documents, df = self._index.nonempty_documents, document_frequency
+        odds = (documents - df + 0.5) / (df + 0.5)
+        values = {
+            "lucene": lambda: math.log(1 + odds),
+            "robertson": lambda: max(0.0, math.log(odds)),
+            "atire": lambda: math.log(documents / df),
+            "bm25+": lambda: math.log((documents + 1) / df),
+            "bm25l": lambda: math.log((documents + 1) / (df + 0.5)),
+        }
+        return np.float32(values[self._variant]())
 
-    def score(self, terms: Mapping[str, float]) -> tuple[Codes, Scores]:
-        """All documents that hold a term, and their scores.
+    def search(self, queries: Sequence[Mapping[str, float]], k: int) -> Hits:
+        """The best k documents of each query, those that hold none of its terms left out.
 
         Args:
-            terms: Weights by term; terms that the index does not know, and weights of 0, add nothing.
-
-        Returns:
-            Codes, ascending, int32 of shape (documents,), and float32 scores of the same shape.
+            queries: Weights by term; terms that the index does not know, and weights of 0, add nothing.
+            k: How many hits a query gets at most.
 
         Raises:
             DataError: A weight is NaN or infinite.
         """
-        documents, frequencies, weights = [], [], []
-        for term, boost in terms.items():
-            if not math.isfinite(boost):
-                raise DataError("the weight of a query term is not finite", stage="bm25", value={term: boost})
-            found = self._index.postings(term)
-            if boost and len(found.documents):
-                documents.append(found.documents)
-                frequencies.append(found.frequencies)
-                weights.append(np.float32(boost) * self.idf(len(found.documents)))
-        if not documents:
-            return np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float32)
-        codes = np.concatenate(documents)
-        weight = np.repeat(np.array(weights, dtype=np.float32), [len(one) for one in documents])
-        saturated = np.concatenate(frequencies).astype(np.float32) * self._inverse[self._index.length_codes[codes]]
-        # Lucene's own arrangement of the formula: another one rounds differently
-        parts = np.asarray(weight - weight / (np.float32(1) + saturated), dtype=np.float32)
-        return self._summed(codes, parts)
+        words = list({word: None for query in queries for word in query})
+        frequencies = dict(zip(words, self._index.document_frequencies(words).tolist(), strict=True))
+        weighted = [
+            {
+                word: self._weight(boost, frequencies[word])
+                for word, boost in query.items()
+                if boost and frequencies[word]
+            }
+            for query in queries
+        ]
+        for query in queries:
+            check_finite(query, stage="bm25")
+        return self._index.search(weighted_terms(weighted), k, self._scoring)
 
-    def _summed(self, codes: Codes, parts: Scores) -> tuple[Codes, Scores]:
-        """The sum of each document's parts; in float64, like Lucene, so the order of terms does not matter."""
-        size = len(self._index)
-        held = np.zeros(size, dtype=np.bool_)
-        held[codes] = True
-        documents = np.flatnonzero(held)
-        sums = np.bincount(codes, weights=parts, minlength=size)
-        return documents.astype(np.int32), sums[documents].astype(np.float32)
+    def _weight(self, boost: float, frequency: int) -> tuple[np.float32, np.float32]:
+        """The weight and bonus of a query term."""
+        weight = np.float32(boost) * self.idf(frequency)
+        bonus = weight * np.float32(self._delta) if self._variant == "bm25+" else np.float32(0)
+        return (weight if self._factor == 1.0 else weight * np.float32(self._factor)), bonus
+
+    def _scoring(self, segment: Segment) -> Scoring:
+        """How a segment's postings are scored; its bounds were made for other lengths and parameters."""
+        from rankloom.retrieval.index.search_kernel import Scoring
+
+        with np.errstate(divide="ignore", invalid="ignore"):
+            byte = np.arange(256) / 255.0
+            stretch = np.max(self._inverse.astype(np.float64) / segment.reference) if segment.total else 1.0
+            reach = byte / (1.0 - byte) * stretch + np.float64(self._shift)
+        reach[0] = self._shift
+        return Scoring(linear=False, inverse=self._inverse, shift=self._shift, bounds=reach)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+from rankloom.ids import lengths_and_bytes
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,7 +29,6 @@ class Vocabulary:
 
     def __init__(self, array: pa.LargeStringArray) -> None:
         self.array = array
-        self._found: dict[str, int] = {}
 
     @classmethod
     def number(cls, terms: Sequence[str]) -> tuple[Vocabulary, NDArray[np.int32]]:
@@ -46,14 +47,20 @@ class Vocabulary:
         return len(self.array)
 
     def find(self, term: str) -> int | None:
-        """The number of a term, or None; a binary search in the file, remembered once the term is found."""
-        number = self._found.get(term)
-        if number is None:
-            number = bisect_left(range(len(self.array)), term, key=self._term)
-            if number == len(self.array) or self._term(number) != term:
-                return None
-            self._found[term] = number
-        return number
+        """The number of a term, or None."""
+        number = int(self.numbers([term])[0])
+        return None if number < 0 else number
+
+    def numbers(self, terms: Sequence[str]) -> NDArray[np.int64]:
+        """The number of each term, -1 for unknown ones; int64 of shape (terms,). A binary search in the file."""
+        from rankloom.retrieval.index.vocabulary_kernel import find_strings
+
+        encoded = [term.encode("utf-8", "surrogatepass") for term in terms]
+        ends = np.cumsum([len(term) for term in encoded], dtype=np.int64)
+        numbers = np.full(len(terms), -1, dtype=np.int64)
+        offsets, text = self._bytes
+        find_strings(offsets, text, ends, np.frombuffer(b"".join(encoded), dtype=np.uint8), numbers)
+        return numbers
 
     def take(self, numbers: Sequence[int] | NDArray[np.int32]) -> list[str]:
         """The terms of some numbers, in the order given."""
@@ -61,6 +68,8 @@ class Vocabulary:
 
         return list(self.array.take(pa.array(numbers, pa.int32())).to_pylist())
 
-    def _term(self, number: int) -> str:
-        """The term of one number."""
-        return str(self.array[number].as_py())
+    @cached_property
+    def _bytes(self) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+        """Where each term starts, and the bytes of all."""
+        lengths, text = lengths_and_bytes(self.array)
+        return np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths)]), text

@@ -1,0 +1,53 @@
+"""How kernels are compiled: by numba, once, without holding Python's lock while they run.
+
+The machine code is kept on disk, beside the package where that can be written, otherwise in the user's cache folder
+(`NUMBA_CACHE_DIR` names another). Only modules whose names end in `_kernel` import this one, and they are imported
+when an index is first written or searched: `import rankloom` does not load numba.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numba
+
+_log = logging.getLogger("rankloom")
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+_WORTH_SAYING = 0.5  # seconds
+
+
+def compiled(function: _Function) -> _Function:
+    """A function compiled on its first call; later processes load the machine code from disk."""
+    return cast("_Function", numba.njit(nogil=True, cache=True)(function))
+
+
+def inlined(function: _Function) -> _Function:
+    """A small function that becomes part of the kernels that call it."""
+    return cast("_Function", numba.njit(nogil=True, inline="always")(function))
+
+
+class Compiling:
+    """Tells the log how long the first call of a kernel has taken, where it had to be compiled.
+
+    Example:
+        >>> with Compiling("sum"):
+        ...     pass
+    """
+
+    def __init__(self, what: str, *kernels: Any) -> None:
+        self._what, self._kernels = what, kernels
+
+    def __enter__(self) -> None:
+        self._started, self._known = time.perf_counter(), self._misses()
+
+    def __exit__(self, *_: object) -> None:
+        seconds = time.perf_counter() - self._started
+        if self._misses() > self._known and seconds > _WORTH_SAYING:
+            _log.info("compiled the kernels for %s in %.1f s; the next process finds them on disk", self._what, seconds)
+
+    def _misses(self) -> int:
+        """How many times one of the kernels was not found on disk."""
+        return sum(sum(kernel.stats.cache_misses.values()) for kernel in self._kernels)

@@ -1,0 +1,314 @@
+"""The impact index: exact top-k search by BM25 or learned weights, over segments that are mapped into memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rankloom.errors import DataError
+from rankloom.files import atomic_path
+from rankloom.fingerprint import digest
+from rankloom.ids import DocIds
+from rankloom.retrieval.analysis import Analyzer
+from rankloom.retrieval.index.columns import LARGE
+from rankloom.retrieval.index.commit import FORMAT, VERSION, Commit, Part, read_commit
+from rankloom.retrieval.index.queries import (
+    Hits,
+    Searched,
+    WeightedTerms,
+    check_finite,
+    search_segments,
+    weighted_terms,
+)
+from rankloom.retrieval.index.segment import Segment
+from rankloom.retrieval.index.writer import Buffer, ImpactIndexWriter
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class ImpactIndex:
+    """A snapshot of an index: what it was when it was opened, whatever writers do meanwhile.
+
+    A document's code is its place in the sorted table of ids, as everywhere. Statistics (documents, document
+    frequencies, lengths) are those of the documents that are not deleted, so an index that was changed scores like
+    one built anew. Use `build`, `open` or `of`, not the constructor; `ImpactIndexWriter` changes an index.
+
+    Args:
+        commit: Segments and deletions.
+        threads: How many threads share a batch of queries; by default one for each processor.
+
+    Example:
+        >>> index = ImpactIndex.of(["d1", "d2"], [{"blue": 2, "sky": 1}, {"sky": 1}])
+        >>> len(index), index.document_frequencies(["sky", "red"]).tolist(), index.term_vector(0)
+        (2, [2, 0], {'blue': 2, 'sky': 1})
+    """
+
+    def __init__(self, commit: Commit, *, threads: int | None = None) -> None:
+        self._commit = commit
+        self.threads = threads or os.cpu_count() or 1
+
+    # --- ways in ---------------------------------------------------------------------------------------------
+
+    @classmethod
+    def open(cls, directory: str | Path, *, verify: bool = False, threads: int | None = None) -> ImpactIndex:
+        """Open the last commit of an index; nothing but manifests is read.
+
+        Args:
+            directory: Where the index lives.
+            verify: Also compare the checksum of every file, which reads them all.
+            threads: As for the constructor.
+
+        Raises:
+            NotFoundError: There is no such directory.
+            DamagedIndexError: It is no index, is of another version, or a file is missing or damaged.
+        """
+        return cls(read_commit(Path(directory), verify=verify), threads=threads)
+
+    @classmethod
+    def of(
+        cls,
+        doc_ids: Sequence[str],
+        documents: Iterable[Mapping[str, int]],
+        *,
+        linear: bool = False,
+        about: Mapping[str, str] | None = None,
+    ) -> ImpactIndex:
+        """An index in memory.
+
+        Args:
+            doc_ids: Ids of the documents.
+            documents: The terms of each document and their values (frequencies, impacts), whole numbers from 1.
+            linear: Whether values are impacts, whose products with query weights are added up; else frequencies.
+            about: What the documents and terms come from, kept with the index.
+
+        Raises:
+            DataError: Not as many documents as ids, an id that stands twice, or a value out of range.
+        """
+        buffer = Buffer(None, linear=linear)
+        held = list(documents)
+        _check_count(len(held), len(doc_ids))
+        buffer.add_terms(doc_ids, held)
+        return cls(Commit((Part(buffer.take()),), about or {}, linear))
+
+    @classmethod
+    def of_texts(
+        cls,
+        batches: Iterable[tuple[Sequence[str], pa.LargeStringArray]],
+        analyzer: Analyzer,
+        *,
+        about: Mapping[str, str] | None = None,
+    ) -> ImpactIndex:
+        """An index in memory, from batches of ids and texts."""
+        buffer = Buffer(analyzer, linear=False)
+        for doc_ids, texts in batches:
+            buffer.add_texts(doc_ids, texts)
+        return cls(Commit((Part(buffer.take()),), about or {}))
+
+    @classmethod
+    def build(
+        cls,
+        directory: str | Path,
+        doc_ids: Sequence[str],
+        documents: Iterable[Mapping[str, int]],
+        *,
+        linear: bool = False,
+        about: Mapping[str, str] | None = None,
+    ) -> ImpactIndex:
+        """Write an index to a directory and open it; the directory appears whole or not at all.
+
+        Args:
+            directory: Where the index shall live; an existing one is replaced.
+            doc_ids: As for `of`.
+            documents: As for `of`; streamed, never held.
+            linear: As for `of`.
+            about: As for `of`.
+
+        Raises:
+            DataError: As for `of`.
+        """
+        count = 0
+        with (
+            atomic_path(Path(directory)) as temporary,
+            ImpactIndexWriter(temporary, linear=linear, about=about) as writer,
+        ):
+            for terms in documents:
+                if count < len(doc_ids):
+                    writer.add(doc_ids[count], terms)
+                count += 1
+            _check_count(count, len(doc_ids))
+            writer.merge()
+        return cls.open(directory)
+
+    # --- what it holds ---------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        """How many documents there are, those without any term included, deleted ones not."""
+        return sum(map(len, self._commit.parts))
+
+    def __repr__(self) -> str:
+        """Its size."""
+        return f"<ImpactIndex of {len(self)} documents in {len(self._commit.parts)} segments>"
+
+    @property
+    def about(self) -> Mapping[str, str]:
+        """What the index was made of: digests and settings by name."""
+        return self._commit.about
+
+    @property
+    def linear(self) -> bool:
+        """Whether values are impacts, whose products with query weights are added up, or frequencies."""
+        return self._commit.linear
+
+    @property
+    def total_terms(self) -> int:
+        """The sum of all values: of an index of frequencies, of all lengths."""
+        return sum(part.total for part in self._commit.parts)
+
+    @property
+    def nonempty_documents(self) -> int:
+        """How many documents have a term at all; Lucene's statistics know only these."""
+        return sum(part.filled for part in self._commit.parts)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all segments, in memory or in mapped files."""
+        return sum(part.segment.nbytes for part in self._commit.parts)
+
+    @property
+    def ids(self) -> DocIds:
+        """The ids in order; the code of an id is its place. Put together on first use if there are several segments."""
+        return self._named[0]
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        parts = [
+            (part.segment.fingerprint or _memory_fingerprint(part), part.deletions.documents)
+            for part in self._commit.parts
+        ]
+        return digest(FORMAT, VERSION, parts, dict(self.about), self.linear)
+
+    def fingerprint(self) -> str:
+        """A digest of the ids, terms and values of all segments, of what is deleted, and of `about`."""
+        return self._fingerprint
+
+    # --- reading ---------------------------------------------------------------------------------------------
+
+    def document_frequencies(self, terms: Sequence[str]) -> NDArray[np.int64]:
+        """In how many documents each term occurs; int64 of shape (terms,), 0 for unknown terms."""
+        counts = np.zeros(len(terms), dtype=np.int64)
+        for part in self._commit.parts:
+            numbers = part.segment.vocabulary.numbers(list(terms))
+            known = np.flatnonzero(numbers >= 0)
+            counts[known] += part.segment.columns.term_documents[numbers[known]]
+            places = np.searchsorted(part.deletions.terms, numbers)
+            gone = np.flatnonzero(np.isin(numbers, part.deletions.terms))
+            counts[gone] -= part.deletions.counts[places[gone]]
+        return counts
+
+    def term_vector(self, code: int) -> dict[str, int]:
+        """The terms of a document and their values, in the order of terms.
+
+        Looks into the list of every term: some milliseconds in an index of a million documents.
+
+        Args:
+            code: The document's code, 0 to len(self) - 1.
+
+        Raises:
+            IndexError: There is no such document.
+        """
+        from rankloom.retrieval.index.inversion_kernel import document_terms
+
+        if not 0 <= code < len(self):
+            raise IndexError(f"code {code} in an index of {len(self)} documents")
+        for part, codes in zip(self._commit.parts, self._named[1], strict=True):
+            if not len(part.segment):
+                continue
+            document = code if not len(codes) else int(np.argmax(codes == code))
+            if len(codes) and codes[document] != code:
+                continue
+            words = len(part.segment.vocabulary)
+            terms, values = np.empty(words, dtype=np.int32), np.empty(words, dtype=np.int32)
+            size = document_terms(part.segment.columns, part.segment.shift, document, terms, values)
+            return dict(zip(part.segment.vocabulary.take(terms[:size]), values[:size].tolist(), strict=True))
+        raise IndexError(f"code {code} in an index of {len(self)} documents")
+
+    def search(self, queries: WeightedTerms, k: int, scoring: Any, *, reach: float = 1.0) -> Hits:
+        """The best k documents of every query, by score descending, then id ascending.
+
+        Args:
+            queries: Weighted terms.
+            k: How many hits a query gets at most.
+            scoring: Given a segment, how its postings are scored; see `rankloom.retrieval.index.search_kernel`.
+            reach: What the bounds of blocks are multiplied by. 1 gives exact results; less leaves out blocks of
+                documents that hardly matter.
+        """
+        searched = [
+            Searched(part.segment, codes, scoring(part.segment))
+            for part, codes in zip(self._commit.parts, self._named[1], strict=True)
+        ]
+        return search_segments(searched, queries, k, reach=reach, threads=self.threads)
+
+    def search_impacts(self, queries: Sequence[Mapping[str, float]], k: int, *, reach: float = 1.0) -> Hits:
+        """The best k documents by the sum of query weights times values: learned sparse retrieval.
+
+        Args:
+            queries: Weights by term; terms that the index does not know, and weights of 0, add nothing.
+            k: How many hits a query gets at most.
+            reach: As for `search`.
+
+        Raises:
+            DataError: A weight is NaN or infinite.
+        """
+        from rankloom.retrieval.index.search_kernel import Scoring
+
+        largest = np.arange(256, dtype=np.float64)
+        nothing = np.float32(0)
+
+        def scoring(segment: Segment) -> Scoring:
+            largest[LARGE] = max(segment.largest, LARGE)
+            return Scoring(linear=True, inverse=segment.reference, shift=nothing, bounds=largest.copy())
+
+        for query in queries:
+            check_finite(query, stage="index")
+        weights = [{word: (np.float32(one), nothing) for word, one in query.items() if one} for query in queries]
+        return self.search(weighted_terms(weights), k, scoring, reach=reach)
+
+    @cached_property
+    def _named(self) -> tuple[DocIds, list[NDArray[np.int32]]]:
+        """The ids, and for each segment the code of every document (see `Searched`)."""
+        import pyarrow as pa
+
+        parts = self._commit.parts
+        if len(parts) == 1 and not len(parts[0].deletions.documents):
+            return parts[0].segment.ids, [parts[0].segment.ranks]
+        kept = [np.delete(np.arange(len(part.segment), dtype=np.int32), part.deletions.documents) for part in parts]
+        arrays = [part.segment.ids_in_order().take(pa.array(one)) for part, one in zip(parts, kept, strict=True)]
+        ids, codes = (
+            DocIds.encode(pa.concat_arrays(arrays)) if arrays else (DocIds.empty(), np.zeros(0, dtype=np.int32))
+        )
+        named, start = [], 0
+        for part, one in zip(parts, kept, strict=True):
+            own = np.full(len(part.segment), -1, dtype=np.int32)
+            own[one] = codes[start : start + len(one)]
+            named.append(own)
+            start += len(one)
+        return ids, named
+
+
+def _check_count(documents: int, ids: int) -> None:
+    """Raise DataError if there are not as many documents as ids."""
+    if documents != ids:
+        raise DataError(f"{documents} documents for {ids} ids", stage="index", accepted="one for each id")
+
+
+def _memory_fingerprint(part: Part) -> str:
+    """The digest of a segment in memory."""
+    segment = part.segment
+    return digest(segment.ids, segment.vocabulary.array.to_pylist(), list(segment.columns), segment.ranks)

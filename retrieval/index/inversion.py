@@ -1,0 +1,107 @@
+"""From documents, term by term, to a segment in memory."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rankloom.ids import DocIds
+from rankloom.retrieval.document_length import LENGTHS, length_codes
+from rankloom.retrieval.index.columns import Columns
+from rankloom.retrieval.index.segment import Segment, column_type, ordered_ids
+from rankloom.retrieval.vocabulary import Vocabulary
+
+#: Documents in a block are 2 to the power of this: few groups for texts, tight bounds for vectors.
+TEXT_SHIFT, VECTOR_SHIFT = 8, 6
+_REFERENCE_K1, _REFERENCE_B = 0.9, 0.4  # bounds are tightest for these; others are as exact, if slower
+
+
+class Inverted(NamedTuple):
+    """Postings of some documents in the order of documents.
+
+    Args:
+        distinct: Terms of each document, int64 of shape (documents,).
+        lengths: The sum of each document's values, int64 of shape (documents,).
+        terms: Term numbers, int32 of shape (postings,).
+        values: int32 of shape (postings,).
+    """
+
+    distinct: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    terms: NDArray[np.int32]
+    values: NDArray[np.int32]
+
+
+def reference_inverse(average: float) -> NDArray[np.float32]:
+    """What frequencies are multiplied by for the bounds of groups, by length byte; float32 of shape (256,)."""
+    lengths = LENGTHS / max(average, 1e-9)
+    return np.asarray(1.0 / (_REFERENCE_K1 * (1.0 - _REFERENCE_B + _REFERENCE_B * lengths)), dtype=np.float32)
+
+
+def invert(doc_ids: list[str], held: Inverted, words: list[str], *, linear: bool) -> Segment:
+    """A segment of some documents.
+
+    Args:
+        doc_ids: Their ids, in the order of the documents.
+        held: Their terms.
+        words: The terms by their numbers; those that no document has are left out.
+        linear: Whether values are impacts, which no length discounts.
+    """
+    import pyarrow as pa
+
+    from rankloom.retrieval.index.inversion_kernel import sort_by_term
+
+    used = np.flatnonzero(np.bincount(held.terms, minlength=len(words)))
+    vocabulary, places = Vocabulary.number([words[number] for number in used.tolist()])
+    numbers = np.zeros(len(words), dtype=np.int32)
+    numbers[used] = places
+    starts = np.zeros(len(used) + 1, dtype=np.int64)
+    documents, values = np.empty_like(held.terms), np.empty_like(held.values)
+    sort_by_term(held.distinct, held.terms, held.values, numbers, starts, documents, values)
+    filled, total = int(np.count_nonzero(held.distinct)), int(held.lengths.sum())
+    norms = np.zeros(len(doc_ids), dtype=np.uint8) if linear else length_codes(held.lengths.astype(np.int32))
+    reference = reference_inverse(total / max(1, filled))
+    shift = VECTOR_SHIFT if linear else TEXT_SHIFT
+    columns = grouped(starts, documents, values, norms, reference, linear=linear, shift=shift, position=0)
+    ids, ranks = (
+        ordered_ids(pa.array(doc_ids, pa.large_string())) if doc_ids else (DocIds.empty(), np.zeros(0, np.int32))
+    )
+    largest = int(values.max(initial=0))
+    fields = {"shift": shift, "total": total, "filled": filled, "largest": largest}
+    return Segment(columns, ids, ranks, vocabulary, reference, fields=fields)
+
+
+def grouped(
+    starts: NDArray[np.int64],
+    documents: NDArray[np.int32],
+    values: NDArray[np.int32],
+    norms: NDArray[np.uint8],
+    reference: NDArray[np.float32],
+    *,
+    linear: bool,
+    shift: int,
+    position: int,
+) -> Columns:
+    """Postings in the order of terms, as groups; the first stands at `position` of the segment."""
+    from rankloom.retrieval.index.inversion_kernel import group
+
+    postings, terms = len(documents), len(starts) - 1
+    term_groups, term_bytes = np.zeros(terms + 1, dtype=np.int64), np.zeros(terms + 1, dtype=np.int64)
+    keys = np.empty(postings, dtype=column_type("group_keys", len(norms), shift))
+    counts, bounds = np.empty(postings, dtype=np.uint8), np.empty(postings, dtype=np.uint8)
+    data = np.empty(2 * postings, dtype=np.uint8)
+    large = int(np.count_nonzero(values >= 255))
+    large_positions, large_values = np.empty(large, dtype=np.int64), np.empty(large, dtype=np.int32)
+    groups, size, _ = group(
+        starts, documents, values, norms, reference, linear, shift, position, term_groups[1:], term_bytes[1:], keys,
+        counts, bounds, data, large_positions, large_values,
+    )  # fmt: skip
+    columns = Columns(
+        term_groups, term_bytes, np.diff(starts).astype(np.int32), keys[:groups].copy(), counts[:groups].copy(),
+        bounds[:groups].copy(), data[:size].copy(), norms, large_positions, large_values,
+    )  # fmt: skip
+    for column in columns:
+        column.setflags(write=False)  # numba compiles for arrays that can be written and others separately
+    return columns

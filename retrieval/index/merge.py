@@ -1,0 +1,149 @@
+"""Merging segments into one, a stretch of the vocabulary at a time, so that memory holds no more than a stretch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rankloom.files import atomic_path
+from rankloom.ids import DocIds
+from rankloom.retrieval.index.inversion import grouped, reference_inverse
+from rankloom.retrieval.index.segment import (
+    IDS,
+    LAYOUT,
+    RANKS,
+    REFERENCE,
+    TERMS,
+    Segment,
+    column_type,
+    describe,
+    ordered_ids,
+)
+from rankloom.retrieval.index.storage import ColumnWriters, write_strings
+from rankloom.retrieval.vocabulary import Vocabulary
+
+_STRETCH = 1 << 21  # postings in memory at a time
+
+
+class Source:
+    """A segment that goes into a merge.
+
+    Args:
+        segment: The segment.
+        deleted: Its documents to leave out, int32.
+        total: The sum of all values of the others.
+        filled: How many of the others have a term.
+    """
+
+    def __init__(self, segment: Segment, deleted: NDArray[np.int32], total: int, filled: int) -> None:
+        self.segment, self.total, self.filled = segment, total, filled
+        keep = np.ones(len(segment), dtype=np.bool_)
+        keep[deleted] = False
+        self.kept = np.flatnonzero(keep)
+        self.numbers = np.where(keep, np.cumsum(keep) - 1, -1).astype(np.int32)
+
+
+def merge(sources: Sequence[Source], directory: Path, *, linear: bool) -> None:
+    """Write the documents of several segments, one segment after another, as one segment.
+
+    Args:
+        sources: The segments, of blocks of one size.
+        directory: Where the new segment shall live.
+        linear: Whether values are impacts.
+    """
+    import pyarrow as pa
+
+    shift = sources[0].segment.shift
+    total, filled = sum(one.total for one in sources), sum(one.filled for one in sources)
+    reference = reference_inverse(total / max(1, filled))
+    norms = np.concatenate([one.segment.columns.norms[one.kept] for one in sources])
+    vocabulary, numbers = _merged_vocabulary([one.segment.vocabulary for one in sources])
+    with atomic_path(directory) as temporary:
+        temporary.mkdir()
+        types = {name: column_type(name, len(norms), shift) for name in LAYOUT}
+        used: list[NDArray[np.int64]] = []
+        groups = size = largest = first = 0
+        with ColumnWriters(temporary, types) as writers:
+            for name in ("term_groups", "term_bytes"):
+                writers.append(name, np.zeros(1, dtype=np.int64))
+            for starts, documents, values in _stretches(sources, numbers, len(vocabulary)):
+                kept = np.flatnonzero(np.diff(starts))  # a term whose documents are all deleted goes with them
+                used.append(kept + first)
+                first += len(starts) - 1
+                starts = np.append(starts[kept], starts[-1])  # noqa: PLW2901
+                columns = grouped(
+                    starts, documents, values, norms, reference, linear=linear, shift=shift, position=size
+                )
+                writers.append("term_groups", columns.term_groups[1:] + groups)
+                writers.append("term_bytes", columns.term_bytes[1:] + size)
+                for name in ("term_documents", "group_keys", "group_counts", "group_bounds", "postings"):
+                    writers.append(name, getattr(columns, name))
+                for name in ("large_positions", "large_values"):
+                    writers.append(name, getattr(columns, name))
+                groups, size = groups + len(columns.group_keys), size + len(columns.postings)
+                largest = max(largest, int(values.max(initial=0)))
+            writers.append("norms", norms)
+            writers.append(REFERENCE, reference)
+            in_order = [one.segment.ids_in_order().take(pa.array(one.kept)) for one in sources]
+            ids, ranks = (
+                ordered_ids(pa.concat_arrays(in_order)) if len(norms) else (DocIds.empty(), np.zeros(0, np.int32))
+            )
+            writers.append(RANKS, ranks)
+        terms = vocabulary.array.take(pa.array(np.concatenate([np.zeros(0, dtype=np.int64), *used])))
+        write_strings(temporary / IDS, ids.array)
+        write_strings(temporary / TERMS, terms)
+        describe(temporary, shift=shift, total=total, filled=filled, largest=largest, terms=len(terms))
+
+
+def _merged_vocabulary(vocabularies: Sequence[Vocabulary]) -> tuple[Vocabulary, list[NDArray[np.int64]]]:
+    """The union, and the place of each vocabulary's terms in it (ascending)."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    words = pc.unique(pa.concat_arrays([one.array for one in vocabularies]))
+    union = Vocabulary(words.take(pc.sort_indices(words)))
+    return union, [pc.index_in(one.array, union.array).to_numpy().astype(np.int64) for one in vocabularies]
+
+
+def _stretches(
+    sources: Sequence[Source], numbers: Sequence[NDArray[np.int64]], terms: int
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]]]:
+    """Postings of consecutive terms of the union: where each term starts, documents, values."""
+    counts = np.zeros(terms, dtype=np.int64)
+    for one, places in zip(sources, numbers, strict=True):
+        counts[places] += one.segment.columns.term_documents
+    sums = np.cumsum(counts)
+    first = 0
+    while first < terms:
+        before = int(sums[first - 1]) if first else 0
+        last = max(first + 1, int(np.searchsorted(sums, before + _STRETCH, side="right")))
+        parts, base = [], 0
+        for one, places in zip(sources, numbers, strict=True):
+            begin, end = np.searchsorted(places, [first, last]).tolist()
+            own, documents, values = _postings(one.segment, begin, end)
+            renumbered = one.numbers[documents]
+            kept = renumbered >= 0
+            parts.append((places[begin:end][own[kept]] - first, renumbered[kept] + base, values[kept]))
+            base += len(one.kept)
+        owners, documents, values = (np.concatenate(column) for column in zip(*parts, strict=True))
+        order = owners.argsort(kind="stable")  # documents ascend within a term already
+        starts = np.concatenate([[0], np.cumsum(np.bincount(owners, minlength=last - first))]).astype(np.int64)
+        yield starts, documents[order].astype(np.int32), values[order]
+        first = last
+
+
+def _postings(
+    segment: Segment, first: int, last: int
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
+    """Postings of the terms from `first` to before `last`: terms counted from `first`, documents, values."""
+    from rankloom.retrieval.index.inversion_kernel import ungroup
+
+    most = int(segment.columns.term_documents[first:last].sum())
+    terms, documents, values = (np.empty(most, dtype=np.int32) for _ in range(3))
+    size = ungroup(segment.columns, segment.shift, first, last, terms, documents, values)
+    if size != most:
+        raise ValueError("a segment does not hold the postings it says")
+    return terms, documents, values

@@ -1,0 +1,140 @@
+"""Weighted terms as the kernels take them, and searching over all segments of a commit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rankloom.errors import DataError
+from rankloom.retrieval.index.segment import Segment
+
+_MOST_AT_ONCE = 64  # queries whose hits are in memory together
+_SPARE = 32  # hits kept beyond k before the best k are picked out; more for deeper rankings
+
+
+class WeightedTerms(NamedTuple):
+    """A batch of queries, terms heaviest first.
+
+    Args:
+        offsets: Where the terms of each query start, int64 of shape (queries + 1,).
+        words: The terms of all queries.
+        weights: What each term's part of a score is multiplied by, float32.
+        bonuses: What a document gets for holding the term at all, float32.
+    """
+
+    offsets: NDArray[np.int64]
+    words: list[str]
+    weights: NDArray[np.float32]
+    bonuses: NDArray[np.float32]
+
+
+class Hits(NamedTuple):
+    """The best hits of a batch of queries, in order.
+
+    Args:
+        offsets: Where the hits of each query start, int64 of shape (queries + 1,).
+        codes: Document codes, int32.
+        scores: float32.
+    """
+
+    offsets: NDArray[np.int64]
+    codes: NDArray[np.int32]
+    scores: NDArray[np.float32]
+
+
+class Searched(NamedTuple):
+    """A segment, what its documents are called in results (-1: deleted; empty: by number), and how it is scored."""
+
+    segment: Segment
+    codes: NDArray[np.int32]
+    scoring: Any
+
+
+def check_finite(query: Mapping[str, float], *, stage: str) -> None:
+    """Refuse weights that are NaN or infinite.
+
+    Raises:
+        DataError: Names the stage and the term.
+    """
+    for word, weight in query.items():
+        if not math.isfinite(weight):
+            raise DataError("the weight of a query term is not finite", stage=stage, value={word: weight})
+
+
+def weighted_terms(queries: Sequence[Mapping[str, tuple[np.float32, np.float32]]]) -> WeightedTerms:
+    """Queries as columns, from the weight and bonus of each term.
+
+    The order of terms is the order in which parts are added up: the heaviest first, which prunes most, then by name.
+    """
+    words: list[str] = []
+    weights: list[tuple[np.float32, np.float32]] = []
+    offsets = [0]
+    for query in queries:
+        for word, both in sorted(query.items(), key=lambda item: (-abs(item[1][0]), item[0])):
+            words.append(word)
+            weights.append(both)
+        offsets.append(len(words))
+    columns = np.array(weights, dtype=np.float32).reshape(-1, 2)
+    return WeightedTerms(np.array(offsets, dtype=np.int64), words, columns[:, 0].copy(), columns[:, 1].copy())
+
+
+def search_segments(
+    segments: Sequence[Searched], queries: WeightedTerms, k: int, *, reach: float = 1.0, threads: int = 1
+) -> Hits:
+    """The best k documents of every query.
+
+    Args:
+        segments: Where to look.
+        queries: What for.
+        k: How many hits a query gets at most.
+        reach: What bounds are multiplied by: 1 for exact results, less to leave out documents that hardly matter.
+        threads: How many threads share the queries.
+    """
+    size = len(queries.offsets) - 1
+    step = max(1, min(_MOST_AT_ONCE, -(-size // threads)))
+    stretches = [(first, min(first + step, size)) for first in range(0, size, step)]
+    k = min(k, max(1, sum(len(one.segment) for one in segments)))
+
+    def found(stretch: tuple[int, int]) -> Hits:
+        return _search_stretch(segments, queries, stretch, k, reach)
+
+    if threads > 1 and len(stretches) > 1:
+        with ThreadPoolExecutor(threads) as pool:
+            parts = list(pool.map(found, stretches))
+    else:
+        parts = [found(stretch) for stretch in stretches]
+    counts = np.concatenate([np.zeros(1, dtype=np.int64), *(np.diff(part.offsets) for part in parts)])
+    return Hits(
+        np.cumsum(counts),
+        np.concatenate([np.zeros(0, dtype=np.int32), *(part.codes for part in parts)]),
+        np.concatenate([np.zeros(0, dtype=np.float32), *(part.scores for part in parts)]),
+    )
+
+
+def _search_stretch(
+    segments: Sequence[Searched], queries: WeightedTerms, stretch: tuple[int, int], k: int, reach: float
+) -> Hits:
+    """The best k documents of the queries from one to before another."""
+    from rankloom.retrieval.index import search_kernel as kernel
+
+    first, last = stretch
+    begin, end = queries.offsets[[first, last]].tolist()
+    count = last - first
+    keys = np.empty((count, k + max(_SPARE, k // 2)), dtype=np.int64)
+    sizes = np.zeros(count, dtype=np.int64)
+    worsts = np.full(count, np.iinfo(np.int64).min, dtype=np.int64)
+    offsets = queries.offsets[first : last + 1] - begin
+    for segment, codes, scoring in segments:
+        if len(segment):
+            terms = segment.vocabulary.numbers(queries.words[begin:end])
+            asked = kernel.Queries(offsets, terms, queries.weights[begin:end], queries.bonuses[begin:end])
+            kernel.search(segment.columns, scoring, asked, codes, segment.shift, reach, k, keys, sizes, worsts)
+    codes, scores = np.empty((count, k), dtype=np.int32), np.empty((count, k), dtype=np.float32)
+    kernel.finish(keys, sizes, k, codes, scores)
+    held = np.arange(k) < sizes[:, None]
+    return Hits(np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(sizes)]), codes[held], scores[held])

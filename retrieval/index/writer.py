@@ -1,0 +1,356 @@
+"""Writing an index: documents in, segments out, commits in between."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rankloom.errors import DataError, UsageError
+from rankloom.files import MANIFEST, check_replaceable
+from rankloom.retrieval.analysis import Analyzer
+from rankloom.retrieval.index.commit import (
+    DELETIONS,
+    SEGMENTS,
+    Commit,
+    Deletions,
+    Part,
+    read_commit,
+    remove_unnamed,
+    write_commit,
+)
+from rankloom.retrieval.index.inversion import Inverted, invert
+from rankloom.retrieval.index.merge import Source, merge
+from rankloom.retrieval.index.segment import Segment, save_segment
+from rankloom.retrieval.index.units import TermCounter, Terms
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_MOST_POSTINGS = 1 << 23  # in memory, before they become a segment: some 250 MB while that is made
+_MOST_SEGMENTS = 8  # of an index; a commit that would leave more merges the smaller half
+_TEXTS_AT_ONCE = 4096
+_LARGEST_VALUE = 2**31 - 1
+
+
+class Buffer:
+    """Documents on their way into a segment.
+
+    Args:
+        analyzer: What makes terms of texts; None where only terms are added.
+        linear: Whether values are impacts.
+    """
+
+    def __init__(self, analyzer: Analyzer | None, *, linear: bool) -> None:
+        self._counter = None if analyzer is None else TermCounter(analyzer)
+        self._terms = Terms() if self._counter is None else self._counter.terms
+        self._linear = linear
+        self.ids: dict[str, None] = {}  # in order
+        self._parts: list[Inverted] = []
+        self.postings = 0
+
+    def add_texts(self, doc_ids: Sequence[str], texts: pa.LargeStringArray) -> None:
+        """Take in documents by their texts."""
+        if self._counter is None:
+            raise UsageError("the index was opened without an analyzer", stage="index", fix="pass analyzer=")
+        self._take(doc_ids, self._counter.count(texts))
+
+    def add_terms(self, doc_ids: Sequence[str], documents: Sequence[Mapping[str, int]]) -> None:
+        """Take in documents by their terms and the value of each, a whole number from 1."""
+        terms = [number for document in documents for number in self._terms.numbers(list(document))]
+        values = np.array([value for document in documents for value in document.values()], dtype=np.int64)
+        if len(values) and not (values.min() >= 1 and values.max() <= _LARGEST_VALUE):
+            raise DataError(
+                "a value is out of range",
+                stage="index",
+                value=int(values.min() if values.min() < 1 else values.max()),
+                accepted=f"whole numbers from 1 to {_LARGEST_VALUE}",
+            )
+        lengths = np.array([sum(document.values()) for document in documents], dtype=np.int64)
+        distinct = np.array([len(document) for document in documents], dtype=np.int64)
+        self._take(doc_ids, Inverted(distinct, lengths, np.array(terms, dtype=np.int32), values.astype(np.int32)))
+
+    def take(self) -> Segment:
+        """All documents taken in as a segment; the buffer is empty then."""
+        nothing = np.zeros(0, dtype=np.int64)
+        parts = self._parts or [Inverted(nothing, nothing, nothing.astype(np.int32), nothing.astype(np.int32))]
+        whole = parts[0] if len(parts) == 1 else Inverted(*map(np.concatenate, zip(*parts, strict=True)))
+        doc_ids, self.ids, self._parts, self.postings = list(self.ids), {}, [], 0
+        return invert(doc_ids, whole, self._terms.words, linear=self._linear)
+
+    def _take(self, doc_ids: Sequence[str], counted: Inverted) -> None:
+        """Take in counted documents."""
+        for doc_id in doc_ids:
+            if doc_id in self.ids:
+                raise _known(doc_id)
+            self.ids[doc_id] = None
+        self._parts.append(counted)
+        self.postings += len(counted.terms)
+
+
+class ImpactIndexWriter:
+    """Adds, replaces and deletes documents of an index on disk.
+
+    Nothing is seen by anyone until `commit`, which makes all changes since the last one visible at once; a process
+    killed at any moment leaves the last commit. One writer at a time holds an index. As a context manager it commits
+    at the end, unless an error ends it.
+
+    Args:
+        directory: Where the index lives; a new one begins in a new or empty folder.
+        analyzer: What makes terms of texts, for `add_texts`.
+        linear: Whether values are impacts, whose products with query weights are added up; else frequencies. Of an
+            index that is there, what it was begun with.
+        about: What the index is made of, kept with it: digests and settings by name.
+
+    Raises:
+        UsageError: Another writer is at work, or the folder holds other things.
+        DamagedIndexError: The index is damaged.
+
+    Example:
+        >>> import tempfile
+        >>> from rankloom.retrieval import ImpactIndex
+        >>> folder = tempfile.mkdtemp()
+        >>> with ImpactIndexWriter(folder) as writer:
+        ...     writer.add("d1", {"sky": 1, "blue": 2})
+        >>> with ImpactIndexWriter(folder) as writer:
+        ...     writer.update("d1", {"sky": 1})
+        ...     writer.add("d2", {"tide": 1})
+        >>> [ImpactIndex.open(folder).term_vector(code) for code in (0, 1)]
+        [{'sky': 1}, {'tide': 1}]
+    """
+
+    def __init__(
+        self,
+        directory: str | Path,
+        *,
+        analyzer: Analyzer | None = None,
+        linear: bool = False,
+        about: Mapping[str, str] | None = None,
+    ) -> None:
+        self._directory = Path(directory)
+        _check_place(self._directory)
+        (self._directory / SEGMENTS).mkdir(parents=True, exist_ok=True)
+        self._lock = _locked(self._directory / "lock")
+        there = (self._directory / MANIFEST).is_file()
+        commit = read_commit(self._directory) if there else Commit(linear=linear)
+        self._parts, self._linear, self._generation = list(commit.parts), commit.linear, commit.generation
+        self._about = {**commit.about, **(about or {})}
+        self._buffer = Buffer(analyzer, linear=self._linear)
+        self._gone: set[str] = set()  # ids to be deleted from the segments that are there
+        remove_unnamed(  # what a writer that was killed has left
+            self._directory,
+            [part.segment.name for part in self._parts],
+            [part.deletions.file for part in self._parts],
+        )
+
+    # --- changes ---------------------------------------------------------------------------------------------
+
+    def add(self, doc_id: str, terms: Mapping[str, int]) -> None:
+        """Add a document by its terms and their values, whole numbers from 1.
+
+        Raises:
+            DataError: A value is out of range. (An id that is there already is found when its segment is made.)
+        """
+        self._buffer.add_terms([doc_id], [terms])
+        self._flush_if_full()
+
+    def add_texts(self, documents: Iterable[tuple[str, str]]) -> None:
+        """Add documents by (id, text); read in passing, never held.
+
+        Raises:
+            DataError: An id is there already; `update` replaces documents.
+            UsageError: The writer was made without an analyzer.
+        """
+        import pyarrow as pa
+
+        for batch in _batched(documents, _TEXTS_AT_ONCE):
+            texts = pa.array([_writable(text) for _, text in batch], pa.large_string())
+            self.add_columns([doc_id for doc_id, _ in batch], texts)
+
+    def add_columns(self, doc_ids: Sequence[str], texts: pa.LargeStringArray) -> None:
+        """`add_texts` for columns: ids, and texts as an Arrow array."""
+        self._buffer.add_texts(doc_ids, texts)
+        self._flush_if_full()
+
+    def update(self, doc_id: str, terms: Mapping[str, int]) -> None:
+        """Put a document in the place of the one with its id, if there is one."""
+        self.delete([doc_id])
+        self.add(doc_id, terms)
+
+    def delete(self, doc_ids: Iterable[str]) -> int:
+        """Delete documents; ids that are not there are passed over. Returns how many were there."""
+        wanted = [doc_id for doc_id in dict.fromkeys(doc_ids) if doc_id not in self._gone]
+        if not self._buffer.ids.keys().isdisjoint(wanted):
+            self._flush()
+        before = len(self._gone)
+        for part in self._parts:
+            found = part.segment.find(wanted)
+            there = np.flatnonzero((found >= 0) & ~np.isin(found, part.deletions.documents))
+            self._gone.update(wanted[place] for place in there.tolist())
+        return len(self._gone) - before
+
+    # --- making them last ------------------------------------------------------------------------------------
+
+    def commit(self) -> None:
+        """Make all changes visible to whoever opens the index from now on, and safe from crashes.
+
+        Raises:
+            DataError: A document was added whose id was there already.
+        """
+        self._flush()
+        self._parts = [part for part in self._parts if len(part)]
+        if len(self._parts) > _MOST_SEGMENTS:
+            by_size = sorted(self._parts, key=len)
+            self._merge(by_size[: len(by_size) // 2 + 1])
+        self._generation += 1
+        write_commit(self._directory, Commit(tuple(self._parts), self._about, self._linear, self._generation))
+        self._parts = list(read_commit(self._directory).parts)  # with the names of the files of deletions
+
+    def merge(self) -> None:
+        """Merge all segments into one, which is searched fastest; deleted documents are gone for good. Commits."""
+        self._flush()
+        if len(self._parts) > 1 or any(len(part.deletions.documents) for part in self._parts):
+            self._merge(self._parts)
+        self.commit()
+
+    def close(self) -> None:
+        """Let go of the index; what was not committed is lost."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Commit, unless an error came, and close."""
+        try:
+            if kind is None:
+                self.commit()
+        finally:
+            self.close()
+
+    # --- inside ----------------------------------------------------------------------------------------------
+
+    def _flush_if_full(self) -> None:
+        """Make a segment of what is in memory, once that is enough."""
+        if self._buffer.postings >= _MOST_POSTINGS:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Make a segment of what is in memory, after what was deleted before."""
+        self._delete_from_segments()
+        if not self._buffer.ids:
+            return
+        doc_ids = list(self._buffer.ids)
+        for part in self._parts:
+            found = part.segment.find(doc_ids)
+            there = np.flatnonzero((found >= 0) & ~np.isin(found, part.deletions.documents))
+            if len(there):
+                raise _known(doc_ids[int(there[0])])
+        name = self._name()
+        save_segment(self._buffer.take(), self._directory / SEGMENTS / name)
+        self._parts.append(Part(Segment.open(self._directory / SEGMENTS / name)))
+
+    def _delete_from_segments(self) -> None:
+        """Note in the segments which of their documents are gone."""
+        wanted, self._gone = sorted(self._gone), set()
+        for place, part in enumerate(self._parts if wanted else []):
+            found = part.segment.find(wanted)
+            together = np.union1d(found[found >= 0], part.deletions.documents).astype(np.int32)
+            if len(together) > len(part.deletions.documents):
+                self._parts[place] = replace(part, deletions=deletions(part.segment, together))
+
+    def _merge(self, parts: Sequence[Part]) -> None:
+        """Put one segment in the place of several."""
+        name = self._name()
+        sources = [Source(part.segment, part.deletions.documents, part.total, part.filled) for part in parts]
+        merge(sources, self._directory / SEGMENTS / name, linear=self._linear)
+        gone = {part.segment.name for part in parts}
+        merged = Part(Segment.open(self._directory / SEGMENTS / name))
+        self._parts = [*(part for part in self._parts if part.segment.name not in gone), merged]
+
+    def _name(self) -> str:
+        """A name for a new segment."""
+        return f"{self._generation + 1:06}-{uuid.uuid4().hex[:12]}"
+
+
+def deletions(segment: Segment, documents: NDArray[np.int32]) -> Deletions:
+    """What the deletion of some documents takes away from a segment; reads all of its postings once."""
+    from rankloom.retrieval.index.inversion_kernel import deleted_counts
+
+    deleted = np.zeros(len(segment), dtype=np.bool_)
+    deleted[documents] = True
+    counts = np.zeros(len(segment.vocabulary), dtype=np.int32)
+    sums = np.zeros(len(segment), dtype=np.int64)
+    deleted_counts(segment.columns, segment.shift, deleted, counts, sums)
+    terms = np.flatnonzero(counts).astype(np.int32)
+    return Deletions(documents, terms, counts[terms], int(sums.sum()), int(np.count_nonzero(sums)))
+
+
+def _locked(path: Path) -> int | None:
+    """Hold an index's lock, which the system lets go of when the process ends, however it ends.
+
+    Raises:
+        UsageError: Another writer holds it.
+    """
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        import fcntl
+    except ImportError:  # pragma: no cover  # Windows has no such locks
+        return handle
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(handle)
+        raise UsageError(
+            "another writer is at work on this index", stage="index", value=str(path.parent), fix="close it first"
+        ) from error
+    return handle
+
+
+def _check_place(directory: Path) -> None:
+    """Refuse a folder that holds other things; a writer killed before its first commit leaves one of ours."""
+    ours = {SEGMENTS, DELETIONS, "lock"}
+    if not directory.is_dir() or {path.name for path in directory.iterdir()} - ours:
+        check_replaceable(directory)
+
+
+def _writable(text: str) -> str:
+    """The text without lone surrogates, which UTF-8 can not hold; they are no letters of any word."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace").decode()
+    return text
+
+
+def _batched(values: Iterable[tuple[str, str]], size: int) -> Iterator[list[tuple[str, str]]]:
+    """Lists of so many values, the last one shorter."""
+    batch = []
+    for value in values:
+        batch.append(value)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _known(doc_id: str) -> DataError:
+    """The error for an id that is there already."""
+    return DataError(
+        "the index holds a document of this id already",
+        stage="index",
+        value=doc_id,
+        fix="use update, or delete it first",
+    )
