@@ -111,7 +111,7 @@ def evaluate(
     judged = [query_id for query_id, grades in qrels.items() if grades]
     parsed = {name: parse_measure(name, relevance_level=relevance_level) for name in measures}
     before = run.hits(stage="evaluate")
-    ranking = _without(run, before, drop_self_hits, excluded or {})
+    ranking = counted_hits(run, drop_self_hits, excluded or {})
     places = {query.id: place for place, query in enumerate(run.queries)}
     counts = before.counts()
     values = _values(list(dict.fromkeys(parsed.values())), qrels, judged, ranking, places)
@@ -175,8 +175,9 @@ def parse_measure(name: str, *, relevance_level: int = 1) -> Any:
     return measure
 
 
-def _without(run: Run, ranking: Ranking, drop_self_hits: bool, excluded: Mapping[str, Container[str]]) -> Ranking:
-    """The ranking without self hits and excluded documents."""
+def counted_hits(run: Run, drop_self_hits: bool, excluded: Mapping[str, Container[str]]) -> Ranking:
+    """The hits of a run that count: without self hits and excluded documents; see `evaluate` for the arguments."""
+    ranking = run.hits(stage="evaluate")
     if not (drop_self_hits or excluded):
         return ranking
     keep = np.ones(len(ranking.codes), dtype=np.bool_)

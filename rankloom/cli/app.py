@@ -17,6 +17,7 @@ from rankloom.cli.eval import evaluate_run
 from rankloom.cli.explain import explain
 from rankloom.cli.help import help_of
 from rankloom.cli.index import index
+from rankloom.cli.lost import lost
 from rankloom.cli.run import run
 from rankloom.cli.search import search
 
@@ -61,6 +62,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "eval": evaluate_run,
     "compare": compare,
     "explain": explain,
+    "lost": lost,
     "doctor": doctor,
 }
 for _name, _verb in _VERBS.items():

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rankloom.cli.experiment import open_experiment
 from rankloom.cli.options import (
     CacheOption,
     NoCacheOption,
@@ -19,10 +20,9 @@ from rankloom.cli.options import (
     reporter,
 )
 from rankloom.cli.show import show_json
-from rankloom.errors import NotFoundError, UsageError, nearest
+from rankloom.errors import UsageError, nearest
 
 if TYPE_CHECKING:
-    from rankloom.eval.experiment import Experiment
     from rankloom.eval.explain import DocumentView, Explanation, StageView
     from rankloom.ledger import Note
 
@@ -52,7 +52,7 @@ def explain(
       rankloom explain runs/quickstart hybrid q01 --doc bees-02
       rankloom explain runs/quickstart hybrid q01 --output json
     """
-    chosen = _experiment(experiment, assignments or [])
+    chosen = open_experiment(experiment, assignments or [], verb="explain")
     if pipeline not in chosen.config.pipelines:
         raise _unknown("pipeline", pipeline, list(chosen.config.pipelines))
     session = chosen.session(
@@ -63,20 +63,6 @@ def explain(
         show_json({"pipeline": pipeline, **explanation.to_dict()})
     else:
         _show(explanation)
-
-
-def _experiment(path: Path, assignments: list[str]) -> Experiment:
-    """The experiment of a file, or of the folder that it has written."""
-    from rankloom.eval.experiment import Experiment
-    from rankloom.eval.outputs import read_manifest
-    from rankloom.yaml_file import apply_overrides
-
-    if not path.is_dir():
-        return Experiment.from_yaml(path, assignments)
-    manifest = read_manifest(path)
-    if manifest is None:
-        raise NotFoundError("the folder holds no experiment (no manifest.json)", stage="explain", value=str(path))
-    return Experiment.from_dict(apply_overrides(manifest["config"], assignments), source=str(path))
 
 
 def _unknown(what: str, value: str, known: list[str]) -> UsageError:

@@ -162,6 +162,21 @@ def test_explain_shows_terms_and_ranks(say: Any) -> None:
     assert say("explain", "cache", "bm25", "q02").code == 4
 
 
+def test_lost_names_stages_and_documents(say: Any) -> None:
+    write(EXPERIMENT)
+    answer = say("lost", "exp.yaml", "short", "--output", "json").json()
+    assert answer["stages"] == ["1 bm25", "2 top", "cut-off 10"]
+    assert answer["relevant"] == answer["found"] + sum(count["documents"] for count in answer["lost"])
+    cut = next(count for count in answer["lost"] if count["stage"] == "2 top")
+    assert cut["reason"] == "below the cut"
+    text = say("lost", "exp.yaml", "short", "--examples", "1").out
+    assert f"{answer['found']} of {answer['relevant']} relevant documents" in text
+    assert "2 top" in text
+    assert "found" in say("lost", "exp.yaml", "short", "--query", "q02").out
+    assert say("lost", "exp.yaml", "shrt").code == 2
+    assert say("lost", "exp.yaml", "short", "--query", "q999").code == 2
+
+
 def test_explain_shows_sentences(say: Any) -> None:
     pipelines = {"pruned": ["bm25", {"top": 3}, {"rankloom_test_stages:FirstSentence": {}}]}
     answer = say("explain", write(EXPERIMENT, pipelines=pipelines), "pruned", "q02", "--output", "json").json()
@@ -301,7 +316,7 @@ def test_doctor_without_data(say: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_help_has_examples(say: Any) -> None:
-    verbs = ["index", "search", "run", "eval", "compare", "explain", "doctor"]
+    verbs = ["index", "search", "run", "eval", "compare", "explain", "lost", "doctor"]
     pairs = [["config", "schema"], ["config", "show"], ["cache", "ls"], ["cache", "gc"]]
     for words in [*([verb] for verb in verbs), *pairs]:
         said = say(*words, "--help")

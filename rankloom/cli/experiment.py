@@ -1,0 +1,35 @@
+"""Experiments as verbs are given them: a YAML file, or the folder that a run has left behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rankloom.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from rankloom.eval.experiment import Experiment
+
+
+def open_experiment(path: Path, assignments: list[str], *, verb: str) -> Experiment:
+    """The experiment of a file, or of the folder that it has written.
+
+    Args:
+        path: Either.
+        assignments: Changes such as `collection=scifact`.
+        verb: Who asks, for errors.
+
+    Raises:
+        NotFoundError: There is no such file, or the folder has no manifest.
+        ConfigError: It is not valid.
+    """
+    from rankloom.eval.experiment import Experiment
+    from rankloom.eval.outputs import read_manifest
+    from rankloom.yaml_file import apply_overrides
+
+    if not path.is_dir():
+        return Experiment.from_yaml(path, assignments)
+    manifest = read_manifest(path)
+    if manifest is None:
+        raise NotFoundError("the folder holds no experiment (no manifest.json)", stage=verb, value=str(path))
+    return Experiment.from_dict(apply_overrides(manifest["config"], assignments), source=str(path))
