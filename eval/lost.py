@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -99,13 +98,13 @@ class Diagnosis:
 
     def counts(self) -> list[Count]:
         """How many each stage lost, in the order of the pipeline; for each of its reasons."""
-        lost = [fate for fate in self.fates if fate.reason is not None]
+        lost = [(fate.query_id, fate.stage or "", fate.reason) for fate in self.fates if fate.reason is not None]
         places = {label: place for place, label in enumerate(self.stages)}
-        documents = Counter((fate.stage or "", fate.reason) for fate in lost)
-        queries = Counter({(fate.query_id, fate.stage or "", fate.reason): 1 for fate in lost}.keys())
-        asked = Counter(key[1:] for key in queries)
-        order = sorted(documents, key=lambda key: (places.get(key[0], -1), list(Reason).index(Reason(key[1]))))
-        return [Count(stage, Reason(why), documents[stage, why], asked[stage, why]) for stage, why in order]
+        reasons = list(Reason)
+        documents = Counter((stage, reason) for _, stage, reason in lost)
+        queries = Counter((stage, reason) for _, stage, reason in set(lost))
+        order = sorted(documents, key=lambda key: (places.get(key[0], -1), reasons.index(key[1])))
+        return [Count(*key, documents[key], queries[key]) for key in order]
 
     def examples(self, count: Count, most: int) -> list[Fate]:
         """Some of the documents behind a count: the most relevant first, then those that stood best."""
@@ -249,9 +248,9 @@ def _below(had: Sequence[Passed], place: int, cut: int, label: str) -> _Fall:
     if rank > last.scored[place]:
         reranker = next((one for one in reversed(had) if isinstance(one.stage, Reranker)), last)
         return _Fall(Reason.DEPTH, reranker.label, last.label, rank)
-    for before, one in reversed([*pairwise((None, *had))]):
-        earlier = [_rank(branch[-1], place) for branch in one.branches] or [_rank(before, place) if before else 0]
-        if _rank(one, place) > cut and any(0 < rank <= cut for rank in earlier):
+    for number, one in reversed([*enumerate(had)]):
+        inputs = [branch[-1] for branch in one.branches] or had[max(0, number - 1) : number]
+        if _rank(one, place) > cut and any(0 < _rank(earlier, place) <= cut for earlier in inputs):
             return _Fall(Reason.PUSHED, one.label, last.label, rank)
     return _Fall(Reason.CUT, label, last.label, rank)
 

@@ -112,7 +112,7 @@ def _emptied(ranking: Ranking, followed: Followed, ranks: Integers) -> NDArray[n
     if ranking.spans is not None:
         for place in np.flatnonzero(ranks):
             spans = ranking.spans[int(ranking.offsets[followed.rows[place]] + ranks[place] - 1)]
-            emptied[place] = bool(spans) and not any(span.kept for span in spans)
+            emptied[place] = spans is not None and len(spans) > 0 and not any(span.kept for span in spans)
     return emptied
 
 
