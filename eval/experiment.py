@@ -19,13 +19,16 @@ from rankloom.config import PipelineBuilder
 from rankloom.errors import MissingExtraError, NotFoundError, RankloomError, StageError, UsageError, nearest
 from rankloom.eval.collections import Collection, load_collection
 from rankloom.eval.costs import LATENCIES, check_prices, peak_memory, stage_names
-from rankloom.eval.experiment_config import ExperimentConfig
+from rankloom.eval.experiment_config import ExperimentConfig, Source, unfolded
 from rankloom.eval.explain import Explanation, explain_run
 from rankloom.eval.latency import measure_latency
 from rankloom.eval.plan import Plan, plan_of
 from rankloom.eval.pushdown import push_tops_down
 from rankloom.eval.results import ExperimentResult, Outcome
+from rankloom.eval.sweep import Setting
 from rankloom.eval.table import summarise
+from rankloom.eval.tuned_rows import Tuner
+from rankloom.eval.tuning import Tuning, check_apart
 from rankloom.execution import apply
 from rankloom.fingerprint import digest
 from rankloom.pipeline import Pipeline
@@ -47,10 +50,18 @@ class Experiment:
         config: The checked configuration.
         source: Name of the file it came from, for the manifest.
         locations: Where things stand in that file.
+        settings: Pipeline -> path -> value, for the pipelines that a sweep has made.
     """
 
-    def __init__(self, config: ExperimentConfig, *, source: str = "", locations: Locations | None = None) -> None:
-        self.config, self.source = config, source
+    def __init__(
+        self,
+        config: ExperimentConfig,
+        *,
+        source: str = "",
+        locations: Locations | None = None,
+        settings: Mapping[str, Setting] | None = None,
+    ) -> None:
+        self.config, self.source, self.settings = config, source, dict(settings or {})
         self._locations = locations or Locations()
 
     @classmethod
@@ -72,9 +83,10 @@ class Experiment:
     def from_dict(
         cls, values: Mapping[str, Any], *, source: str = "", locations: Locations | None = None
     ) -> Experiment:
-        """Check an experiment that is in memory; see `from_yaml`."""
-        where = locations or Locations()
-        return cls(ExperimentConfig.read(values, where), source=source, locations=where)
+        """Check an experiment that is in memory; see `from_yaml`. A sweep becomes pipelines."""
+        config, expansion, where = unfolded(values, locations or Locations())
+        settings = None if expansion is None else expansion.settings
+        return cls(config, source=source, locations=where, settings=settings)
 
     def plan(self) -> Plan:
         """What is going to run; builds and loads nothing."""
@@ -82,7 +94,7 @@ class Experiment:
 
     def fingerprint(self) -> str:
         """A digest of all that the results depend on as far as it is written in the file."""
-        return digest(self.config.model_dump(exclude={"output"}))
+        return digest(self.config.model_dump(exclude={"output": True, "session": {"threads"}}))
 
     def session(
         self,
@@ -100,9 +112,7 @@ class Experiment:
         Raises:
             NotFoundError: There is no such collection.
         """
-        wanted = self.config.collection
-        source: str | dict[str, str | Path] = wanted.id or {name: str(path) for name, path in wanted.files.items()}
-        return load_collection(source, split=wanted.split, session=session)
+        return _load(self.config.collection, session)
 
     def build(self, collection: Collection, session: Session) -> tuple[dict[str, Pipeline], dict[str, RankloomError]]:
         """The pipelines over a collection, ready to run, and why some could not be built.
@@ -193,7 +203,9 @@ class Experiment:
         pipelines, failures = self.build(collection, session)
         check_prices(self.config.prices, (name for one in pipelines.values() for name in stage_names(one)))
         _warn(failures)
+        tuner = self._tuner(collection, pipelines, session)
         outcomes: dict[str, Outcome] = {}
+        tunings: dict[str, Tuning] = {}
         with session.progress.task("pipelines", len(pipelines)) as advance:
             for name, pipeline in pipelines.items():
                 failed: dict[str, RankloomError] = {}
@@ -201,9 +213,15 @@ class Experiment:
                 _warn(failed)
                 failures.update(failed)
                 advance(1)
+        for name in self.config.tuned_rows:
+            rows: dict[str, tuple[Outcome, Tuning]] = {}
+            _keep(rows, failures, name, partial(tuner.row, name, outcomes))
+            for outcome, tuning in rows.values():
+                outcomes[name], tunings[name] = outcome, tuning
         if not outcomes:
             raise next(iter(failures.values()))
-        failures = {name: failures[name] for name in self.config.pipelines if name in failures}
+        names = [*self.config.pipelines, *self.config.tuned_rows]
+        failures = {name: failures[name] for name in names if name in failures}
         summary = summarise(
             {name: outcome.evaluation for name, outcome in outcomes.items()},
             baseline=self.config.baseline,
@@ -213,7 +231,21 @@ class Experiment:
             seed=session.seed,
             failed=list(failures),
         )
-        return ExperimentResult(outcomes, failures, summary, collection, session, started, datetime.now(UTC))
+        return ExperimentResult(outcomes, failures, summary, collection, session, started, datetime.now(UTC), tunings)
+
+    def _tuner(self, collection: Collection, pipelines: Mapping[str, Pipeline], session: Session) -> Tuner:
+        """What chooses the tuned rows; finds out before anything runs if it can not be done."""
+        tune = self.config.tune
+        if tune is None or tune.collection is None:
+            return Tuner(self.config, collection, None, {}, session)
+        training = _load(tune.collection, session)
+        same = training.corpus.fingerprint() == collection.corpus.fingerprint()
+        check_apart(training.queries, collection.queries, same_corpus=same)
+        if not same:
+            pipelines, failures = self.build(training, session)
+            if failures:
+                raise next(iter(failures.values()))
+        return Tuner(self.config, collection, training, pipelines, session)
 
     def _outcome(self, pipeline: Pipeline, collection: Collection, session: Session) -> Outcome:
         """Carry one pipeline out and measure it; queries are timed one by one only if a latency is asked for."""
@@ -226,6 +258,12 @@ class Experiment:
                 pipeline, collection.queries, session, sample=timing.queries, warm_up=timing.warm_up
             )
         return Outcome(pipeline, run, evaluation, self.config.prices, latency, peak_memory())
+
+
+def _load(wanted: Source, session: Session) -> Collection:
+    """A collection as the file names it."""
+    source: str | dict[str, str | Path] = wanted.id or {name: str(path) for name, path in wanted.files.items()}
+    return load_collection(source, split=wanted.split, session=session)
 
 
 def _keep(kept: dict[str, _T], failures: dict[str, RankloomError], name: str, make: Callable[[], _T]) -> None:

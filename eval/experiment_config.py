@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from rankloom.config import PipelineBuilder
-from rankloom.errors import ConfigError, nearest
-from rankloom.eval.compression import PRUNING
+from rankloom.errors import ConfigError
+from rankloom.eval.config_problems import bad_pipelines, described, inconsistencies, joined
 from rankloom.eval.correction import CorrectionName
 from rankloom.eval.costs import COSTS, Price
 from rankloom.eval.intervals import IntervalsName
 from rankloom.eval.significance import TestName
+from rankloom.eval.strict import Strict
+from rankloom.eval.sweep import Expansion, Sweep, expand
+from rankloom.eval.sweep_values import Range
 from rankloom.session import DType, OnTruncate
 from rankloom.stage_schema import stage_schema
-from rankloom.yaml_file import Locations, Place
-
-_NAME = re.compile(r"[\w+=.,@-]+")  # a file name and a word of a TREC run file on every platform
+from rankloom.yaml_file import Locations
 
 
-class _Strict(BaseModel):
-    """A part of the file: unknown keys are refused, types are not coerced."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class Source(_Strict):
+class Source(Strict):
     """A collection: by its name, or by its three files.
 
     Args:
@@ -62,7 +55,7 @@ class Source(_Strict):
         return {"corpus": self.corpus, "queries": self.queries, "qrels": self.qrels}
 
 
-class Compare(_Strict):
+class Compare(Strict):
     """What the pipelines are compared with, and how.
 
     Args:
@@ -79,16 +72,17 @@ class Compare(_Strict):
     intervals: IntervalsName = "none"
 
 
-class Settings(_Strict):
+class Settings(Strict):
     """How the experiment is carried out; see `rankloom.Session`."""
 
     seed: int = 7
     device: str = "auto"
     dtype: DType = "float32"
     on_truncate: OnTruncate = "record"
+    threads: int = Field(default=1, ge=1)
 
 
-class Timing(_Strict):
+class Timing(Strict):
     """How single queries are timed, when a measure of latency is asked for; see `rankloom.eval.latency`.
 
     Args:
@@ -100,7 +94,26 @@ class Timing(_Strict):
     warm_up: int = Field(default=3, ge=0)
 
 
-class ExperimentConfig(_Strict):
+class Tune(Strict):
+    """How one of several settings is chosen without looking at the queries it is measured on; see `eval/tuning.py`.
+
+    Args:
+        measure: What is to be large; by default the first measure of effectiveness.
+        folds: Into how many parts the queries are cut for cross-validation; 5 if no collection is named.
+        collection: Choose on this collection instead, such as the training split.
+        seed: Of the folds; by default the session's.
+        among: Name of a row -> the pipelines it is chosen from; by default a row `PIPELINE,tuned` for each pipeline of
+            the sweep.
+    """
+
+    measure: str | None = None
+    folds: int | None = Field(default=None, ge=2)
+    collection: Source | None = None
+    seed: int | None = None
+    among: dict[str, list[str]] = Field(default_factory=dict)
+
+
+class ExperimentConfig(Strict):
     """An experiment.
 
     Args:
@@ -109,6 +122,8 @@ class ExperimentConfig(_Strict):
             `rankloom.eval.costs.COSTS` (`tokens`, `latency_p95`, ...).
         define: Names for steps and pipelines, to be used in pipelines.
         pipelines: Name -> list of steps. Names become file names.
+        sweep: Settings of pipelines to be run in their place; see `rankloom.eval.sweep.Sweep`.
+        tune: How one of them is chosen.
         compare: Baseline, test, correction and intervals.
         session: Seed, device and numbers.
         timing: How latency is measured.
@@ -120,6 +135,8 @@ class ExperimentConfig(_Strict):
     measures: list[str] = Field(min_length=1)
     define: dict[str, Any] = Field(default_factory=dict)
     pipelines: dict[str, Any] = Field(min_length=1)
+    sweep: Sweep | None = None
+    tune: Tune | None = None
     compare: Compare = Field(default_factory=Compare)
     session: Settings = Field(default_factory=Settings)
     timing: Timing = Field(default_factory=Timing)
@@ -140,11 +157,11 @@ class ExperimentConfig(_Strict):
         try:
             config = cls.model_validate(values)
         except ValidationError as error:
-            raise _joined([_described(problem, locations) for problem in error.errors()]) from None
-        problems = [f"{locations.where(place)}: {text}" for place, text in _inconsistencies(config)]
-        problems += _bad_pipelines(config, locations)
-        if problems:
-            raise _joined(problems)
+            raise joined([described(problem, locations, _models()) for problem in error.errors()]) from None
+        found = [f"{locations.where(place)}: {text}" for place, text in inconsistencies(config)]
+        found += bad_pipelines(config, locations)
+        if found:
+            raise joined(found)
         return config
 
     @property
@@ -158,9 +175,61 @@ class ExperimentConfig(_Strict):
         return [name for name in self.measures if name in COSTS]
 
     @property
+    def tuned_rows(self) -> dict[str, list[str]]:
+        """Name of a tuned row -> the pipelines it is chosen from."""
+        return {} if self.tune is None else self.tune.among
+
+    @property
     def baseline(self) -> str:
         """The pipeline that the others are compared with."""
         return self.compare.baseline or next(iter(self.pipelines))
+
+
+def unfolded(values: Mapping[str, Any], locations: Locations) -> tuple[ExperimentConfig, Expansion | None, Locations]:
+    """The model of a configuration in which the sweep, if there is one, is written out as pipelines.
+
+    Args:
+        values: What the YAML file holds.
+        locations: Where it stands there.
+
+    Returns:
+        The model, what the sweep has become, and where things stand.
+
+    Raises:
+        ConfigError: As `ExperimentConfig.read`; also for a path of the sweep that leads nowhere.
+    """
+    written = ExperimentConfig.read(values, locations)
+    if written.sweep is None:
+        return written, None, locations
+    seed = written.session.seed
+    found = expand(written.pipelines, written.define, written.sweep, seed=seed, locations=locations)
+    if (base := written.compare.baseline) in found.groups:
+        raise ConfigError(
+            f"{locations.where(('compare', 'baseline'))}: the baseline is swept",
+            value=base,
+            accepted=", ".join([*found.pipelines, *written.tuned_rows]),
+            fix="name one of its settings, or keep a pipeline beside it that is not swept",
+        )
+    plain = {**values, "pipelines": dict(found.pipelines), "sweep": None}
+    if written.tune is not None and not written.tune.among:
+        rows = {f"{name},tuned": list(settings) for name, settings in found.groups.items() if len(settings) > 1}
+        plain["tune"] = {**values["tune"], "among": rows}
+    return ExperimentConfig.read(plain, found.locations), found, found.locations
+
+
+def _models() -> dict[str, type[BaseModel]]:
+    """The models of the parts of the file by their key, and of the whole under no key."""
+    return {
+        "": ExperimentConfig,
+        "collection": Source,
+        "sweep": Sweep,
+        "range": Range,
+        "tune": Tune,
+        "compare": Compare,
+        "session": Settings,
+        "timing": Timing,
+        "prices": Price,
+    }
 
 
 def experiment_schema() -> dict[str, Any]:
@@ -171,92 +240,3 @@ def experiment_schema() -> dict[str, Any]:
         **ExperimentConfig.model_json_schema(),
         "stages": stage_schema(),
     }
-
-
-def _inconsistencies(config: ExperimentConfig) -> Iterator[tuple[Place, str]]:
-    """What types alone do not tell: where, and what."""
-    files = config.collection.files.values()
-    if (config.collection.id is None) == (None in files) or (config.collection.id and any(files)):
-        yield ("collection",), "a collection is an `id` (and a `split`), or the files `corpus`, `queries` and `qrels`"
-    if config.baseline not in config.pipelines:
-        hint = _did_you_mean(config.baseline, list(config.pipelines))
-        yield ("compare", "baseline"), f"the baseline {config.baseline!r} is not a pipeline{hint}"
-    seen: dict[str, str] = {}
-    for name in config.pipelines:
-        if not _NAME.fullmatch(name) or name.startswith("."):
-            yield ("pipelines", name), f"{name!r} can not be a file name; use letters, digits and + - = . , @ _"
-        if seen.setdefault(name.lower(), name) != name:
-            yield ("pipelines", name), f"{name!r} and {seen[name.lower()]!r} are one file on some systems"
-    yield from _bad_measures(config)
-
-
-def _bad_measures(config: ExperimentConfig) -> Iterator[tuple[Place, str]]:
-    """Measures that nothing computes, or that stand twice."""
-    from rankloom.eval.measures import parse_measure
-
-    for number, name in enumerate(config.measures):
-        if name in config.measures[:number]:
-            yield ("measures", number), f"the measure {name!r} stands twice"
-        if name in COSTS or name in PRUNING:
-            continue
-        try:
-            parse_measure(name)
-        except ConfigError as error:
-            own = [*PRUNING, *COSTS]
-            yield ("measures", number), f"{error}; or one of {', '.join(own)}{_did_you_mean(name, own)}"
-    if "money" in config.measures and not config.prices:
-        yield ("measures", config.measures.index("money")), "the measure 'money' needs `prices`"
-    if not config.effectiveness:
-        yield ("measures",), "at least one measure must be of effectiveness, such as nDCG@10"
-
-
-def _bad_pipelines(config: ExperimentConfig, locations: Locations) -> list[str]:
-    """What is wrong with pipelines; an error in a definition that several of them use stands once."""
-    builder = PipelineBuilder(config.define, locations=locations)
-    problems: dict[str, None] = {}
-    for name, spec in config.pipelines.items():
-        try:
-            builder.check(spec, at=("pipelines", name))
-        except ConfigError as error:
-            problems[str(error)] = None
-    return list(problems)
-
-
-def _joined(problems: list[str]) -> ConfigError:
-    """One error that lists all problems."""
-    if len(problems) == 1:
-        return ConfigError(problems[0])
-    return ConfigError(f"{len(problems)} problems in the configuration\n" + "\n".join(problems))
-
-
-def _described(problem: Any, locations: Locations) -> str:
-    """One problem that pydantic found, with its file and line."""
-    place: Place = tuple(problem["loc"])
-    line = locations.where(place)
-    key = ".".join(str(part) for part in place)
-    if problem["type"] == "extra_forbidden":
-        known = _keys_at(place[:-1])
-        hint = _did_you_mean(str(place[-1]), known) or f"; accepted: {', '.join(known)}"
-        return f"{line}: unknown key {key!r}{hint}"
-    if problem["type"] == "missing":
-        return f"{line}: the key {key!r} is missing"
-    return f"{line}: {key}: {problem['msg'].removesuffix('.')}; got {problem['input']!r}"
-
-
-def _keys_at(place: Place) -> list[str]:
-    """The keys that are known at one place of the file."""
-    parts: dict[str, type[BaseModel]] = {
-        "collection": Source,
-        "compare": Compare,
-        "session": Settings,
-        "timing": Timing,
-        "prices": Price,
-    }
-    model: type[BaseModel] = parts[str(place[0])] if place else ExperimentConfig
-    return list(model.model_fields)
-
-
-def _did_you_mean(word: str, known: list[str]) -> str:
-    """A hint at the nearest known word, or nothing."""
-    close = nearest(word, known)
-    return f"; did you mean {close!r}?" if close else ""

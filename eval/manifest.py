@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 import rankloom
+from rankloom.eval.hardware import hardware
 from rankloom.fusion import Fuser
 from rankloom.pipeline import Pipeline
 from rankloom.stage import Stage
@@ -68,8 +69,11 @@ def manifest_of(experiment: Experiment, result: ExperimentResult, *, files: dict
             "device": session.device,
             "dtype": session.dtype,
             "offline": session.offline,
+            "threads": session.threads,
             "cache": None if session.cache is None else str(session.cache.directory),
         },
+        "settings": {name: dict(setting) for name, setting in experiment.settings.items()},
+        "tuning": {name: tuning.to_dict() for name, tuning in result.tunings.items()},
         "pipelines": {
             name: {
                 "lineage": outcome.run.lineage,
@@ -82,6 +86,7 @@ def manifest_of(experiment: Experiment, result: ExperimentResult, *, files: dict
         "failed": result.reasons(),
         "versions": versions(),
         "platform": {"system": platform.platform(), "machine": platform.machine(), "python": sys.version.split()[0]},
+        "hardware": hardware(),
         "files": files,
     }
 

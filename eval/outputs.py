@@ -146,6 +146,8 @@ def summary_dict(experiment: Experiment, result: ExperimentResult) -> dict[str, 
         "collection": result.collection.id,
         "exact_measures": dict(exact),
         **result.summary.to_dict(),
+        "settings": {name: dict(setting) for name, setting in experiment.settings.items()},
+        "tuning": {name: tuning.to_dict() for name, tuning in result.tunings.items()},
     }
 
 
@@ -171,6 +173,8 @@ def _summary_markdown(result: ExperimentResult) -> str:
     if tests:
         head = summary.tests_header()
         lines += ["", _line(head), _line(["---"] * len(head)), *map(_line, tests)]
+    for name, tuning in result.tunings.items():
+        lines += ["", f"{name}:", *(f"- {line}" for line in tuning.lines())]
     if summary.failed:
         lines += ["", f"Failed: {', '.join(summary.failed)}."]
     return "\n".join(lines) + "\n"

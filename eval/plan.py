@@ -1,20 +1,44 @@
 """The plan of an experiment: which stages run, and which of them several pipelines share.
 
 The plan is read off the configuration, before any index is built or model loaded. Two pipelines share a stage when
-everything up to it is written the same, whether by name or in full.
+everything up to it is written the same, whether by name or in full. `eval/forecast.py` says what it may cost.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rankloom.fingerprint import digest
+from rankloom.pipeline import Top
+from rankloom.registry import stage_class
+from rankloom.stage import Feedback, Retriever
 from rankloom.stage_schema import FUSIONS, first_parameter, parameters
 
 _START = "start"
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStage:
+    """One distinct application of a stage.
+
+    Args:
+        word: Its word in YAML.
+        given: All its parameters.
+        shown: The stage in words.
+        hits: Most hits of a query that reach it; None if it starts from queries.
+        left: Most hits of a query that it leaves; None if it leaves queries only.
+        uses: How many pipelines need it.
+    """
+
+    word: str
+    given: Mapping[str, Any]
+    shown: str
+    hits: int | None
+    left: int | None
+    uses: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +50,14 @@ class Plan:
         total: Stage applications if every pipeline ran for itself.
         distinct: Stage applications that are left when shared prefixes run once.
         shared: Name -> how many of its stage applications another pipeline also needs.
+        stages: The distinct applications, in the order in which they are first met.
     """
 
     pipelines: Mapping[str, str]
     total: int
     distinct: int
     shared: Mapping[str, int]
+    stages: tuple[PlannedStage, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON form."""
@@ -59,28 +85,54 @@ def plan_of(pipelines: Mapping[str, Any], definitions: Mapping[str, Any]) -> Pla
         pipelines: Name -> steps, as in YAML.
         definitions: Name -> steps.
     """
-    applications = {name: list(_applications(spec, definitions, _START)) for name, spec in pipelines.items()}
-    users = Counter(application for found in applications.values() for application in set(found))
+    applications = {name: list(_applications(spec, definitions, _START, None)) for name, spec in pipelines.items()}
+    places = {name: {place for place, _ in found} for name, found in applications.items()}
+    users = Counter(place for found in places.values() for place in found)
+    stages = {place: stage for found in applications.values() for place, stage in found}
     return Plan(
         pipelines={name: _shown(spec, definitions) for name, spec in pipelines.items()},
         total=sum(len(found) for found in applications.values()),
         distinct=len(users),
-        shared={name: sum(users[one] > 1 for one in set(found)) for name, found in applications.items()},
+        shared={
+            name: sum(users[one] > 1 for one in {place for place, _ in found}) for name, found in applications.items()
+        },
+        stages=tuple(replace(stage, uses=users[place]) for place, stage in stages.items()),
     )
 
 
-def _applications(spec: Any, definitions: Mapping[str, Any], before: str) -> Iterator[str]:
-    """A digest for each stage applied: of the stage, and of all stages before it."""
+def _applications(
+    spec: Any, definitions: Mapping[str, Any], before: str, hits: int | None
+) -> Iterator[tuple[str, PlannedStage]]:
+    """Each stage applied, with a digest of it and of all stages before it."""
     for word, given in _steps(spec, definitions):
+        told = _told(word, given, definitions)
+        shown = f"{word}({told})" if told else word
         if word in FUSIONS:
-            branches = [list(_applications(branch, definitions, before)) for branch in given["inputs"]]
+            branches = [list(_applications(branch, definitions, before, hits)) for branch in given["inputs"]]
             for branch in branches:
                 yield from branch
             options = {name: value for name, value in given.items() if name != "inputs"}
-            before = digest(before, word, options, [branch[-1] for branch in branches])
+            before = digest(before, word, options, [branch[-1][0] for branch in branches])
+            left: int | None = sum(branch[-1][1].left or 0 for branch in branches)
+            hits = left
         else:
             before = digest(before, word, repr(given))
-        yield before
+            left = _left(word, given, hits)
+        yield before, PlannedStage(word, given, shown, hits, left)
+        hits = left
+
+
+def _left(word: str, given: Mapping[str, Any], hits: int | None) -> int | None:
+    """Most hits of a query that a stage leaves, given how many reach it."""
+    stage = stage_class(word)
+    if issubclass(stage, Feedback):
+        return None
+    if issubclass(stage, Retriever):
+        return int(given["k"])
+    if issubclass(stage, Top):
+        depth = int(given["k"])
+        return depth if hits is None else min(hits, depth)
+    return hits
 
 
 def _shown(spec: Any, definitions: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from rankloom.eval.latency import Latency
 from rankloom.eval.measures import Evaluation
 from rankloom.eval.pushdown import retrievers
 from rankloom.eval.table import Summary
+from rankloom.eval.tuning import Tuning
 from rankloom.fusion_methods import METHODS
 from rankloom.ledger import Ledger
 from rankloom.pipeline import Pipeline, Top
@@ -79,6 +80,7 @@ class ExperimentResult:
         session: How it was carried out.
         started: When.
         finished: When.
+        tunings: Tuned row -> how its setting was chosen.
     """
 
     outcomes: Mapping[str, Outcome]
@@ -88,6 +90,7 @@ class ExperimentResult:
     session: Session
     started: datetime
     finished: datetime
+    tunings: Mapping[str, Tuning] = field(default_factory=dict)
 
     def reasons(self) -> dict[str, str]:
         """Why pipelines failed, in words."""

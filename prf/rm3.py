@@ -62,6 +62,7 @@ class RM3(Feedback):
     provides = frozenset({"terms"})
     accepts = frozenset({"terms"})
     reads = TermSource
+    parallel = True
 
     def __init__(
         self,

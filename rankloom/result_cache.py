@@ -2,7 +2,8 @@
 
 An entry holds what the stage did to one query: its hits (or its rewritten form) and the notes about it. Work is
 done and stored in units of queries that lie on a fixed grid, so an interrupted run and an uninterrupted one make
-the same batches and give the same bytes.
+the same batches and give the same bytes. For the same reason units may be carried out on several threads, where the
+stage says that it can bear it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from rankloom.fingerprint import digest
 from rankloom.ids import DocIds, lengths_and_bytes, strings_of
 from rankloom.ledger import Ledger, Note
 from rankloom.order import check_finite
+from rankloom.parallel import completed
 from rankloom.ranking import Ranking, ScoreKind, concatenate
 from rankloom.records import Query, Span
 from rankloom.run import Run
@@ -34,23 +36,27 @@ _COLUMNS = ("lengths", "ids", "scores")
 def call_with_cache(stage: Stage, run: Run) -> tuple[Run, int]:
     """The run after a stage, and how many queries came from the cache."""
     cache = run.session.cache
-    if cache is None or stage.grain == "none" or not len(run):
+    threads = run.session.threads if stage.parallel else 1
+    if stage.grain == "none" or not len(run) or (cache is None and threads == 1):
         return _called(stage, run), 0
-    keys = _keys(stage, run)
-    known = _known(cache, keys, run)
+    keys = [] if cache is None else keys_of(stage, run)
+    known = {} if cache is None else known_entries(cache, keys, run)
     parts: list[tuple[list[int], Run]] = []
     if known:
         numbers = [number for number, key in enumerate(keys) if key in known]
-        parts.append((numbers, _restored(run.select(numbers), [known[keys[number]] for number in numbers])))
-    missing = [number for number, key in enumerate(keys) if key not in known]
+        parts.append((numbers, restored(run.select(numbers), [known[keys[number]] for number in numbers])))
+    missing = [number for number in range(len(run)) if not keys or keys[number] not in known]
+    if threads > 1 and missing:
+        stage.warm_up(run.session)  # once, not in every thread
     with run.session.progress.task(stage.name, len(run)) as advance:
         advance(len(run) - len(missing))
-        for unit in _units(missing, stage.unit):
-            done = _called(stage, run.select(unit))
-            cache.put({keys[number]: _entry(done, place) for place, number in enumerate(unit)}, stage=stage.name)
+        units = list(_units(missing, stage.unit))
+        for unit, done in completed(lambda numbers: _called(stage, run.select(numbers)), units, threads=threads):
+            if cache is not None:
+                cache.put({keys[number]: _entry(done, place) for place, number in enumerate(unit)}, stage=stage.name)
             parts.append((unit, done))
             advance(len(unit))
-    return _joined(run, parts), len(run) - len(missing)
+    return _joined(run, sorted(parts, key=lambda part: part[0])), len(run) - len(missing)
 
 
 def _called(stage: Stage, run: Run) -> Run:
@@ -73,7 +79,7 @@ def _called(stage: Stage, run: Run) -> Run:
     return after
 
 
-def _keys(stage: Stage, run: Run) -> list[str]:
+def keys_of(stage: Stage, run: Run) -> list[str]:
     """A key for each query: all that its result depends on, or that the stage may pass on unread."""
     takes_ranking = "ranking" in stage.needs or "ranking" not in stage.provides | stage.drops
     held = run.ranking if takes_ranking else None
@@ -88,7 +94,7 @@ def _hits(one: Ranking) -> list[object]:
     return [*lengths_and_bytes(one.ids.strings(one.codes)), one.scores, one.kind, one.scored, spans]
 
 
-def _known(cache: Cache, keys: list[str], run: Run) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
+def known_entries(cache: Cache, keys: list[str], run: Run) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
     """The entries that are there, whole, and to be served under the session's policies."""
     known: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
     damaged = []
@@ -138,7 +144,7 @@ def _entry(done: Run, place: int) -> bytes:
     return pack(values, arrays)
 
 
-def _restored(run: Run, entries: list[tuple[dict[str, Any], dict[str, Any]]]) -> Run:
+def restored(run: Run, entries: list[tuple[dict[str, Any], dict[str, Any]]]) -> Run:
     """The run after a stage, for queries whose entries are all known."""
     queries = []
     notes: list[Note] = []
@@ -148,10 +154,10 @@ def _restored(run: Run, entries: list[tuple[dict[str, Any], dict[str, Any]]]) ->
         rewritten = Query(query.id, text, None, vectors, query.metadata)
         queries.append(rewritten if terms is None else rewritten.with_terms(terms))
         notes.extend(Note(**{**note, "query_id": query.id}) for note in values["notes"])
-    restored = replace(run, queries=tuple(queries), ranking=None, ledger=Ledger(tuple(notes)))
+    after = replace(run, queries=tuple(queries), ranking=None, ledger=Ledger(tuple(notes)))
     if "scores" not in entries[0][1]:
-        return restored
-    return restored.ranked(_restored_ranking(entries))
+        return after
+    return after.ranked(_restored_ranking(entries))
 
 
 def _restored_ranking(entries: list[tuple[dict[str, Any], dict[str, Any]]]) -> Ranking:

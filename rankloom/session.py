@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from rankloom.cache import Cache
-from rankloom.checks import choice
+from rankloom.checks import choice, whole
 from rankloom.errors import UsageError
 from rankloom.fingerprint import digest
 from rankloom.progress import Progress, Silent
@@ -36,9 +36,11 @@ class Session:
         dtype: Numbers that models compute with. `bfloat16` is faster and changes scores in the third digit.
         on_truncate: What happens when a text is longer than a model reads: `record` it in the ledger, or `error`.
         progress: Reporter for long work; silent by default.
+        threads: How many units of queries a stage carries out at a time, if it can bear it (`Stage.parallel`). The
+            results are the same bytes on any number of threads.
 
     Raises:
-        UsageError: A dtype, device or policy that does not exist.
+        UsageError: A dtype, device or policy that does not exist, or no thread.
 
     Example:
         >>> Session(seed=1).seed
@@ -55,6 +57,7 @@ class Session:
         dtype: DType = "float32",
         on_truncate: OnTruncate = "record",
         progress: Progress | None = None,
+        threads: int = 1,
     ) -> None:
         choice(dtype, get_args(DType), stage="Session", parameter="dtype")
         if not _DEVICE.fullmatch(device):
@@ -67,6 +70,7 @@ class Session:
         self.dtype: DType = dtype
         self.on_truncate: OnTruncate = on_truncate
         self.progress: Progress = progress or Silent()
+        self.threads = whole(threads, least=1, stage="Session", parameter="threads")
         self.memo: dict[str, Run] | None = None
 
     def remembering(self) -> Session:

@@ -66,7 +66,9 @@ class Stage(ABC):
         accepts: Rewritten forms of the query that it reads; only retrievers and feedback stages have any.
         grain: What the cache remembers: the outcome of a `query`, or nothing (`none`) because the stage is trivial
             or looks after its own caching (pointwise rerankers remember query-document pairs).
-        unit: Queries computed, cached and reported at a time. A killed run loses at most one unit.
+        unit: Queries computed, cached and reported at a time. A killed run loses at most one unit for each thread.
+        parallel: Whether units may be carried out on several threads at once: `__call__` changes nothing that another
+            call reads, and gives the same bytes whatever other queries are in the batch. `rankloom.testing` checks it.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Stage(ABC):
     accepts: Traits = NO_TRAITS
     grain: ClassVar[Literal["query", "none"]] = "query"
     unit: ClassVar[int] = 64
+    parallel: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(self, run: Run) -> Run:

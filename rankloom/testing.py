@@ -29,6 +29,7 @@ import pytest
 from rankloom.cache import Cache
 from rankloom.errors import UsageError
 from rankloom.fingerprint import digest
+from rankloom.parallel import completed
 from rankloom.ranking import concatenate
 from rankloom.records import Query
 from rankloom.run import Run
@@ -202,6 +203,17 @@ class StageConformance:
             self._check_close(together.select([number]), alone, "alone and in a batch the results differ")
             said = [note for note in together.ledger.notes[len(run.ledger.notes) :] if note.query_id == query.id]
             _require(same_notes(tuple(said), alone.ledger.notes), f"{query.id}: alone and in a batch the notes differ")
+
+    def test_a_parallel_stage_bears_threads(self) -> None:
+        """A stage that says `parallel` gives the same bytes for a query alone, on threads, as for the batch on one."""
+        stage, run = self.make_stage(), self._run()
+        if not stage.parallel:
+            return
+        together = stage(run)
+        numbers = list(range(len(run))) * 4
+        for number, alone in completed(lambda place: stage(run.select([place])), numbers, threads=4):
+            where = difference(together.select([number]), alone, 0.0)
+            _require(not where, f"on several threads the results differ: {where}")
 
     def test_models_can_be_freed(self) -> None:
         """After `warm_up` and `close` a stage works as before."""

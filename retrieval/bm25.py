@@ -66,6 +66,7 @@ class BM25(Retriever, TermSource):
 
     name = "bm25"
     accepts = frozenset({"terms"})
+    parallel = True
 
     def __init__(
         self,

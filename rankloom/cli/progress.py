@@ -1,15 +1,16 @@
-"""Progress on standard error: a bar on a terminal, a plain line now and then elsewhere."""
+"""Progress on standard error, with the time left: a bar on a terminal, a plain line now and then elsewhere."""
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
 from rankloom.progress import Advance, Progress
@@ -26,8 +27,16 @@ class BarProgress:
     """Bars on a terminal, one for each piece of work under way; they go when the outermost piece is done."""
 
     def __init__(self) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        self._bars = Bars(*columns, console=Console(stderr=True), transient=True)
+        self._bars = Bars(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left:"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
         self._open = 0
         self._lock = threading.Lock()
 
@@ -50,27 +59,64 @@ class BarProgress:
 
 
 class LineProgress:
-    """Lines for logs: work that takes long says now and then how far it is.
+    """Lines for logs: work that takes long says now and then how far it is, and how long it will go on.
 
     Args:
         seconds: Least time between two lines.
+        clock: Tells the time in seconds.
     """
 
-    def __init__(self, seconds: float = _SECONDS_BETWEEN_LINES) -> None:
-        self._seconds = seconds
-        self._said = time.monotonic()
+    def __init__(self, seconds: float = _SECONDS_BETWEEN_LINES, clock: Callable[[], float] = time.monotonic) -> None:
+        self._seconds, self._clock = seconds, clock
+        self._said = clock()
 
     @contextmanager
     def task(self, label: str, total: int) -> Iterator[Advance]:
         """Write a line when there has been none for some time."""
         done = 0
+        pace = _Pace(self._clock)
 
         def advance(units: int) -> None:
             nonlocal done
             done += units
-            now = time.monotonic()
+            now = self._clock()
+            left = pace.left(done, total)
             if now - self._said >= self._seconds:
                 self._said = now
-                sys.stderr.write(f"{label}: {done} of {total}\n")
+                sys.stderr.write(f"{label}: {done} of {total}{left}\n")
 
         yield advance
+
+
+class _Pace:
+    """Estimates the time left from the units done since the first report.
+
+    What the first report counts is left out: it is what came from the cache, in no time.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._first: tuple[int, float] | None = None
+
+    def left(self, done: int, total: int) -> str:
+        """The time left in words; nothing while it can not be told."""
+        now = self._clock()
+        if self._first is None:
+            self._first = done, now
+        units, begun = self._first
+        if done <= units or done >= total:
+            return ""
+        return f", about {in_words((now - begun) / (done - units) * (total - done))} left"
+
+
+def in_words(seconds: float) -> str:
+    """A duration as people say it.
+
+    >>> in_words(42), in_words(200), in_words(7500)
+    ('42 s', '3 min 20 s', '2 h 5 min')
+    """
+    whole = math.ceil(seconds)
+    minutes, hours = whole // 60, whole // 3600
+    if hours:
+        return f"{hours} h {minutes % 60} min"
+    return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"

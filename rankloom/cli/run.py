@@ -19,6 +19,7 @@ from rankloom.cli.options import (
     reporter,
 )
 from rankloom.cli.show import message, show_json, show_table
+from rankloom.errors import NotFoundError
 
 if TYPE_CHECKING:
     from rankloom.eval.experiment import Experiment
@@ -29,7 +30,7 @@ def run(
     config: Annotated[Path, typer.Argument(help="The experiment, a YAML file.")],
     *,
     assignments: SetOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and show the plan; touch nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and its cost; run nothing.")] = False,
     output_dir: Annotated[Path | None, typer.Option("--output-dir", help="Folder of the results.")] = None,
     cache: CacheOption = None,
     no_cache: NoCacheOption = False,
@@ -54,10 +55,7 @@ def run(
     lines = [f"{config}: {experiment.config.collection.name}; results in {folder}; cache {place or 'off'}"]
     lines += experiment.plan().lines()
     if dry_run:
-        if output is Output.JSON:
-            show_json({**experiment.plan().to_dict(), "output": str(folder), "cache": str(place) if place else None})
-        else:
-            typer.echo("\n".join(lines))
+        _show_plan(experiment, folder, lines, place, output)
         return
     message("\n".join(lines))
     session = experiment.session(cache=place, offline=offline_choice(offline), progress=reporter())
@@ -67,6 +65,28 @@ def run(
     else:
         _show(experiment, result, folder)
     result.raise_failures()
+
+
+def _show_plan(experiment: Experiment, folder: Path, lines: list[str], cache: Path | None, output: Output) -> None:
+    """The plan and what it may cost; reads queries, opens no index, loads no model."""
+    from rankloom.eval.forecast import earlier_costs, forecast, forecast_lines
+
+    plan = experiment.plan()
+    try:
+        queries: int | None = len(experiment.load(experiment.session(offline=True)).queries)
+    except NotFoundError:
+        queries = None
+    earlier = earlier_costs(folder)
+    found = () if queries is None else forecast(plan.stages, queries, earlier=earlier, prices=experiment.config.prices)
+    if output is Output.JSON:
+        about = {"output": str(folder), "cache": str(cache) if cache else None, "queries": queries}
+        show_json({**plan.to_dict(), **about, "forecast": [one.to_dict() for one in found]})
+        return
+    if queries is None:
+        lines.append("the collection is not on this machine: how much there is to do is not known")
+    else:
+        lines += forecast_lines(found, queries, source=folder if earlier else None)
+    typer.echo("\n".join(lines))
 
 
 def _as_dict(experiment: Experiment, result: ExperimentResult, folder: Path) -> dict[str, object]:
@@ -96,6 +116,8 @@ def _show(experiment: Experiment, result: ExperimentResult, folder: Path) -> Non
         rows.append([*cells, *(cost.shown(spent.get(cost.name)) for cost in costs), *share])
     show_table(header, rows)
     typer.echo(result.summary.legend())
+    for name, tuning in result.tunings.items():
+        typer.echo("\n".join([f"{name}:", *(f"  {line}" for line in tuning.lines())]))
     ledgers = {name: outcome.ledger for name, outcome in result.outcomes.items()}
     ledgers |= {f"index of {name}": ledger for name, ledger in result.index_ledgers().items()}
     for name, ledger in ledgers.items():

@@ -66,13 +66,13 @@ class Lengths(Reranker):
     name = "lengths"
     unit = 1
 
-    def __init__(self, *, seconds: float = 0.0) -> None:
-        self.seconds = seconds
+    def __init__(self, *, seconds: float = 0.0, power: float = 1.0) -> None:
+        self.seconds, self.power = seconds, power
 
     def __call__(self, run: Run) -> Run:
         log(self.name, run)
         time.sleep(self.seconds)
-        lists = [[(hit.doc_id, 1000.0 / (1 + len(hit.text))) for hit in hits] for hits in run.values()]
+        lists = [[(hit.doc_id, 1000.0 / (1 + len(hit.text)) ** self.power) for hit in hits] for hits in run.values()]
         return run.ranked(Ranking.from_lists(lists, stage=self.name)).counted(calls=len(run), tokens=10 * len(run))
 
 

@@ -1,0 +1,151 @@
+"""What an experiment may cost, before it runs: what each stage has to do, and what that took the last time.
+
+How much there is to do is counted from the plan; it is exact for queries and a limit for pairs, for a list may be
+shorter than its depth. Calls, tokens and seconds are estimates, from the ledger of an earlier run in the output folder;
+a stage that no run has met stays unknown. What the cache holds costs nothing, which only the run itself can tell.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rankloom.eval.costs import Price
+from rankloom.eval.plan import PlannedStage
+from rankloom.fusion_methods import METHODS
+from rankloom.ledger import Cost
+from rankloom.pipeline import Top
+from rankloom.registry import stage_class
+from rankloom.rerank.pair_stage import PairStage
+from rankloom.stage_schema import FUSIONS
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What one distinct stage application may take.
+
+    Args:
+        stage: The stage in words.
+        uses: How many pipelines need it.
+        inputs: What it has to work through; at most, for pairs.
+        unit: What that is counted in: `queries`, or `pairs` of query and document.
+        calls: Estimated model calls; None if nothing is known of the stage, as for what follows.
+        tokens: Estimated tokens.
+        seconds: Estimated seconds.
+        money: Estimated cost, where the stage has a price.
+    """
+
+    stage: str
+    uses: int
+    inputs: int
+    unit: str
+    calls: float | None = None
+    tokens: float | None = None
+    seconds: float | None = None
+    money: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON form."""
+        return asdict(self)
+
+
+def forecast(
+    stages: Iterable[PlannedStage],
+    queries: int,
+    *,
+    earlier: Iterable[Cost] = (),
+    prices: Mapping[str, Price] | None = None,
+) -> tuple[Forecast, ...]:
+    """What each stage of a plan may take; stages that only cut or fuse lists are left out.
+
+    Args:
+        stages: Of the plan.
+        queries: How many will be run.
+        earlier: What stages have spent before; see `earlier_costs`.
+        prices: Stage -> price.
+    """
+    known = _sums(earlier)
+    return tuple(
+        _forecast(stage, queries, known.get(_name(stage)), (prices or {}).get(_name(stage)))
+        for stage in stages
+        if stage.word not in FUSIONS and stage.word != Top.name
+    )
+
+
+def earlier_costs(folder: Path) -> list[Cost]:
+    """What the stages of an earlier run spent, from its output folder; nothing if there is no ledger to read."""
+    try:
+        pipelines = json.loads((folder / "ledger.json").read_text(encoding="utf-8"))["pipelines"]
+        costs = [Cost(**cost) for one in pipelines.values() for cost in one["costs"]]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return []
+    return list({cost.lineage: cost for cost in costs}.values())
+
+
+def forecast_lines(found: Sequence[Forecast], queries: int, *, source: Path | None) -> Iterator[str]:
+    """A forecast in words.
+
+    Args:
+        found: Of `forecast`.
+        queries: How many will be run.
+        source: Folder of the run that the estimates come from; None if there is none.
+    """
+    told = "calls, tokens and seconds unknown: no earlier run" if source is None else f"estimates from {source}"
+    yield f"{queries} queries; {told}; less what the cache holds"
+    width = max((len(one.stage) for one in found), default=0)
+    for one in found:
+        most = "at most " if one.unit == "pairs" else ""
+        amounts = [f"{value:,.0f} {name}" for name, value in (("calls", one.calls), ("tokens", one.tokens)) if value]
+        amounts += [] if one.seconds is None else [f"{one.seconds:,.1f} s"]
+        amounts += [] if one.money is None else [f"{one.money:,.4f} in money"]
+        about = f"; about {', '.join(amounts)}" if amounts else ""
+        yield f"  {one.stage:<{width}}  {most}{one.inputs:,} {one.unit}{about}"
+
+
+def _forecast(stage: PlannedStage, queries: int, known: Cost | None, price: Price | None) -> Forecast:
+    """What one stage may take."""
+    pairs = _pairs(stage)
+    inputs = queries * (1 if pairs is None else pairs)
+    plain = Forecast(stage.shown, stage.uses, inputs, "queries" if pairs is None else "pairs")
+    if known is None:
+        return plain
+    share = inputs / known.inputs
+    calls, tokens, written = known.calls * share, known.tokens * share, known.written * share
+    expected = Cost(known.stage, calls=round(calls), tokens=round(tokens), written=round(written))
+    money = None if price is None else price.of(expected)
+    return replace(plain, calls=calls, tokens=tokens, seconds=known.seconds * share, money=money)
+
+
+def _pairs(stage: PlannedStage) -> int | None:
+    """Most documents of a query that a stage reads one by one; None if it works by query, or nothing limits it."""
+    if not issubclass(stage_class(stage.word), PairStage):
+        return None
+    limits = [limit for limit in (stage.given.get("depth"), stage.hits) if limit is not None]
+    return min(limits, default=None)
+
+
+def _name(stage: PlannedStage) -> str:
+    """What ledgers and prices call a stage."""
+    return stage_class(stage.word).name
+
+
+def _sums(costs: Iterable[Cost]) -> dict[str, Cost]:
+    """Stage -> what was computed for it and what that took; stages that the cache has answered alone are unknown."""
+    sums: dict[str, Cost] = {}
+    for cost in costs:
+        computed = cost.inputs - cost.cached
+        if computed <= 0 or cost.stage in METHODS:
+            continue
+        before = sums.get(cost.stage, Cost(cost.stage))
+        sums[cost.stage] = Cost(
+            cost.stage,
+            inputs=before.inputs + computed,
+            calls=before.calls + cost.calls,
+            tokens=before.tokens + cost.tokens,
+            written=before.written + cost.written,
+            seconds=before.seconds + cost.seconds,
+        )
+    return sums

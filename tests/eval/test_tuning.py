@@ -1,0 +1,282 @@
+"""Tuning: against a brute-force reimplementation, and as rows of an experiment."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rankloom.errors import ConfigError, NotFoundError, PartialResultError, UsageError
+from rankloom.eval.collections import load_collection
+from rankloom.eval.experiment import Experiment
+from rankloom.eval.measures import Evaluation
+from rankloom.eval.outputs import read_evaluations
+from rankloom.eval.tuning import check_apart, chosen_elsewhere, cross_validated, folds_of, put_together
+from rankloom.records import Query
+from rankloom.run import Run
+from rankloom.trec import read_run
+
+WORDS, LENGTHS = "rankloom_test_stages:Words", "rankloom_test_stages:Lengths"
+FAILING = "rankloom_test_stages:Failing"
+MINI = Path(__file__).parents[2] / "eval" / "mini"
+
+
+def evaluation(values: dict[str, float], measure: str = "AP") -> Evaluation:
+    means = {measure: sum(values.values()) / len(values)}
+    return Evaluation((measure,), {measure: measure}, {measure: values}, means)
+
+
+# --- folds ------------------------------------------------------------------------------------------------------------
+
+
+@given(count=st.integers(2, 60), folds=st.integers(2, 12), seed=st.integers(0, 99))
+@settings(max_examples=60, deadline=None)
+def test_folds_part_the_queries_evenly(count: int, folds: int, seed: int) -> None:
+    ids = [f"q{number}" for number in range(count)]
+    if folds > count:
+        with pytest.raises(UsageError):
+            folds_of(ids, folds, seed=seed)
+        return
+    parts = folds_of(ids, folds, seed=seed)
+    assert sorted(query for part in parts for query in part) == sorted(ids)
+    assert {len(part) for part in parts} <= {count // folds, -(-count // folds)}
+    mixed = random.Random(seed).sample(ids, count)
+    assert [set(part) for part in folds_of(mixed, folds, seed=seed)] == [set(part) for part in parts]
+
+
+def test_another_seed_parts_otherwise() -> None:
+    ids = [f"q{number}" for number in range(20)]
+    assert folds_of(ids, 4, seed=1) != folds_of(ids, 4, seed=2)
+
+
+# --- choosing ---------------------------------------------------------------------------------------------------------
+
+
+@given(
+    table=st.integers(1, 6).flatmap(
+        lambda rows: st.lists(
+            st.lists(st.sampled_from([0.0, 0.1, 0.25, 0.5, 1.0]), min_size=rows, max_size=rows), min_size=5, max_size=30
+        )
+    ),
+    folds=st.integers(2, 5),
+    seed=st.integers(0, 9),
+)
+@settings(max_examples=100, deadline=None)
+def test_cross_validation_is_what_brute_force_says(table: list[list[float]], folds: int, seed: int) -> None:
+    values = np.array(table)  # queries x settings
+    ids = [f"q{number}" for number in range(len(values))]
+    names = [f"s{number}" for number in range(values.shape[1])]
+    evaluations = {
+        name: evaluation(dict(zip(ids, column.tolist(), strict=True)))
+        for name, column in zip(names, values.T, strict=True)
+    }
+    tuning = cross_validated(evaluations, "AP", folds=folds, seed=seed)
+    held_out = np.zeros(len(ids))
+    for fold, part in zip(tuning.folds, folds_of(ids, folds, seed=seed), strict=True):
+        inside = np.array([query in part for query in ids])
+        means = values[~inside].mean(axis=0)
+        best = int(np.argmax(means >= means.max() - 1e-9))
+        assert (fold.queries, fold.chosen) == (part, names[best])
+        assert fold.training == pytest.approx(means[best])
+        assert fold.held_out == pytest.approx(values[inside, best].mean())
+        held_out[inside] = values[inside, best]
+    assert tuning.mean == pytest.approx(held_out.mean())
+    assert [evaluations[tuning.choice(query)].per_query["AP"][query] for query in ids] == held_out.tolist()
+    overall = values.mean(axis=0)
+    assert tuning.chosen == names[int(np.argmax(overall >= overall.max() - 1e-9))]
+    assert list(tuning.means.values()) == pytest.approx(overall.tolist())
+
+
+def test_choosing_elsewhere() -> None:
+    training = {"a": evaluation({"t1": 0.2, "t2": 0.4}), "b": evaluation({"t1": 0.5, "t2": 0.3})}
+    test = {"a": evaluation({"q1": 0.9, "q2": 0.7}), "b": evaluation({"q1": 0.1, "q2": 0.3})}
+    tuning = chosen_elsewhere(training, test, "AP", collection="train")
+    assert (tuning.chosen, tuning.mean, tuning.folds, tuning.chosen_on) == ("b", 0.2, (), "train")
+    assert tuning.choice("q1") == "b"
+    assert tuning.lines() == ["b is best of 2 on train (AP 0.4000) and has 0.2000 here"]
+
+
+def test_what_can_not_be_chosen_from() -> None:
+    one = evaluation({"q1": 0.5, "q2": 0.5})
+    with pytest.raises(UsageError, match="nothing to choose"):
+        cross_validated({}, "AP")
+    with pytest.raises(UsageError, match="not measured by this"):
+        cross_validated({"a": one}, "nDCG", folds=2)
+    with pytest.raises(UsageError, match="other queries"):
+        cross_validated({"a": one, "b": evaluation({"q1": 0.5})}, "AP", folds=2)
+
+
+def test_queries_on_both_sides_are_refused() -> None:
+    test = [Query("q1", "Why is the sky blue"), Query("q2", "bees")]
+    check_apart([Query("q1", "something else"), Query("t2", "another")], test, same_corpus=False)
+    with pytest.raises(UsageError, match=r"1 of the 2 queries to tune on are also measured, such as 'q1'"):
+        check_apart([Query("q1", "something else"), Query("t2", "another")], test, same_corpus=True)
+    with pytest.raises(UsageError, match="'t1'"):
+        check_apart([Query("t1", " why is the  sky BLUE ")], test, same_corpus=False)
+
+
+def test_hits_come_from_the_setting_that_was_chosen() -> None:
+    queries = {f"q{number}": f"text {number}" for number in range(6)}
+    runs = {
+        name: Run.from_dict({query: {f"{name}-{query}": 1.0, "shared": 0.5} for query in queries}, queries=queries)
+        for name in ("a", "b")
+    }
+    values = {"a": [1.0, 0, 1, 0, 1, 0], "b": [0.0, 1, 0, 1, 0, 1.0]}
+    evaluations = {name: evaluation(dict(zip(queries, column, strict=True))) for name, column in values.items()}
+    tuning = cross_validated(evaluations, "AP", folds=3, seed=3)
+    assert {fold.chosen for fold in tuning.folds} == {"a", "b"}  # else the test would show nothing
+    joined = put_together(runs, tuning)
+    assert list(joined) == list(queries)
+    for query in queries:
+        assert joined[query].doc_ids == runs[tuning.choice(query)][query].doc_ids
+        assert joined[query][0].trace[-1].stage == "tune"
+
+
+# --- in experiments ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def work_log(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Make the test stages importable, and log what they compute."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent / "stages"))
+    monkeypatch.setenv("RANKLOOM_TEST_LOG", str(tmp_path / "log.txt"))
+    return tmp_path / "log.txt"
+
+
+def experiment(folder: Path, **changes: Any) -> Experiment:
+    values = {
+        "collection": "mini",
+        "measures": ["nDCG@10", "AP"],
+        "pipelines": {"words": [{WORDS: {}}], "lengths": [{WORDS: {}}, {LENGTHS: {}}]},
+        "sweep": {f"lengths.{LENGTHS}.power": [1.0, 2.0], f"lengths.{WORDS}.k": [2, 5, 20]},
+        "tune": {"measure": "AP", "folds": 4},
+        "output": str(folder / "out"),
+    }
+    return Experiment.from_dict({**values, **changes})
+
+
+def test_a_tuned_row_is_a_row_like_any_other(tmp_path: Path, work_log: Path) -> None:
+    done = experiment(tmp_path)
+    result = done.run(done.session(cache=tmp_path / "cache"))
+    row, tuning = result.outcomes["lengths,tuned"], result.tunings["lengths,tuned"]
+    assert list(result.outcomes)[-1] == "lengths,tuned"
+    among = [name for name in result.outcomes if name.startswith("lengths,") and name != "lengths,tuned"]
+    assert list(tuning.means) == among
+    for measure in ("nDCG@10", "AP"):  # also measures that were not chosen by
+        for query, value in row.evaluation.per_query[measure].items():
+            assert value == result.outcomes[tuning.choice(query)].evaluation.per_query[measure][query]
+    assert row.evaluation.means["AP"] == pytest.approx(tuning.mean)
+    assert tuning.mean <= max(tuning.means.values()) + 1e-9
+    out = tmp_path / "out"
+    summary = json.loads((out / "summary.json").read_text())
+    cell = summary["pipelines"]["lengths,tuned"]["measures"]["AP"]
+    assert cell["mean"] == row.evaluation.means["AP"]
+    assert cell["corrected"] >= cell["p_value"]
+    assert summary["tuning"]["lengths,tuned"]["chosen"] == tuning.chosen
+    assert list(summary["settings"]) == among
+    assert "cross-validated AP" in (out / "summary.md").read_text()
+    stored = read_run(out / "runs" / "lengths,tuned.trec")
+    assert load_collection("mini").evaluate(stored, ["AP"]).per_query["AP"] == row.evaluation.per_query["AP"]
+    assert read_evaluations(out)["lengths,tuned"] == row.evaluation
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["tuning"] == summary["tuning"]
+
+    work = work_log.read_text()
+    first = {file.name: file.read_bytes() for file in [*(out / "runs").iterdir(), out / "summary.json"]}
+    done.run(done.session(cache=tmp_path / "cache"))
+    assert {file.name: file.read_bytes() for file in [*(out / "runs").iterdir(), out / "summary.json"]} == first
+    assert work_log.read_text() == work  # choosing costs nothing
+
+
+def test_what_an_output_folder_says_can_be_run_again(tmp_path: Path) -> None:
+    done = experiment(tmp_path)
+    result = done.run()
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    again = Experiment.from_dict(manifest["config"])
+    assert again.evaluate(again.session()).tunings == result.tunings
+
+
+def test_tuning_among_named_pipelines_and_a_tuned_baseline(tmp_path: Path) -> None:
+    pipelines = {"a": [{WORDS: {"k": 3}}], "b": [{WORDS: {"k": 9}}], "c": [{WORDS: {}}, {LENGTHS: {}}]}
+    tune = {"among": {"best": ["a", "b"]}}
+    done = experiment(tmp_path, pipelines=pipelines, sweep=None, tune=tune, compare={"baseline": "best"})
+    result = done.evaluate(done.session())
+    assert result.summary.baseline == "best"
+    assert result.tunings["best"].measure == "nDCG@10"
+    assert len(result.tunings["best"].folds) == 5
+
+
+def half_of_mini(folder: Path, name: str, odd: bool) -> str:
+    """A copy of the mini collection with the judgements of every other query."""
+    copy = folder / name
+    shutil.copytree(MINI, copy)
+    head, *lines = (copy / "qrels" / "test.tsv").read_text().splitlines()
+    kept = [line for line in lines if (int(line.split("\t")[0].strip("q")) % 2 == 1) == odd]
+    (copy / "qrels" / "test.tsv").write_text("\n".join([head, *kept, ""]))
+    return str(copy)
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_choosing_on_another_split(tmp_path: Path, cached: bool) -> None:
+    train, test = half_of_mini(tmp_path, "train", odd=True), half_of_mini(tmp_path, "test", odd=False)
+    done = experiment(tmp_path, collection=test, tune={"measure": "AP", "collection": train})
+    result = done.evaluate(done.session(cache=tmp_path / "cache" if cached else None))
+    tuning = result.tunings["lengths,tuned"]
+    for_itself = experiment(tmp_path, collection=train, tune=None)
+    there = for_itself.evaluate(for_itself.session())
+    assert tuning.means == {name: there.outcomes[name].evaluation.means["AP"] for name in tuning.means}
+    assert tuning.means[tuning.chosen] == max(tuning.means.values())
+    row, chosen = result.outcomes["lengths,tuned"], result.outcomes[tuning.chosen]
+    assert row.evaluation == chosen.evaluation
+    assert tuning.mean == pytest.approx(chosen.evaluation.means["AP"])
+
+
+def test_choosing_on_the_queries_that_are_measured_is_refused(tmp_path: Path, work_log: Path) -> None:
+    with pytest.raises(UsageError, match="50 of the 50 queries to tune on are also measured"):
+        experiment(tmp_path, tune={"collection": "mini"}).run()
+    with pytest.raises(NotFoundError):
+        experiment(tmp_path, tune={"collection": "no-such-collection"}).run()
+    assert not work_log.exists()
+
+
+def test_a_setting_that_fails_takes_the_tuned_row_with_it(tmp_path: Path) -> None:
+    pipelines = {"words": [{WORDS: {}}], "bad": [{WORDS: {}}, {FAILING: {"on": "q10"}}, {"top": 5}]}
+    done = experiment(tmp_path, pipelines=pipelines, sweep={"bad.top": [1, 2]})
+    with pytest.raises(PartialResultError, match=r"bad,tuned: tune: 2 of the 2 settings .* have failed"):
+        done.run()
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["failed"] == ["bad,top=1", "bad,top=2", "bad,tuned"]
+
+
+@pytest.mark.parametrize(
+    ("tune", "parts"),
+    [
+        ({"measure": "nDCG"}, ["'nDCG' is not among the measures", "did you mean 'nDCG@10'?"]),
+        ({"folds": 1}, ["tune.folds", "greater than or equal to 2"]),
+        ({"fold": 4}, ["unknown key 'tune.fold'", "did you mean 'folds'?"]),
+        ({"folds": 4, "collection": "mini"}, ["not both"]),
+        ({"collection": {"id": "mini", "qrels": "q.tsv"}}, ["a collection is an `id`"]),
+        ({"among": {"best": ["words"]}}, ["'best' needs two pipelines"]),
+        ({"among": {"best": ["words", "lenghts"]}}, ["'lenghts' is not a pipeline"]),
+        ({"among": {"words": ["words", "x"]}}, ["'words' is a pipeline"]),
+        ({"among": {"a/b": ["words", "x"]}}, ["'a/b' can not be a file name"]),
+    ],
+)
+def test_bad_tuning_is_found_in_the_file(tmp_path: Path, tune: dict[str, Any], parts: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        experiment(tmp_path, tune=tune)
+    for part in parts:
+        assert part in str(caught.value)
+
+
+def test_there_must_be_something_to_choose_from(tmp_path: Path) -> None:
+    for sweep in (None, {"words.k": [3]}):
+        with pytest.raises(ConfigError, match="nothing to choose from"):
+            experiment(tmp_path, pipelines={"words": [{WORDS: {}}]}, sweep=sweep and {f"words.{WORDS}.k": [3]})
