@@ -208,7 +208,7 @@ def random_listed(rng: random.Random) -> Listed:
     return Listed({query: rng.sample(DOCS, rng.randint(0, 12)) for query in ("q", "r")})
 
 
-def read_off(stages: list[Stage], query: str, doc_id: str, cutoff: int) -> tuple[object, ...]:  # noqa: PLR0911
+def read_off(stages: list[Stage], query: str, doc_id: str, cutoff: int) -> tuple[object, ...]:
     """Reason and stage, by running every prefix of the pipeline and looking at its list of document ids."""
     lists: list[tuple[str, Stage, list[str], int, bool]] = []
     for number, stage in enumerate(stages, start=1):
@@ -231,10 +231,8 @@ def read_off(stages: list[Stage], query: str, doc_id: str, cutoff: int) -> tuple
         cut, label = cutoff, f"cut-off {cutoff}"
     else:
         label, loser = lists[last + 1][:2]
-        if isinstance(loser, Listed):
-            return Reason.NOT_AGAIN, label
         if not isinstance(loser, Top):
-            return Reason.DROPPED, label
+            return Reason.NOT_AGAIN if isinstance(loser, Listed) else Reason.DROPPED, label
         cut = loser.k
     if doc_id not in ids[:scored]:
         return Reason.DEPTH, [name for name, stage, _, _, _ in lists[: last + 1] if isinstance(stage, Reranker)][-1]
@@ -252,6 +250,58 @@ def test_random_pipelines_by_brute_force(seed: int) -> None:
     found = diagnosed(stages, collection({"q": everything, "r": everything}), cutoff)
     for one in found.fates:
         assert (one.reason, one.stage) == read_off(stages, one.query_id, one.doc_id, cutoff), (stages, cutoff, one)
+
+
+def random_branch(rng: random.Random) -> list[Stage]:
+    """A first stage, and up to two that take documents away."""
+    takers: list[Stage] = [Top(rng.randint(1, 8)), Without(rng.sample(DOCS, 4)), Top(rng.randint(1, 4))]
+    return [random_listed(rng), *rng.sample(takers, rng.randrange(3))]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_fusions_by_brute_force(seed: int) -> None:
+    rng = random.Random(seed)
+    inputs, cutoff = [random_branch(rng) for _ in range(rng.randint(2, 3))], rng.randint(1, 12)
+    fuser = Fuser([Pipeline(stages) for stages in inputs], method="rrf")
+    everything = dict.fromkeys(DOCS, 1)
+    for one in diagnosed([fuser], collection({"q": everything, "r": everything}), cutoff).fates:
+        expected = read_off_fusion(fuser, inputs, one.query_id, one.doc_id, cutoff)
+        assert (one.reason, one.stage, one.after, one.rank) == expected
+
+
+def read_off_fusion(
+    fuser: Fuser, inputs: list[list[Stage]], query: str, doc_id: str, cutoff: int
+) -> tuple[object, ...]:
+    """The fate of a document in a fusion by reciprocal ranks, from the lists of ids that every stage leaves."""
+    asked = Run(queries=(Query(query, "text"),), session=Session())
+    fused = apply(fuser, asked)[query].doc_ids
+    left = [
+        [apply(Pipeline(stages[:number]), asked)[query].doc_ids for number in range(1, len(stages) + 1)]
+        for stages in inputs
+    ]
+    if any(doc_id in lists[-1] for lists in left):  # then the fusion has it
+        rank = fused.index(doc_id) + 1
+        if rank <= cutoff:
+            return None, None, "1 rrf", rank
+        if any(doc_id in lists[-1][:cutoff] for lists in left):
+            return Reason.PUSHED, "1 rrf", "1 rrf", rank
+        return Reason.CUT, f"cut-off {cutoff}", "1 rrf", rank
+    assert doc_id not in fused
+    # Lost in every input: told of the one in which it stood best when it was last seen.
+    seen = [
+        (lists[step].index(doc_id) + 1, branch, step)
+        for branch, lists in enumerate(left)
+        for step in range(len(lists) - 1)
+        if doc_id in lists[step] and doc_id not in lists[step + 1]
+    ]
+    if not seen:
+        return Reason.NEVER, "1 rrf", None, None
+    rank, branch, step = min(seen)
+    loser, place = inputs[branch][step + 1], f"1{'abc'[branch]}"
+    label, after = f"{place}.{step + 2} {loser.name}", f"{place}.{step + 1} {inputs[branch][step].name}"
+    if not isinstance(loser, Top):
+        return Reason.DROPPED, label, after, rank
+    return Reason.CUT, label, after, rank
 
 
 def test_ranks_of_agrees_with_lists() -> None:

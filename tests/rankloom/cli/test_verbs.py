@@ -188,6 +188,18 @@ def test_explain_shows_sentences(say: Any) -> None:
     assert "dropped 0.000 (not the first)" in text
 
 
+def test_lost_agrees_with_recall_and_computes_no_stage_again(say: Any) -> None:
+    summary = say("run", write(EXPERIMENT, measures=["SetR"]), "--output", "json").json()
+    held = say("cache", "ls", "--output", "json").json()["results"]
+    for name in ("short", "bm25+rm3"):
+        answer = say("lost", "out", name, "--cutoff", "50", "--output", "json").json()
+        shares = [sum(fate["reason"] is None for fate in fates) / len(fates) for fates in answer["queries"].values()]
+        recall = summary["pipelines"][name]["measures"]["SetR"]["mean"]
+        assert sum(shares) / len(shares) == pytest.approx(recall)
+    added = {row["stage"]: row["entries"] for row in say("cache", "ls", "--output", "json").json()["results"]}
+    assert added == {row["stage"]: row["entries"] for row in held}
+
+
 def test_config(say: Any) -> None:
     shown = yaml.safe_load(say("config", "show", write(EXPERIMENT), "--set", "session.seed=3").out)
     assert shown["session"]["seed"] == 3
