@@ -103,11 +103,11 @@ class Corpus:
 
     @classmethod
     def open(cls, directory: str | Path, *, verify: bool = False) -> Corpus:
-        """Open a corpus that `build` has written; nothing but the manifest is read.
+        """Open a corpus that `build` has written; large files are mapped, not read.
 
         Args:
             directory: Where the corpus lives.
-            verify: Also compare the checksum of every file, which reads them all.
+            verify: Compare the checksum of every file, also of those above 16 MiB; reads them all.
 
         Raises:
             NotFoundError: There is no such directory.

@@ -21,6 +21,7 @@ from rankloom.errors import DamagedIndexError, NotFoundError, UsageError
 
 MANIFEST = "manifest.json"
 _BLOCK = 1 << 20
+_QUICK = 1 << 24  # bytes of a file whose checksum takes no noticeable time
 
 
 @contextmanager
@@ -28,17 +29,20 @@ def atomic_path(target: Path) -> Iterator[Path]:
     """A temporary path beside `target` that becomes `target` when the block ends without an error.
 
     Args:
-        target: File or directory to be written. Parents are made. An existing directory is replaced if it is empty
-            or one of ours.
+        target: File or directory to be written. Parents are made. An existing directory is replaced by another one,
+            if it is empty or one of ours, and never by a file.
 
     Raises:
-        UsageError: The target is a directory with other things in it, or stands inside a file.
+        UsageError: The target is a directory with other things in it, or one where a file was to be written, or
+            stands inside a file.
     """
     check_replaceable(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         yield temporary
+        if target.is_dir() and not temporary.is_dir():
+            raise UsageError("this is a folder, where a file was to be written", value=str(target), fix="name a file")
         _sync_tree(temporary)
         try:
             temporary.replace(target)
@@ -90,24 +94,25 @@ class Manifest:
         format: What kind of directory it is, such as `rankloom-corpus`.
         version: Version of that format.
         fields: Parameters and counts, JSON values.
+        sizes: File name -> bytes.
         checksums: File name -> BLAKE2b digest of its bytes.
     """
 
     format: str
     version: int
     fields: Mapping[str, Any]
+    sizes: Mapping[str, int]
     checksums: Mapping[str, str]
 
     @classmethod
     def write(cls, directory: Path, *, format: str, version: int, fields: Mapping[str, Any]) -> Manifest:
         """Describe all files now in a directory, and write the description beside them."""
-        names = sorted(path.name for path in directory.iterdir() if path.name != MANIFEST)
-        manifest = cls(format, version, dict(fields), {name: checksum(directory / name) for name in names})
-        write_json(
-            directory / MANIFEST,
-            {"format": format, "version": version, **fields, "checksums": dict(manifest.checksums)},
-        )
-        return manifest
+        paths = sorted(path for path in directory.iterdir() if path.name != MANIFEST)
+        sizes = {path.name: path.stat().st_size for path in paths}
+        checksums = {path.name: checksum(path) for path in paths}
+        described = {"format": format, "version": version, **fields, "sizes": sizes, "checksums": checksums}
+        write_json(directory / MANIFEST, described)
+        return cls(format, version, dict(fields), sizes, checksums)
 
     @classmethod
     def read(cls, directory: Path, *, format: str, version: int, verify: bool = False) -> Manifest:
@@ -117,8 +122,8 @@ class Manifest:
             directory: The directory to open.
             format: The format that the caller can read.
             version: The version that the caller can read.
-            verify: Also compare the checksum of every file (reads them all); sizes of zero and missing files
-                are found without it.
+            verify: Compare the checksum of every file, which reads them all. Without it, files of more than 16 MiB
+                are held against their sizes only.
 
         Raises:
             NotFoundError: There is no such directory.
@@ -128,7 +133,10 @@ class Manifest:
             raise NotFoundError(f"there is no {format} directory here", value=str(directory))
         try:
             raw = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
-            manifest = cls(raw.pop("format"), raw.pop("version"), raw, dict(raw.pop("checksums")))
+            sizes, checksums = dict(raw.pop("sizes")), dict(raw.pop("checksums"))
+            if sizes.keys() != checksums.keys():
+                raise KeyError("sizes and checksums are of other files")
+            manifest = cls(raw.pop("format"), raw.pop("version"), raw, sizes, checksums)
         except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
             raise DamagedIndexError(
                 f"the directory has no readable {MANIFEST}",
@@ -147,10 +155,11 @@ class Manifest:
         return manifest
 
     def check(self, directory: Path, *, verify: bool) -> None:
-        """Raise DamagedIndexError if a file of the directory is missing or (with `verify`) changed."""
+        """Raise DamagedIndexError if a file of the directory is missing or changed; see `read`."""
         for name, expected in self.checksums.items():
-            path = directory / name
-            if not path.is_file() or ((verify or not path.stat().st_size) and checksum(path) != expected):
+            path, size = directory / name, self.sizes[name]
+            whole = path.is_file() and path.stat().st_size == size
+            if not whole or ((verify or size <= _QUICK) and checksum(path) != expected):
                 raise DamagedIndexError(
                     f"the file {name} is missing or has changed since it was written",
                     value=str(directory),

@@ -13,6 +13,7 @@ from rankloom.ledger import Note
 from rankloom.lines import bad_line, text_lines
 
 Qrels = dict[str, dict[str, int]]
+_HEADER = ("query-id", "query_id", "query", "qid", "topic")  # of the first column
 _ACCEPTED = "query-id 0 document-id grade (TREC), or query-id, document-id, grade separated by tabs (BEIR)"
 
 
@@ -76,13 +77,13 @@ def _judgements(path: Path) -> Iterator[tuple[int, str, str, int]]:
         tabbed = text.split("\t")
         cells = [cell.strip() for cell in (tabbed if len(tabbed) == 3 else text.split())]
         reason = ""
-        if len(cells) not in (3, 4):
+        if len(cells) != 4 and len(tabbed) != 3:
             reason = f"{len(cells)} columns"
         elif not _is_whole(cells[-1]):
             reason = f"the grade {cells[-1]!r} is not a whole number"
         elif not cells[0] or not cells[-2]:
             reason = "an id is empty"
-        header, first = first and len(cells) == 3 and not _is_whole(cells[-1]), False
+        header, first = first and len(tabbed) == 3 and bool(reason) and cells[0].lower() in _HEADER, False
         if header:
             continue
         if reason:

@@ -148,7 +148,7 @@ class VectorIndex:
             corpus: The corpus it was made from, so that hits have texts; by default the one beside the index (see
                 `rankloom.corpus.corpus_beside`), and without one, hits have ids and scores only.
             encoder: The model for queries; by default the one the index was made with, under the same name.
-            verify: Also compare the checksum of every file, which reads them all.
+            verify: Compare the checksum of every file, also of those above 16 MiB; reads them all.
 
         Raises:
             NotFoundError: There is no such folder.

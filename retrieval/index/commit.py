@@ -92,22 +92,30 @@ def read_commit(directory: Path, *, verify: bool = False) -> Commit:
 
     Args:
         directory: Where the index lives.
-        verify: Also compare the checksum of every file, which reads them all.
+        verify: Compare the checksum of every file, also of those above 16 MiB; reads them all.
 
     Raises:
         NotFoundError: There is no such directory.
         DamagedIndexError: It is no index, is of another version, or a file is missing or damaged.
     """
     for _ in range(_TRIES):
-        manifest = Manifest.read(directory, format=FORMAT, version=VERSION)
+        before = _manifest_bytes(directory)
         try:
-            manifest.check(directory, verify=verify)
+            manifest = Manifest.read(directory, format=FORMAT, version=VERSION, verify=verify)
             return _opened(directory, manifest, verify=verify)
         except DamagedIndexError:
             # a writer may have put another commit in its place, and removed what this one named
-            if Manifest.read(directory, format=FORMAT, version=VERSION).fields == manifest.fields:
+            if _manifest_bytes(directory) == before:
                 raise
     raise DamagedIndexError("the index changes faster than it can be opened", value=str(directory), fix="try again")
+
+
+def _manifest_bytes(directory: Path) -> bytes | None:
+    """The manifest as it is now; None if there is none."""
+    try:
+        return (directory / MANIFEST).read_bytes()
+    except OSError:
+        return None
 
 
 def _opened(directory: Path, manifest: Manifest, *, verify: bool) -> Commit:
@@ -132,7 +140,7 @@ def _opened(directory: Path, manifest: Manifest, *, verify: bool) -> Commit:
 def write_commit(directory: Path, commit: Commit) -> None:
     """Make a commit the last one; its segments are in place already, its deletions are written now."""
     segments: list[dict[str, Any]] = []
-    checksums: dict[str, str] = {}
+    named: list[str] = []
     for part in commit.parts:
         file = part.deletions.file
         if len(part.deletions.documents) and file is None:
@@ -140,7 +148,7 @@ def write_commit(directory: Path, commit: Commit) -> None:
             _write_deletions(directory / file, part.deletions)
         segments.append({"name": part.segment.name, "documents": len(part), "deletions": file})
         inner = f"{SEGMENTS}/{part.segment.name}/{MANIFEST}"
-        checksums |= {name: checksum(directory / name) for name in (inner, file) if name is not None}
+        named += [inner] if file is None else [inner, file]
     fields = {
         "generation": commit.generation,
         "documents": sum(map(len, commit.parts)),
@@ -148,7 +156,11 @@ def write_commit(directory: Path, commit: Commit) -> None:
         "about": dict(commit.about),
         "segments": segments,
     }
-    write_json(directory / MANIFEST, {"format": FORMAT, "version": VERSION, **fields, "checksums": checksums})
+    files = {
+        "sizes": {name: (directory / name).stat().st_size for name in named},
+        "checksums": {name: checksum(directory / name) for name in named},
+    }
+    write_json(directory / MANIFEST, {"format": FORMAT, "version": VERSION, **fields, **files})
     remove_unnamed(directory, [one["name"] for one in segments], [one["deletions"] for one in segments])
 
 

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rankloom.corpus import Corpus, MemoryDocuments
-from rankloom.corpus_build import BATCH_ROWS
+from rankloom.corpus_build import BATCH_ROWS, FORMAT, VERSION
 from rankloom.errors import DamagedIndexError, DataError, NotFoundError
+from rankloom.files import Manifest
 from rankloom.fingerprint import digest
 from rankloom.records import Document
 from rankloom.run import Run
@@ -155,18 +156,20 @@ def test_cut_files_and_missing_files_are_damage(name: str, tmp_path: Path) -> No
         Corpus.open(tmp_path / "corpus")
 
 
-def test_a_changed_byte_is_found_when_verified(tmp_path: Path) -> None:
+def test_a_changed_byte_is_found(tmp_path: Path) -> None:
     Corpus.build(documents(5), tmp_path / "corpus")
     path = tmp_path / "corpus" / "documents.arrow"
     path.write_bytes(path.read_bytes().replace(b"text 3", b"text 4"))
     with pytest.raises(DamagedIndexError, match=r"documents\.arrow"):
-        Corpus.open(tmp_path / "corpus", verify=True)
+        Corpus.open(tmp_path / "corpus")
 
 
 def test_a_file_of_another_corpus_is_damage(tmp_path: Path) -> None:
     Corpus.build(documents(5), tmp_path / "one")
     Corpus.build(documents(6), tmp_path / "two")
+    fields = Manifest.read(tmp_path / "one", format=FORMAT, version=VERSION).fields
     (tmp_path / "one" / "ids.arrow").write_bytes((tmp_path / "two" / "ids.arrow").read_bytes())
+    Manifest.write(tmp_path / "one", format=FORMAT, version=VERSION, fields=fields)
     with pytest.raises(DamagedIndexError, match="number of documents"):
         Corpus.open(tmp_path / "one")
 

@@ -169,7 +169,7 @@ def test_another_format_or_version(folder):
         read(folder, version=4)
 
 
-WHOLE = {"format": "test-index", "version": 3, "checksums": {}}
+WHOLE = {"format": "test-index", "version": 3, "sizes": {}, "checksums": {}}
 
 
 @pytest.mark.parametrize(
@@ -191,6 +191,7 @@ WHOLE = {"format": "test-index", "version": 3, "checksums": {}}
         json.dumps({**WHOLE, "version": "3"}),
         json.dumps({**WHOLE, "version": None}),
         json.dumps({**WHOLE, "checksums": {"gone": "00"}}),
+        json.dumps({**WHOLE, "sizes": {"gone": 1}, "checksums": {"gone": "00"}}),
         b"\xff\xfe",
         "\x00" * 50,
     ],
@@ -222,11 +223,21 @@ def test_an_emptied_file_is_found(folder):
         read(folder)
 
 
-def test_a_changed_file_is_found_when_asked_to_verify(folder):
+def test_a_changed_file_is_found(folder):
+    (folder / "a").write_bytes(b"cOntent")
+    with pytest.raises(DamagedIndexError, match="the file a is missing or has changed"):
+        read(folder)
+
+
+def test_a_large_file_is_held_against_its_size_and_read_only_when_asked(folder, monkeypatch):
+    monkeypatch.setattr("rankloom.files._QUICK", 3)
     (folder / "a").write_bytes(b"cOntent")
     read(folder)
     with pytest.raises(DamagedIndexError, match="the file a is missing or has changed"):
         read(folder, verify=True)
+    (folder / "a").write_bytes(b"content, and more")
+    with pytest.raises(DamagedIndexError, match="the file a is missing or has changed"):
+        read(folder)
 
 
 def test_files_that_came_later_do_not_matter(folder):
@@ -252,3 +263,12 @@ def test_a_place_inside_a_file_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="is a file"), atomic_path(tmp_path / "file" / "index"):
         pass
+
+
+def test_a_file_never_takes_the_place_of_a_folder(folder, tmp_path):
+    (tmp_path / "free").mkdir()
+    for target in (folder, tmp_path / "free"):
+        with pytest.raises(UsageError, match="a folder, where a file was to be written.*fix: name a file"):
+            write_text(target, "a run")
+    assert (folder / "a").read_bytes() == b"content"
+    assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".tmp")] == []

@@ -44,6 +44,7 @@ def test_the_three_spellings(tmp_path: Path) -> None:
     [
         ("q1 0", "line 2: 2 columns"),
         ("q1 0 d1 2 x", "line 2: 5 columns"),
+        ("q1 0 1", "line 2: 3 columns"),  # a TREC line without its grade, not document 0 with grade 1
         ("q1 0 d1 good", "line 2: the grade 'good'"),
         ("q1 0 d1 1.5", "line 2: the grade '1.5'"),
         ("q1\t\t1", "line 2: "),
@@ -53,6 +54,13 @@ def test_the_three_spellings(tmp_path: Path) -> None:
 def test_bad_lines(line: str, reason: str, tmp_path: Path) -> None:
     (tmp_path / "q.txt").write_text(f"q0 0 d0 1\n{line}\n")
     with pytest.raises(DataError, match=rf"q\.txt {reason}"):
+        read_qrels(tmp_path / "q.txt")
+
+
+@pytest.mark.parametrize("line", ["q1 0 d1", "q1\td1\tgood", "query-id corpus-id score"])
+def test_a_bad_first_line_is_not_taken_for_a_header(line: str, tmp_path: Path) -> None:
+    (tmp_path / "q.txt").write_text(f"{line}\nq2 0 d1 1\n")
+    with pytest.raises(DataError, match=r"q\.txt line 1"):
         read_qrels(tmp_path / "q.txt")
 
 
