@@ -236,7 +236,7 @@ def experiment_schema() -> dict[str, Any]:
     """The JSON schema of experiments: the keys of the file, and under `stages` the parameters of every stage."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "rankloom experiment",
         **ExperimentConfig.model_json_schema(),
+        "title": "rankloom experiment",
         "stages": stage_schema(),
     }

@@ -176,5 +176,5 @@ def _sketch(word: str, values: dict[str, Any]) -> Stage:
     """The stage itself where it is light to make, a stand-in for a retriever over a corpus."""
     found = stage_class(word)
     if hasattr(found, "for_corpus") and issubclass(found, Retriever):
-        return StandIn(found)
+        return StandIn(found, k=values.get("k", 1))
     return found(**values)

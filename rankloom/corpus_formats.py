@@ -28,6 +28,7 @@ _SUFFIXES: dict[str, Format] = {
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".tsv": "tsv", ".trec": "trec", ".trectext": "trec", ".sgml": "trec",
     ".parquet": "parquet", ".txt": "text", ".md": "text",
 }  # fmt: skip
+_TEXT_SUFFIXES = (".txt", ".md")
 _TREC_BLOCK = re.compile(r"<(docno|title|headline|hl|head|text)\b[^>]*>(.*?)</\1\s*>", re.IGNORECASE | re.DOTALL)
 _TREC_OPEN = re.compile(rb"<doc>", re.IGNORECASE)
 _TREC_CLOSE = re.compile(rb"</doc>", re.IGNORECASE)
@@ -69,7 +70,8 @@ class DocumentReader(Iterator[Document]):
     Attributes:
         file: The file now read, or a word for a source that is none.
         line: Line (row, record) of the last document, from 1; in TREC text the line of its `<DOC>`.
-        notes: One `skipped_record` note for each record passed over.
+        notes: One `skipped_record` note for each record passed over, and one `skipped_files` for the files of a folder
+            that are not read.
     """
 
     def __init__(self, source: Source, *, format: Format | None, on_bad_record: OnBadRecord, offline: bool) -> None:
@@ -98,7 +100,7 @@ class DocumentReader(Iterator[Document]):
             raise DataError(
                 f"{where}: {reason}",
                 stage="corpus",
-                fix="mend the record, or pass on_bad_record='skip' to pass it over and have it noted",
+                fix="mend it, or pass bad records over, each with a note: on_bad_record='skip', or --skip-bad-records",
             )
         self.notes.append(Note("corpus", "skipped_record", detail=f"{where}: {reason}"))
 
@@ -133,7 +135,8 @@ class DocumentReader(Iterator[Document]):
 
     def _folder(self, folder: Path) -> Iterator[Document]:
         """One document for each .txt or .md file in a folder and its subfolders."""
-        paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".txt", ".md") and path.is_file())
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        paths = [path for path in files if path.suffix.lower() in _TEXT_SUFFIXES]
         if not paths:
             raise DataError(
                 "the folder holds no .txt or .md files",
@@ -141,6 +144,11 @@ class DocumentReader(Iterator[Document]):
                 value=str(folder),
                 fix="name the document file itself, such as corpus.jsonl",
             )
+        if others := [
+            path.relative_to(folder).as_posix() for path in files if path.suffix.lower() not in _TEXT_SUFFIXES
+        ]:
+            detail = f"{folder}: {', '.join(others[:5])}{', ...' if len(others) > 5 else ''}"
+            self.notes.append(Note("corpus", "skipped_files", amount=len(others), detail=detail))
         return (doc for path in paths for doc in self._text_file(path, path.relative_to(folder).as_posix()))
 
     def _text_file(self, path: Path, doc_id: str) -> Iterator[Document]:
@@ -303,7 +311,7 @@ def _format_of(path: Path) -> Format:
         stage="corpus",
         value=str(path),
         accepted=", ".join(_SUFFIXES),
-        fix="pass format=",
+        fix="say what it is: format=, or --format",
     )
 
 

@@ -19,6 +19,8 @@ from rankloom.run import Run, Step
 from rankloom.session import Session
 from rankloom.stage import NO_TRAITS, Stage, Traits
 
+_LARGEST = 1e9  # of weights and of rrf's constant: only keeps infinity and NaN out
+
 
 class Fuser(Stage):
     """Send a run through several branches and fuse their rankings.
@@ -58,16 +60,16 @@ class Fuser(Stage):
         for branch in branches:
             if not isinstance(branch, Stage):
                 raise CompositionError("a branch is not a stage", stage=method, value=branch)
-        if not branches or (weights is not None and len(weights) != len(branches)):
-            raise UsageError("needs branches, and one weight for each", stage=method, value=weights)
-        if weights is not None and not np.isfinite(weights).all():
-            raise UsageError("a weight is not a finite number", stage=method, value=weights)
+        if not branches:
+            raise UsageError("needs branches to fuse", stage=method, accepted="at least one stage or pipeline")
+        if weights is not None and len(weights) != len(branches):
+            raise UsageError(f"needs one weight for each of {len(branches)} branches", stage=method, value=weights)
         self.branches = tuple(branches)
         self.method = self.name = method
-        self.weights = None if weights is None else tuple(float(weight) for weight in weights)
+        self.weights = None if weights is None else tuple(_weight(weight, method) for weight in weights)
         self.norm: Norm = norm
         self.missing: Missing = missing
-        self.rrf_k = between(rrf_k, 0, 1e9, stage=method, parameter="rrf_k")
+        self.rrf_k = between(rrf_k, 0, _LARGEST, stage=method, parameter="rrf_k")
 
     def __call__(self, run: Run) -> Run:
         """Carry the branches out, each once, and fuse what they return."""
@@ -242,6 +244,11 @@ def joined_documents(sources: Sequence[Documents | None]) -> Documents | None:
     if not known or None in sources:
         return None
     return next(iter(known.values())) if len(known) == 1 else _Several(tuple(known.values()))
+
+
+def _weight(weight: float, method: str) -> float:
+    """A branch's weight, if it is a finite number."""
+    return between(weight, -_LARGEST, _LARGEST, stage=method, parameter="a weight")
 
 
 class _Given(Stage):

@@ -25,6 +25,7 @@ NoteKind = Literal[
     "no_context",  # a query had no passage to be answered from, and the language model was not asked
     "cut_output",  # an output of a language model was stopped at its limit, after `amount` tokens
     "unknown_citation",  # an answer cites `amount` numbers that no passage has
+    "skipped_files",  # `amount` files of a folder of documents are of another format
     "missing_query",  # a judged query is not in the run; it counts as 0
 ]
 NOTE_KINDS: tuple[str, ...] = get_args(NoteKind)

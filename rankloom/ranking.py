@@ -80,6 +80,9 @@ class Ranking:
     ) -> Ranking:
         """One list of (document id, score) for each query.
 
+        Raises:
+            StageError: A score is no finite number, or a query holds a document twice. Names `stage`.
+
         Example:
             >>> ranking = Ranking.from_lists([[("d2", 1.0), ("d1", 1.0)], []], stage="example")
             >>> ranking.doc_ids(0), ranking.counts().tolist()
@@ -87,7 +90,10 @@ class Ranking:
         """
         lists = [list(one) for one in hits]
         ids, codes = DocIds.encode([doc_id for one in lists for doc_id, _ in one])
-        scores = np.array([score for one in lists for _, score in one], dtype=np.float32)
+        try:
+            scores = np.array([score for one in lists for _, score in one], dtype=np.float32)
+        except (TypeError, ValueError) as error:
+            raise StageError(f"a score is not a number ({error})", stage=stage) from error
         offsets = np.cumsum([0, *(len(one) for one in lists)], dtype=np.int64)
         return cls.build(ids, offsets, codes, scores, stage=stage, kind=kind)
 

@@ -8,6 +8,7 @@ also be named outright as `module:Class`.
 from __future__ import annotations
 
 import importlib
+import logging
 from functools import cache
 from importlib.metadata import entry_points
 
@@ -15,6 +16,7 @@ from rankloom.errors import ConfigError, nearest
 from rankloom.stage import Stage
 
 GROUP = "rankloom.stages"
+_log = logging.getLogger("rankloom")
 BUILT_IN: dict[str, str] = {
     "bm25": "rankloom.retrieval.bm25:BM25",
     "lucene": "rankloom.retrieval.lucene.stage:Lucene",
@@ -35,9 +37,15 @@ BUILT_IN: dict[str, str] = {
 
 @cache
 def stage_words() -> dict[str, str]:
-    """All known words and their `module:Class`; built-in ones can not be taken over by another package."""
-    others = {point.name: point.value for point in entry_points(group=GROUP)}
-    return {**others, **BUILT_IN}
+    """All known words and their `module:Class`; a word that is taken, by this package above all, can not be taken over.
+
+    A stage whose word is taken is named in a warning, and can still be had as `module:Class`.
+    """
+    words = dict(BUILT_IN)
+    for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
+        if words.setdefault(point.name, point.value) != point.value:
+            _log.warning("the stage %s can not be called %r: %s is", point.value, point.name, words[point.name])
+    return words
 
 
 def stage_class(word: str) -> type[Stage]:

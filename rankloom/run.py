@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rankloom.checks import whole
 from rankloom.errors import CompositionError, DataError, StageError
 from rankloom.fingerprint import digest
 from rankloom.ledger import Cost, Ledger, Note
@@ -274,7 +275,12 @@ class Run(Mapping[str, RankedList]):
         )
 
     def top(self, k: int) -> Run:
-        """The best k hits of each query."""
+        """The best k hits of each query.
+
+        Raises:
+            UsageError: k is not a whole number of at least 0.
+        """
+        k = whole(k, least=0, stage="top", parameter="k")
         return replace(self, ranking=self.hits(stage="top").top(k), lineage=digest(self.lineage, "top", k))
 
     # --- ways out -------------------------------------------------------------------------------------------------

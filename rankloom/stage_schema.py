@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, create_model
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from rankloom.fusion import fuse, interpolate, rrf
 from rankloom.registry import stage_class, stage_words
@@ -35,7 +35,7 @@ def parameters(word: str) -> type[BaseModel]:
     """
     fields: dict[str, Any] = {}
     if word in FUSIONS:
-        fields["inputs"] = (list[Any], ...)
+        fields["inputs"] = (_inputs(FUSIONS[word]), ...)
     for name, parameter in inspect.signature(builder(word), eval_str=True).parameters.items():
         if name in _GIVEN or (word in FUSIONS and parameter.kind is not inspect.Parameter.KEYWORD_ONLY):
             continue
@@ -44,6 +44,15 @@ def parameters(word: str) -> type[BaseModel]:
         fields[name] = (annotation, ... if required else parameter.default)
     config = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True, protected_namespaces=())
     return create_model(word.replace(":", "_"), __config__=config, **fields)
+
+
+def _inputs(fusion: Callable[..., Stage]) -> Any:
+    """The type of `inputs`: as many as the fusion has positional parameters, or one or more."""
+    kinds = [parameter.kind for parameter in inspect.signature(fusion).parameters.values()]
+    if inspect.Parameter.VAR_POSITIONAL in kinds:
+        return Annotated[list[Any], Field(min_length=1)]
+    count = kinds.count(inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return Annotated[list[Any], Field(min_length=count, max_length=count)]
 
 
 def first_parameter(word: str) -> str | None:

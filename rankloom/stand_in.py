@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rankloom.checks import whole
 from rankloom.errors import CompositionError, ConfigError
 from rankloom.records import Document, Documents
 from rankloom.run import Run
@@ -9,10 +10,18 @@ from rankloom.stage import Retriever
 
 
 class StandIn(Retriever):
-    """Stands for a retriever whose index is not built yet, to check what may follow what."""
+    """Stands for a retriever whose index is not built yet, to check what may follow what.
 
-    def __init__(self, stands_for: type[Retriever]) -> None:
-        self.stood_for = stands_for
+    Args:
+        stands_for: The class of the retriever.
+        k: Depth of its rankings; a bad one is found before an index is built for nothing.
+
+    Raises:
+        UsageError: k is not a positive whole number.
+    """
+
+    def __init__(self, stands_for: type[Retriever], *, k: int = 1) -> None:
+        self.stood_for, self.k = stands_for, whole(k, least=1, stage=stands_for.name, parameter="k")
         self.name, self.accepts = stands_for.name, stands_for.accepts
         self.needs, self.provides, self.drops = stands_for.needs, stands_for.provides, stands_for.drops
 

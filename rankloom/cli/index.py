@@ -69,6 +69,8 @@ def index(
     else:
         shutil.rmtree(directory / DENSE_FOLDER, ignore_errors=True)  # of the documents that were here before
     skipped = len(corpus.ledger.of("skipped_record"))
+    for note in corpus.ledger.of("skipped_files"):
+        message(f"{note.amount} files are neither .txt nor .md and were passed over: {note.detail}")
     if skipped:
         message(f"{skipped} bad records were passed over")
     if truncated:

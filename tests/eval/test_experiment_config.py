@@ -10,6 +10,8 @@ import pytest
 from rankloom.errors import ConfigError, NotFoundError
 from rankloom.eval.experiment import Experiment
 from rankloom.eval.experiment_config import experiment_schema
+from rankloom.registry import stage_words
+from rankloom.stage_schema import FUSIONS
 
 GOOD = """\
 collection: mini
@@ -73,6 +75,9 @@ def test_fingerprint_follows_content_not_place(tmp_path: Path) -> None:
         ("[bm25, {top: 5}]", "[bm25, {top: five}]", ["exp.yaml:7", "top.k", "'five'"]),
         ("[bm25, {top: 5}]", "[{top: 5}]", ["exp.yaml:7", "top", "put a retriever before it"]),
         ("{k: 100}", "{kk: 100}", ["exp.yaml:4", "bm25 has no parameter 'kk'", "did you mean 'k'?"]),
+        ("{k: 100}", "{k: 0}", ["exp.yaml:4", "bm25: k is out of range; got 0"]),
+        ("[bm25, {top: 5}]", "[{interpolate: {inputs: [bm25]}}]", ["exp.yaml:7", "interpolate.inputs", "at least 2"]),
+        ("[bm25, {top: 5}]", "[{rrf: {inputs: []}}]", ["exp.yaml:7", "rrf.inputs", "at least 1"]),
         ("short:", "../short:", ["exp.yaml:7", "'../short'", "file name"]),
         ("short:", "BM25:", ["exp.yaml:7", "'BM25' and 'bm25'"]),
         ("collection: mini", "collection: {id: mini, qrels: q.tsv}", ["exp.yaml:1", "corpus", "qrels"]),
@@ -109,6 +114,8 @@ def test_broken_files(tmp_path: Path) -> None:
 
 def test_schema_names_every_key_and_stage() -> None:
     schema: dict[str, Any] = experiment_schema()
+    assert schema["title"] == "rankloom experiment"
     keys = {"collection", "measures", "define", "pipelines", "sweep", "tune", "compare", "session", "timing", "prices"}
     assert keys | {"output"} == set(schema["properties"])
+    assert set(schema["stages"]) == {*stage_words(), *FUSIONS}
     assert {"bm25", "top", "interpolate"} <= set(schema["stages"])

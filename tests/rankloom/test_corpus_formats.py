@@ -141,7 +141,10 @@ def test_a_folder_of_texts(tmp_path: Path) -> None:
     (tmp_path / "b.md").write_text("# B\nbody\n")
     (tmp_path / "inner" / "a.txt").write_text("deep")
     (tmp_path / "ignored.csv").write_text("x")
-    assert list(read_documents(tmp_path)) == [Document("b.md", "# B\nbody\n"), Document("inner/a.txt", "deep")]
+    reader = read_documents(tmp_path)
+    assert list(reader) == [Document("b.md", "# B\nbody\n"), Document("inner/a.txt", "deep")]
+    assert [(note.kind, note.amount) for note in reader.notes] == [("skipped_files", 1)]
+    assert "ignored.csv" in reader.notes[0].detail
     assert list(read_documents(tmp_path / "b.md")) == [Document("b.md", "# B\nbody\n")]
     (tmp_path / "c.txt").write_bytes(b"ok\n\xff\n")
     with pytest.raises(DataError, match=r"c\.txt line 1: not UTF-8"):
@@ -168,7 +171,7 @@ def test_wrong_calls(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError):
         read_documents(tmp_path / "nowhere.jsonl")
     (tmp_path / "c.docx").write_bytes(b"")
-    with pytest.raises(DataError, match="pass format="):
+    with pytest.raises(DataError, match="say what it is: format="):
         read_documents(tmp_path / "c.docx")
     assert read(tmp_path / "c.docx", GOOD, format="jsonl") == [Document("d1", "one", "T")]
     with pytest.raises(UsageError):

@@ -268,7 +268,7 @@ def test_a_place_inside_a_file_is_refused(tmp_path):
 def test_a_file_never_takes_the_place_of_a_folder(folder, tmp_path):
     (tmp_path / "free").mkdir()
     for target in (folder, tmp_path / "free"):
-        with pytest.raises(UsageError, match="a folder, where a file was to be written.*fix: name a file"):
+        with pytest.raises(UsageError, match=r"a folder, where a file was to be written.*fix: name a file"):
             write_text(target, "a run")
     assert (folder / "a").read_bytes() == b"content"
     assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".tmp")] == []

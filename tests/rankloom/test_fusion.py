@@ -290,7 +290,7 @@ def test_a_misspelt_option_names_the_nearest(options, word):
         Fuser([Has(ONE)], **options)
 
 
-@pytest.mark.parametrize("weights", [[1.0], [1.0, 2.0, 3.0], [1.0, float("nan")], [float("inf"), 1.0]])
+@pytest.mark.parametrize("weights", [[1.0], [1.0, 2.0, 3.0], [1.0, float("nan")], [float("inf"), 1.0], ["2", 1.0]])
 def test_weights_must_be_finite_and_one_for_each_branch(weights):
     with pytest.raises(UsageError, match="weight"):
         fuse(Has(ONE), Has(TWO), method="combsum", weights=weights)

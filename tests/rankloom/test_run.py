@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rankloom import Document, Query, Ranking, Run, ScoreKind, Session
-from rankloom.errors import CompositionError, DataError, StageError
+from rankloom.errors import CompositionError, DataError, StageError, UsageError
 from rankloom.ledger import Note
 from tests.rankloom.stages_for_tests import Lengths, Words, pieces, some_documents
 
@@ -115,6 +115,18 @@ def test_select_takes_queries_hits_and_order():
 def test_top_cuts_every_query():
     run = Run.from_dict({"q1": {"a": 1.0, "b": 2.0}, "q2": {"c": 1.0}})
     assert run.top(1).to_dict() == {"q1": {"b": 2.0}, "q2": {"c": 1.0}}
+
+
+@pytest.mark.parametrize("k", [-1, 1.5, "3", True])
+def test_top_takes_a_whole_number(k):
+    with pytest.raises(UsageError, match="k is out of range"):
+        Run.from_dict({"q1": {"a": 1.0}}).top(k)
+
+
+@pytest.mark.parametrize("score", ["high", (), float("nan"), None])
+def test_a_score_that_is_no_number_names_where_it_came_from(score):
+    with pytest.raises(StageError, match=r"^Run\.from_dict: "):
+        Run.from_dict({"q1": {"a": score}})
 
 
 def test_rewriting_drops_the_ranking():

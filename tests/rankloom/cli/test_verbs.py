@@ -259,6 +259,20 @@ def test_index_refuses(say: Any, index: str) -> None:
     assert say("index", "bad.jsonl", "other", "--skip-bad-records", "--output", "json").json()["skipped"] == 1
 
 
+def test_index_tells_what_it_passed_over_in_a_folder(say: Any) -> None:
+    Path("notes").mkdir()
+    Path("notes/ferry.md").write_text("The ferry leaves at nine.")
+    Path("notes/plan.pdf").write_bytes(b"%PDF")
+    said = say("index", "notes", "idx")
+    assert said.code == 0
+    assert "1 files are neither .txt nor .md and were passed over: notes: plan.pdf" in said.err
+
+
+def test_search_does_not_save_over_a_folder(say: Any, index: str) -> None:
+    assert say("search", index, "blue", "--save", f"{index}/bm25").code == 2
+    assert say("search", index, "blue").code == 0
+
+
 def test_search_refuses(say: Any, index: str) -> None:
     assert say("search", index).code == 2
     assert say("search", index, "a", "--queries", "q.tsv").code == 2
