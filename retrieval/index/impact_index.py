@@ -62,7 +62,7 @@ class ImpactIndex:
 
         Args:
             directory: Where the index lives.
-            verify: Also compare the checksum of every file, which reads them all.
+            verify: Compare the checksum of every file, also of those above 16 MiB; reads them all.
             threads: As for the constructor.
 
         Raises:

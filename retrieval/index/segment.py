@@ -84,7 +84,7 @@ class Segment:
 
         Args:
             directory: Where it lives.
-            verify: Also compare the checksum of every file, which reads them all.
+            verify: Compare the checksum of every file, also of those above 16 MiB; reads them all.
 
         Raises:
             NotFoundError: There is no such directory.

@@ -126,7 +126,7 @@ class LuceneIndex:
 
         Args:
             directory: Where the index lives.
-            verify: Also compare the checksum of every file, which reads them all.
+            verify: Compare the checksum of every file, also of those above 16 MiB; reads them all.
 
         Raises:
             NotFoundError: There is no such directory.
