@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from rankloom.errors import UsageError
 from rankloom.retrieval.document_length import LENGTHS
 from rankloom.retrieval.index.impact_index import ImpactIndex
 from rankloom.retrieval.index.queries import Hits, check_finite, weighted_terms
@@ -48,6 +49,9 @@ class BM25Scoring:
         variant: Which BM25.
         delta: The least that an occurrence counts, for `bm25+` and `bm25l`; by default their authors' 1 and 0.5.
 
+    Raises:
+        UsageError: It is an index of impacts.
+
     Example:
         >>> index = ImpactIndex.of(["d1", "d2"], [{"blue": 1, "sky": 1}, {"sky": 1}])
         >>> hits = BM25Scoring(index, k1=0.9, b=0.4).search([{"blue": 1.0}], 10)
@@ -58,6 +62,8 @@ class BM25Scoring:
     def __init__(
         self, index: ImpactIndex, *, k1: float, b: float, variant: Variant = "lucene", delta: float | None = None
     ) -> None:
+        if index.linear:
+            raise UsageError("the index holds impacts, not frequencies", stage="bm25", fix="use search_impacts")
         self._index, self._variant = index, variant
         self._delta = delta if delta is not None else DELTAS.get(variant, 0.0)
         average = np.float32(index.total_terms / max(1, index.nonempty_documents))
@@ -66,6 +72,7 @@ class BM25Scoring:
             discount = np.float32(k1) * ((np.float32(1) - b32) + b32 * lengths / average)
             self._inverse: NDArray[np.float32] = np.float32(1) / discount  # by length code, float32 of shape (256,)
             self._shift = np.float32(self._delta) / np.float32(k1) if variant == "bm25l" else np.float32(0)
+        self._scorings: dict[str, Scoring] = {}
         self._factor = k1 + 1 if variant in ("atire", "bm25+", "bm25l") else 1.0
 
     def idf(self, document_frequency: int) -> np.float32:
@@ -115,9 +122,12 @@ class BM25Scoring:
         """How a segment's postings are scored; its bounds were made for other lengths and parameters."""
         from rankloom.retrieval.index.search_kernel import Scoring
 
+        if segment.name in self._scorings:
+            return self._scorings[segment.name]
         with np.errstate(divide="ignore", invalid="ignore"):
             byte = np.arange(256) / 255.0
             stretch = np.max(self._inverse.astype(np.float64) / segment.reference) if segment.total else 1.0
             reach = byte / (1.0 - byte) * stretch + np.float64(self._shift)
         reach[0] = self._shift
-        return Scoring(linear=False, inverse=self._inverse, shift=self._shift, bounds=reach)
+        made = Scoring(linear=False, inverse=self._inverse, shift=self._shift, bounds=reach)
+        return self._scorings.setdefault(segment.name, made)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 from rankloom.checks import choice
 from rankloom.fingerprint import digest
@@ -27,6 +27,9 @@ class SnowballAnalyzer:
         >>> SnowballAnalyzer("german")("Die Häuser am Fluss")
         ['die', 'haus', 'am', 'fluss']
     """
+
+    #: Words can be analysed one by one, upper or lower case; see `rankloom.retrieval.index.units`.
+    by_word: ClassVar[bool] = True
 
     def __init__(self, language: str, *, stop_words: Iterable[str] = ()) -> None:
         self.language = choice(language, languages(), stage="analyzer", parameter="language")

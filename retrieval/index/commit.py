@@ -8,6 +8,7 @@ everyone who has opened the index before, nothing has changed. What no manifest 
 from __future__ import annotations
 
 import shutil
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,9 +132,11 @@ def _opened(directory: Path, manifest: Manifest, *, verify: bool) -> Commit:
         ]
         about = {str(key): str(value) for key, value in fields["about"].items()}
         return Commit(tuple(parts), about, bool(fields["linear"]), int(fields["generation"]))
-    except (KeyError, ValueError, TypeError, AttributeError, OSError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError, OSError, zipfile.BadZipFile) as error:
         raise DamagedIndexError(
-            f"the manifest can not be read ({error})", value=str(directory), fix="delete the index and build it again"
+            f"the manifest or a file of deletions can not be read ({error})",
+            value=str(directory),
+            fix="delete the index and build it again",
         ) from error
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rankloom.errors import DataError
+from rankloom.errors import DataError, UsageError
 from rankloom.files import atomic_path
 from rankloom.fingerprint import digest
 from rankloom.ids import DocIds
@@ -207,9 +207,10 @@ class ImpactIndex:
             numbers = part.segment.vocabulary.numbers(list(terms))
             known = np.flatnonzero(numbers >= 0)
             counts[known] += part.segment.columns.term_documents[numbers[known]]
-            places = np.searchsorted(part.deletions.terms, numbers)
-            gone = np.flatnonzero(np.isin(numbers, part.deletions.terms))
-            counts[gone] -= part.deletions.counts[places[gone]]
+            if len(part.deletions.documents):
+                places = np.searchsorted(part.deletions.terms, numbers)
+                gone = np.flatnonzero(np.isin(numbers, part.deletions.terms))
+                counts[gone] -= part.deletions.counts[places[gone]]
         return counts
 
     def term_vector(self, code: int) -> dict[str, int]:
@@ -264,8 +265,13 @@ class ImpactIndex:
             reach: As for `search`.
 
         Raises:
+            UsageError: It is an index of frequencies.
             DataError: A weight is NaN or infinite.
         """
+        if not self.linear:
+            raise UsageError(
+                "holds frequencies, not impacts", stage="index", fix="search it by BM25, or build it with linear=True"
+            )
         from rankloom.retrieval.index.search_kernel import Scoring
 
         largest = np.arange(256, dtype=np.float64)

@@ -21,10 +21,10 @@ from rankloom.retrieval.index.columns import LARGE
 from rankloom.retrieval.index.compiled import compiled, inlined
 
 _BUCKETS = 64  # steps of a block's bound that blocks are sorted by
-_LANES = 32  # documents compared with the threshold at once
+_LANES = 16  # documents compared with the threshold at once
 _TABLED = 16  # values below are looked up in tables
-_LOOK_UP = 12  # postings that can be added up in the time that looking up one document takes
-_FEW = 24  # documents that are cheaper to look up one by one than to find among all of the block
+_FEW = 32  # documents of a block that are listed rather than sought among all
+_LOOK_UP = 8  # postings that can be added up in the time that looking up one document takes
 _LEAST = 1e-30  # a bound that is not 0, so that a block without any term can be told apart
 _NO_KEY = np.int64(-(2**63))
 _UNTOUCHED = np.int64(-(2**63))  # the bits of -0.0, which no sum that parts were added to can have
@@ -213,20 +213,18 @@ def _offer(score: Any, code: Any, keys: Any, size: Any, k: Any, worst: Any) -> A
     return size, worst
 
 
-@inlined
-def _reaching(sums: Any, bits: Any, threshold: Any, seen: Any) -> Any:
-    """The documents of a block whose score reaches a threshold, and how many they are."""
-    count = 0
-    low = threshold - abs(threshold) * 1e-7  # a float32 may be rounded up to the threshold
+@compiled
+def _reaching(sums: Any, threshold: Any, seen: Any) -> Any:
+    """The documents of a block whose sum may round to a threshold or more, and how many they are."""
+    count, low = 0, threshold - abs(threshold) * 1e-7
     for start in range(0, len(sums), _LANES):
         here = 0
         for lane in range(_LANES):  # without a branch, so that it is one comparison of many numbers
             here += sums[start + lane] >= low
         if here:
             for document in range(start, start + _LANES):
-                if np.float32(sums[document]) >= threshold and bits[document] != _UNTOUCHED:
-                    seen[count] = document
-                    count += 1
+                seen[count] = document
+                count += sums[document] >= low
     return count
 
 
@@ -261,7 +259,7 @@ def _search_query(
     edge = 1.0 + 1.0 / (_BUCKETS - 1)
     sums = np.full(1 << shift, -0.0)
     bits = sums.view(np.int64)
-    seen = np.empty(1 << shift, dtype=np.int64)
+    seen = np.empty((1 << shift) + 1, dtype=np.int64)
     rest = np.zeros(terms + 1, dtype=np.float64)
     threshold = np.float64(_score_of(worst)) if worst > _NO_KEY else -np.inf
     for turn in range(found):
@@ -272,16 +270,15 @@ def _search_query(
                 break  # and so is every block that follows
             continue
         first = np.int64(block) << shift
-        few = 0  # documents that hold one of the terms before `split`
         for row in range(terms - 1, -1, -1):
             group = groups[row, block]
             rest[row] = rest[row + 1] + (by_byte[row, group_bounds[group]] * stretch if group >= 0 else 0.0)
-        split = 0  # documents that only hold terms from here on can not enter the top k
+        split, few = 0, 0  # documents that only hold terms from `split` on can not enter the top k
         while split < terms and rest[split] >= threshold:
             if groups[split, block] >= 0:
                 few += int(group_counts[groups[split, block]]) + 1
             split += 1
-        one_by_one = few <= _FEW and split < terms
+        listed = few <= _FEW and split < terms
         count = 0
         for row in range(terms):
             group = groups[row, block]
@@ -290,36 +287,24 @@ def _search_query(
             start, held = starts[row, block], np.int64(group_counts[group]) + 1
             valued = np.int64(group_keys[group]) & 1
             weight, bonus = weights[begin + row], bonuses[begin + row]
-            if one_by_one and row < split:
+            if listed and row < split:
                 for place in range(start, start + held):
                     document = np.int64(postings[place])
                     if bits[document] == _UNTOUCHED:
                         seen[count] = document
                         count += 1
                         sums[document] = 0.0
-            if not one_by_one or row < split or held < count * _LOOK_UP:
-                if valued == 0:
-                    for place in range(start, start + held):
-                        document = np.int64(postings[place])
-                        sums[document] += np.float64(parts[row, 1, norms[first + document]])
-                else:
-                    for place in range(start, start + held):
-                        document, value = np.int64(postings[place]), np.int64(postings[place + held])
-                        if value < _TABLED:
-                            sums[document] += np.float64(parts[row, value, norms[first + document]])
-                        else:
-                            if value == LARGE:
-                                value = np.int64(_large_value(large, values, place + held))
-                            norm = norms[first + document]
-                            sums[document] += np.float64(_part(linear, inverse, raised, value, norm, weight, bonus))
-            else:
+            if listed and row >= split:  # only documents that may still enter the top k matter
                 kept = 0
                 for number in range(count):
+                    seen[kept] = seen[number]
+                    kept += sums[seen[number]] + rest[row] >= threshold
+                count = kept
+                if count == 0:
+                    break
+            if listed and row >= split and held > count * _LOOK_UP:
+                for number in range(count):
                     document = seen[number]
-                    if sums[document] + rest[row] < threshold:
-                        continue
-                    seen[kept] = document
-                    kept += 1
                     place = _find(postings, start, held, document)
                     if place >= 0:
                         value = np.int64(postings[place + held]) if valued else np.int64(1)
@@ -327,14 +312,28 @@ def _search_query(
                             value = np.int64(_large_value(large, values, place + held))
                         norm = norms[first + document]
                         sums[document] += np.float64(_part(linear, inverse, raised, value, norm, weight, bonus))
-                count = kept
-        if not one_by_one:
-            count = _reaching(sums, bits, threshold, seen)
+            elif valued == 0:
+                for place in range(start, start + held):
+                    document = np.int64(postings[place])
+                    sums[document] += np.float64(parts[row, 1, norms[first + document]])
+            else:
+                for place in range(start, start + held):
+                    document, value = np.int64(postings[place]), np.int64(postings[place + held])
+                    if value < _TABLED:
+                        sums[document] += np.float64(parts[row, value, norms[first + document]])
+                    else:
+                        if value == LARGE:
+                            value = np.int64(_large_value(large, values, place + held))
+                        norm = norms[first + document]
+                        sums[document] += np.float64(_part(linear, inverse, raised, value, norm, weight, bonus))
+        if not listed:
+            count = _reaching(sums, threshold, seen)
         for number in range(count):
-            whole = first + seen[number]
-            code = codes[whole] if len(codes) else np.int32(whole)
-            if code >= 0:
-                size, worst = _offer(sums[seen[number]], code, keys, size, k, worst)
+            if np.float32(sums[seen[number]]) >= threshold and bits[seen[number]] != _UNTOUCHED:
+                whole = first + seen[number]
+                code = codes[whole] if len(codes) else np.int32(whole)
+                if code >= 0:
+                    size, worst = _offer(sums[seen[number]], code, keys, size, k, worst)
         for lane in range(len(sums)):  # a loop, for `sums[:] =` is not made into one of whole vectors
             sums[lane] = -0.0
         threshold = np.float64(_score_of(worst)) if worst > _NO_KEY else -np.inf

@@ -186,9 +186,10 @@ class ImpactIndexWriter:
 
     def delete(self, doc_ids: Iterable[str]) -> int:
         """Delete documents; ids that are not there are passed over. Returns how many were there."""
-        wanted = [doc_id for doc_id in dict.fromkeys(doc_ids) if doc_id not in self._gone]
+        wanted = list(dict.fromkeys(doc_ids))
         if not self._buffer.ids.keys().isdisjoint(wanted):
             self._flush()
+        wanted = [doc_id for doc_id in wanted if doc_id not in self._gone]
         before = len(self._gone)
         for part in self._parts:
             found = part.segment.find(wanted)
