@@ -101,7 +101,7 @@ class ExperimentResult:
         found: dict[str, Ledger] = {}
         for outcome in self.outcomes.values():
             for stage in retrievers(outcome.pipeline):
-                ledger = getattr(getattr(stage, "index", None), "ledger", None)
+                ledger = getattr(stage, "index_ledger", None) or getattr(getattr(stage, "index", None), "ledger", None)
                 if isinstance(ledger, Ledger) and ledger.notes:
                     found[stage.name] = ledger
         return found

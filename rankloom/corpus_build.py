@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FORMAT = "rankloom-corpus"
-VERSION = 1
+VERSION = 2
 IDS_FILE, TEXTS_FILE, NOTES_FILE = "ids.arrow", "documents.arrow", "notes.json"
 TEXT_COLUMNS = ("title", "text", "metadata")
 #: Documents in one record batch. Part of the format: the fingerprint is taken batch by batch.

@@ -12,6 +12,7 @@ from rankloom.retrieval.bm25_scoring import BM25Scoring
 from rankloom.retrieval.dense import Dense
 from rankloom.retrieval.index import ImpactIndex, ImpactIndexWriter
 from rankloom.retrieval.inference_free import InferenceFreeEncoder
+from rankloom.retrieval.learned_sparse import LearnedSparse
 from rankloom.retrieval.lucene import Lucene, LuceneAnalyzer, LuceneIndex
 from rankloom.retrieval.rank_bm25 import RankBM25
 from rankloom.retrieval.snowball import SnowballAnalyzer
@@ -31,6 +32,7 @@ __all__ = [
     "ImpactIndex",
     "ImpactIndexWriter",
     "InferenceFreeEncoder",
+    "LearnedSparse",
     "Lucene",
     "LuceneAnalyzer",
     "LuceneIndex",

@@ -22,6 +22,7 @@ from rankloom.ledger import Note
 from rankloom.ranking import Ranking
 from rankloom.records import Document, Documents, Query
 from rankloom.retrieval.analysis import Analyzer, EnglishAnalyzer
+from rankloom.retrieval.analyzers import analyzer_of
 from rankloom.retrieval.bm25_scoring import VARIANTS, BM25Scoring, Variant
 from rankloom.retrieval.index.commit import FORMAT, VERSION
 from rankloom.retrieval.index.impact_index import ImpactIndex
@@ -156,7 +157,18 @@ class BM25(Retriever, TermSource):
         return cls(index, corpus=corpus, analyzer=analyzer, **parameters)
 
     @classmethod
-    def for_corpus(cls, corpus: Corpus, session: Session, *, k: int = 1000, k1: float = 0.9, b: float = 0.4) -> Self:
+    def for_corpus(
+        cls,
+        corpus: Corpus,
+        session: Session,
+        *,
+        k: int = 1000,
+        k1: float = 0.9,
+        b: float = 0.4,
+        variant: Variant = "lucene",
+        delta: float | None = None,
+        analyzer: str = "english",
+    ) -> Self:
         """Search a corpus, with an index that is built once and kept in the session's cache (or, without, in memory).
 
         Args:
@@ -165,22 +177,29 @@ class BM25(Retriever, TermSource):
             k: As for the constructor.
             k1: As for the constructor.
             b: As for the constructor.
+            variant: As for the constructor.
+            delta: As for the constructor.
+            analyzer: Name of an analyzer; see `rankloom.retrieval.analyzers.analyzer_of`.
+
+        Raises:
+            UsageError: A parameter is out of range, or there is no such analyzer.
         """
+        made_with = analyzer_of(analyzer)
+        params: dict[str, Any] = {"k": k, "k1": k1, "b": b, "variant": variant, "delta": delta, "analyzer": made_with}
         if session.cache is None:
-            return cls.of(corpus, session=session, k=k, k1=k1, b=b)
-        about = _about(corpus, EnglishAnalyzer())
-        directory = session.cache.index_directory("bm25", digest(FORMAT, VERSION, about))
+            return cls.of(corpus, session=session, **params)
+        directory = session.cache.index_directory("bm25", digest(FORMAT, VERSION, _about(corpus, made_with)))
         if directory.is_dir():
             try:
-                return cls.open(directory, corpus=corpus, k=k, k1=k1, b=b)
+                return cls.open(directory, corpus=corpus, **params)
             except DamagedIndexError as error:
                 _log.warning("a damaged index of the cache is built again: %s", error)
         try:
-            return cls.build(corpus, directory, session=session, k=k, k1=k1, b=b)
+            return cls.build(corpus, directory, session=session, **params)
         except OSError:  # another process may have put its index there while this one was building
             if not directory.is_dir():
                 raise
-            return cls.open(directory, corpus=corpus, k=k, k1=k1, b=b)
+            return cls.open(directory, corpus=corpus, **params)
 
     # --- searching -------------------------------------------------------------------------------------------
 

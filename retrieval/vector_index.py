@@ -27,7 +27,7 @@ from rankloom.order import Codes, Scores, top_order
 from rankloom.retrieval.vector_shards import encode_corpus
 from rankloom.session import Session
 
-FORMAT, VERSION = "rankloom-vector-index", 1
+FORMAT, VERSION = "rankloom-vector-index", 2
 _FAISS, _IDS, _TRUNCATED = "vectors.faiss", "ids.arrow", "truncated.npy"
 _STAGE = "dense"
 # How many hits more than asked for FAISS is asked for, so that ties at the cut can be settled by document id.

@@ -1,8 +1,7 @@
 """Encoding a corpus so that a killed build goes on where it stopped.
 
-Documents are encoded in shards on a fixed grid of codes. Each finished shard is a file of its own, written whole or
-not at all, in a folder beside the index to be; the folder goes when the index is complete. A shard says what it was
-made from, so shards of another model or corpus are computed again rather than mixed in.
+Documents are encoded in shards on a fixed grid of codes. Each finished shard is a file of its own (`shard_files.py`)
+in a folder beside the index to be; the folder goes when the index is complete.
 """
 
 from __future__ import annotations
@@ -14,12 +13,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rankloom.codec import pack, unpack
 from rankloom.corpus import Corpus
 from rankloom.encoders import SentenceEncoder, truncation_note
-from rankloom.errors import DataError
-from rankloom.files import atomic_path
 from rankloom.fingerprint import digest
+from rankloom.retrieval.shard_files import keep, kept, shard_path
 from rankloom.session import Session
 
 #: Documents in one shard: half a minute of work for a small model on one CPU core.
@@ -59,14 +56,15 @@ def encode_corpus(
     made_from = digest(encoder, corpus, session.dtype, SHARD_SIZE)
     with session.progress.task(f"{stage} index", len(corpus)) as advance:
         for start in range(0, len(corpus), SHARD_SIZE):
-            path = None if folder is None else folder / f"{start // SHARD_SIZE:08d}.shard"
-            shard = _kept(path, made_from)
+            path = None if folder is None else shard_path(folder, start // SHARD_SIZE)
+            shard = None if path is None else _kept(path, made_from)
             if shard is None:
                 documents = corpus.slice(start, start + SHARD_SIZE)
                 texts = [document.contents for document in documents]
                 shard = Shard(*encoder.encode(texts, role="document", session=session)[:3])
                 if path is not None:
-                    _keep(path, shard, made_from)
+                    columns = {"vectors": shard.vectors, "tokens": shard.tokens, "truncated": shard.truncated}
+                    keep(path, made_from, columns)
             _check_truncation(corpus, start, shard, session, stage)
             yield shard
             advance(len(shard.vectors))
@@ -80,24 +78,7 @@ def _check_truncation(corpus: Corpus, start: int, shard: Shard, session: Session
         truncation_note(session, stage=stage, tokens=int(shard.truncated[first]), doc_id=corpus.ids[start + first])
 
 
-def _keep(path: Path, shard: Shard, made_from: str) -> None:
-    """Write a shard, whole or not at all."""
-    content = pack(
-        {"made_from": made_from},
-        {"vectors": shard.vectors, "tokens": shard.tokens, "truncated": shard.truncated},
-    )
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(content)
-
-
-def _kept(path: Path | None, made_from: str) -> Shard | None:
-    """A shard that was written before, if it is whole and was made from the same things."""
-    if path is None:
-        return None
-    try:
-        values, arrays = unpack(path.read_bytes())
-    except (OSError, DataError):
-        return None
-    if values.get("made_from") != made_from:
-        return None
-    return Shard(arrays["vectors"], arrays["tokens"], arrays["truncated"])  # type: ignore[arg-type]  # as packed
+def _kept(path: Path, made_from: str) -> Shard | None:
+    """A shard that was written before, if there is one that will do."""
+    found = kept(path, made_from)
+    return None if found is None else Shard(*(found[1][name] for name in ("vectors", "tokens", "truncated")))

@@ -22,7 +22,7 @@ from rankloom.files import MANIFEST, Manifest, atomic_path, checksum, write_json
 from rankloom.retrieval.index.segment import Segment
 
 FORMAT = "rankloom-impact-index"
-VERSION = 1
+VERSION = 2
 SEGMENTS, DELETIONS = "segments", "deletions"
 _TRIES = 10  # to open an index while writers replace it
 _NOTHING: NDArray[np.int32] = np.zeros(0, dtype=np.int32)

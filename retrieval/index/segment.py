@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FORMAT = "rankloom-index-segment"
-VERSION = 1
+VERSION = 2
 IDS, TERMS = "ids.arrow", "terms.arrow"
 #: Columns besides those of `Columns`: see `Segment`.
 RANKS, REFERENCE = "ranks", "reference"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FORMAT = "rankloom-lucene-index"
-VERSION = 1
+VERSION = 2
 _IDS = "ids.arrow"
 _STEP = 256  # documents in one message to the process
 _BATCH = 64  # queries in one message

@@ -85,6 +85,18 @@ def test_the_corpus_is_built_once_into_the_cache(beir: Callable[..., Path], tmp_
     assert load_collection(folder).corpus.directory is None
 
 
+def test_a_damaged_corpus_of_the_cache_is_built_again(
+    beir: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder, session = beir(), Session(cache=tmp_path / "cache")
+    first = load_collection(folder, session=session).corpus
+    assert first.directory is not None
+    (first.directory / "manifest.json").write_text("{}")
+    again = load_collection(folder, session=session).corpus
+    assert again.fingerprint() == first.fingerprint()
+    assert "built again" in caplog.text
+
+
 def test_files_one_by_one(beir: Callable[..., Path], tmp_path: Path) -> None:
     folder = beir()
     (tmp_path / "queries.tsv").write_text("q1\tfirst\n")

@@ -1,0 +1,334 @@
+"""Learned sparse retrieval: documents as terms with learned weights, searched in the impact index.
+
+Formal et al.: SPLADE v2, 2021 (arXiv:2109.10086). Lin and Ma: A Few Brief Notes on DeepImpact, COIL, and a Conceptual
+Framework for Information Retrieval Techniques, 2021 (arXiv:2106.14807), for quantised impacts.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from rankloom.checks import between, whole
+from rankloom.corpus import Corpus, corpus_beside
+from rankloom.encoders import truncation_note
+from rankloom.errors import DamagedIndexError, DataError, UsageError
+from rankloom.fingerprint import digest
+from rankloom.ledger import Ledger, Note
+from rankloom.ranking import Ranking
+from rankloom.records import Documents, Query
+from rankloom.retrieval.index.commit import FORMAT, VERSION
+from rankloom.retrieval.index.impact_index import ImpactIndex
+from rankloom.retrieval.inference_free import InferenceFreeEncoder
+from rankloom.retrieval.sparse_encoder import Activation, SparseEncoded, SparseEncoder, TermEncoder, Terms
+from rankloom.retrieval.sparse_shards import SparseShard, encode_terms
+from rankloom.run import Run
+from rankloom.session import Session
+from rankloom.stage import Retriever
+
+_log = logging.getLogger("rankloom")
+#: What a weight is multiplied by before it is rounded to a whole impact. SPLADE's weights stay below 4, so that nearly
+#: all impacts fit one byte; a weight of 1 is kept to within 1 in 128.
+SCALE = 64
+
+
+class LearnedSparse(Retriever):
+    """Rank documents by the sum over terms of query weight times document weight.
+
+    Document weights are rounded to `weight * scale`, at least 1; scores are in the model's own unit. Results are exact
+    for the rounded weights unless `reach` is below 1. A query's weighted terms (`Query.terms`, of `StoredTerms` or of
+    feedback) take its text's place.
+
+    Args:
+        index: Impacts of a corpus; see `for_corpus`, `build` and `of_terms`.
+        queries: What makes terms of query texts; None where every query brings its terms.
+        corpus: The documents of the index, for stages that read texts. None: hits have ids and scores only.
+        k: How many hits a query gets at most; 1,000 as in TREC.
+        reach: What bounds of blocks are multiplied by. 1 is exact; less is faster and leaves out documents that hardly
+            matter.
+
+    Raises:
+        UsageError: A parameter is out of range, or the index holds no impacts or is of another corpus.
+
+    Example:
+        >>> index = LearnedSparse.of_terms({"d1": {"sky": 1.5, "blue": 0.5}, "d2": {"sea": 1.0, "blue": 1.0}})
+        >>> hits = index.run([Query("q1", "", terms={"blue": 2.0})])["q1"]
+        >>> [(hit.doc_id, hit.score) for hit in hits]
+        [('d2', 2.0), ('d1', 1.0)]
+    """
+
+    name = "learned_sparse"
+    accepts = frozenset({"terms"})
+
+    def __init__(
+        self,
+        index: ImpactIndex,
+        *,
+        queries: TermEncoder | None = None,
+        corpus: Documents | None = None,
+        k: int = 1000,
+        reach: float = 1.0,
+    ) -> None:
+        self.index = index
+        self.queries = queries
+        self.corpus = corpus
+        self.k = whole(k, least=1, stage=self.name, parameter="k")
+        self.reach = between(reach, 0.0, 1.0, stage=self.name, parameter="reach")
+        if not index.linear or "scale" not in index.about:
+            raise UsageError(
+                "the index holds no impacts", stage=self.name, value=index, fix="build one with this class"
+            )
+        if corpus is not None and index.about.get("corpus", "") not in ("", corpus.fingerprint()):
+            raise UsageError(
+                "the index was made from another corpus",
+                stage=self.name,
+                value=corpus,
+                fix="pass the corpus= that the index was built from, or build it again",
+            )
+
+    # --- ways in ---------------------------------------------------------------------------------------------
+
+    @classmethod
+    def of_terms(
+        cls, documents: Mapping[str, Terms] | Iterable[tuple[str, Terms]], *, scale: int = SCALE, **params: Any
+    ) -> Self:
+        """Index documents whose terms are known, such as those of `read_term_documents`, in memory.
+
+        Args:
+            documents: Id and weighted terms of each.
+            scale: See `SCALE`.
+            params: Parameters of the stage.
+
+        Raises:
+            DataError: An id stands twice, or a weight is not a positive number.
+        """
+        pairs = list(documents.items() if isinstance(documents, Mapping) else documents)
+        impacts = (_impacts(terms, scale) for _, terms in pairs)
+        about = {"scale": str(scale)}
+        return cls(ImpactIndex.of([doc_id for doc_id, _ in pairs], impacts, linear=True, about=about), **params)
+
+    @classmethod
+    def of(cls, corpus: Corpus, encoder: TermEncoder, *, session: Session | None = None, **params: Any) -> Self:
+        """Encode a corpus into an index in memory, and search it by the same encoder.
+
+        Args:
+            corpus: The documents; `Document.contents` is what is encoded.
+            encoder: What makes terms of texts.
+            session: How to carry it out.
+            params: Parameters of the stage; `queries` names another encoder for queries.
+
+        Raises:
+            DataError: A document is longer than the model reads, and the session's policy is `error`.
+        """
+        shards = list(encode_terms(corpus, encoder, session or Session(), stage=cls.name))
+        about = _about(corpus, encoder, shards)
+        index = ImpactIndex.of(list(corpus.ids), _all_impacts(shards), linear=True, about=about)
+        return cls(index, **{"queries": encoder, "corpus": corpus, **params})
+
+    @classmethod
+    def build(
+        cls,
+        corpus: Corpus,
+        path: str | Path,
+        encoder: TermEncoder,
+        *,
+        session: Session | None = None,
+        **params: Any,
+    ) -> Self:
+        """Encode a corpus, write the index to a folder, and search it; as `of` for the rest.
+
+        The folder appears whole or not at all; an existing one is replaced. A build that was killed goes on from the
+        last finished part when it is started again (the parts lie beside the folder, under its name and `.shards`).
+        """
+        target, session = Path(path), session or Session()
+        folder = target.with_name(f"{target.name}.shards")
+
+        def shards() -> Iterator[SparseShard]:
+            return encode_terms(corpus, encoder, session, folder=folder, stage=cls.name)
+
+        about = _about(corpus, encoder, shards())  # the second pass reads what the first has written
+        index = ImpactIndex.build(target, list(corpus.ids), _all_impacts(shards()), linear=True, about=about)
+        shutil.rmtree(folder, ignore_errors=True)
+        return cls(index, **{"queries": encoder, "corpus": corpus, **params})
+
+    @classmethod
+    def open(cls, path: str | Path, *, queries: TermEncoder | None = None, **params: Any) -> Self:
+        """Search an index that `build` has written.
+
+        Args:
+            path: Where the index lives.
+            queries: What makes terms of query texts. Without, queries must bring their terms.
+            params: Parameters of the stage. Without `corpus`, the one in the folder `corpus` beside the index is taken,
+                if the index was made from it.
+
+        Raises:
+            NotFoundError: There is no such folder.
+            DamagedIndexError: It holds no index, one of another version, or a damaged one.
+        """
+        index = ImpactIndex.open(path)
+        if params.get("corpus") is None:
+            params["corpus"] = corpus_beside(path, index.about.get("corpus"))
+        return cls(index, queries=queries, **params)
+
+    @classmethod
+    def for_corpus(
+        cls,
+        corpus: Corpus,
+        session: Session,
+        *,
+        model: str,
+        queries: str | None = None,
+        activation: Activation = "model",
+        prune_ratio: float = 0.0,
+        top_terms: int | None = None,
+        k: int = 1000,
+        reach: float = 1.0,
+    ) -> Self:
+        """A retriever over a corpus, by an index that the session's cache holds or is given now (without: in memory).
+
+        Args:
+            corpus: The documents.
+            session: Its cache keeps the index.
+            model: A sparse encoder; see `SparseEncoder`, also for the next but one to three parameters.
+            queries: Folder of `tokenizer.json` and `idf.json` for inference-free queries; by default the model itself
+                encodes queries.
+            activation: What is done to logits.
+            prune_ratio: Weights of documents up to this share of the largest are dropped.
+            top_terms: Terms of a document that are kept.
+            k: As for the constructor.
+            reach: As for the constructor.
+
+        Raises:
+            NotFoundError: The model, or a file of `queries`, is not to be had.
+            DataError: A document is longer than the model reads, and the session's policy is `error`.
+        """
+        limits: dict[str, Any] = {"prune_ratio": prune_ratio, "top_terms": top_terms}
+        encoder = SparseEncoder(model, activation=activation, stage=cls.name, **limits)
+        encoder.resolve(session)
+        asking: TermEncoder = SparseEncoder(model, activation=activation, stage=cls.name)
+        if queries is not None:
+            asking = InferenceFreeEncoder(queries)
+        params: dict[str, Any] = {"queries": asking, "k": k, "reach": reach}
+        if session.cache is None:
+            return cls.of(corpus, encoder, session=session, **params)
+        path = session.cache.index_directory(cls.name, digest(FORMAT, VERSION, SCALE, encoder, corpus, session.dtype))
+        if path.is_dir():
+            try:
+                return cls.open(path, corpus=corpus, **params)
+            except DamagedIndexError as error:
+                _log.warning("a damaged index of the cache is built again: %s", error)
+        try:
+            return cls.build(corpus, path, encoder, session=session, **params)
+        except OSError:  # another process may have put its index there while this one was building
+            if not path.is_dir():
+                raise
+            return cls.open(path, corpus=corpus, **params)
+
+    # --- a stage ---------------------------------------------------------------------------------------------
+
+    @property
+    def documents(self) -> Documents | None:
+        """The corpus."""
+        return self.corpus
+
+    @property
+    def index_bytes(self) -> int:
+        """Bytes of the index."""
+        return self.index.nbytes
+
+    @property
+    def index_ledger(self) -> Ledger:
+        """What happened when the corpus was encoded: how many documents were longer than the model reads."""
+        cut, tokens = (int(self.index.about.get(name, "0")) for name in ("truncated_documents", "truncated_tokens"))
+        note = Note(self.name, "truncated", amount=tokens, detail=f"the ends of {cut} documents were not read")
+        return Ledger((note,) if cut else ())
+
+    def warm_up(self, session: Session | None = None) -> None:
+        """Load the model of queries and the compiled kernels."""
+        self._encoded([Query("warm-up", "warm up")], session or Session())
+        self.index.search_impacts([{"": 1.0}], 1)
+
+    def close(self) -> None:
+        """Free the model."""
+        if isinstance(self.queries, SparseEncoder):
+            self.queries.close()
+
+    def __call__(self, run: Run) -> Run:
+        """The best k documents of every query; a query that finds none is noted in the ledger."""
+        encoded, notes = self._encoded(run.queries, run.session)
+        unit = float(self.index.about["scale"])
+        weights = [{term: weight / unit for term, weight in terms.items()} for terms in encoded.terms]
+        hits = self.index.search_impacts(weights, self.k, reach=self.reach)
+        for query, asked, count in zip(run.queries, weights, np.diff(hits.offsets).tolist(), strict=True):
+            if not asked:
+                notes.append(Note(self.name, "empty_query", query.id, detail="nothing is left after encoding"))
+            elif not count:
+                notes.append(Note(self.name, "no_hits", query.id, detail="no document holds a term of it"))
+        typed = replace(run, queries=tuple(query.as_typed() for query in run.queries))
+        return (
+            typed.ranked(Ranking(self.index.ids, *hits))
+            .noted(*notes)
+            .counted(inputs=len(run), calls=encoded.calls, tokens=int(encoded.tokens.sum()))
+        )
+
+    def _encoded(self, queries: Sequence[Query], session: Session) -> tuple[SparseEncoded, list[Note]]:
+        """Terms of queries, and notes of those that were cut; the encoder sees only those without terms."""
+        terms: list[Terms] = [query.terms or {} for query in queries]
+        tokens, truncated = np.zeros(len(queries), dtype=np.int64), np.zeros(len(queries), dtype=np.int64)
+        texts = [place for place, query in enumerate(queries) if query.terms is None and query.text.strip()]
+        calls = 0
+        if texts:
+            if self.queries is None:
+                raise UsageError(
+                    "nothing makes terms of query texts",
+                    stage=self.name,
+                    value=queries[texts[0]].id,
+                    fix="pass queries=, or put StoredTerms before it",
+                )
+            some = self.queries.encode([queries[place].text for place in texts], role="query", session=session)
+            for place, found in zip(texts, some.terms, strict=True):
+                terms[place] = found
+            tokens[texts], truncated[texts], calls = some.tokens, some.truncated, some.calls
+        notes = [
+            truncation_note(session, stage=self.name, tokens=int(truncated[place]), query_id=queries[place].id)
+            for place in np.flatnonzero(truncated).tolist()
+        ]
+        return SparseEncoded(terms, tokens, truncated, calls), notes
+
+
+def _about(corpus: Corpus, encoder: TermEncoder, shards: Iterable[SparseShard]) -> dict[str, str]:
+    """What an index is made of; goes through all shards."""
+    cut, tokens = 0, 0
+    for shard in shards:
+        cut += int(np.count_nonzero(shard.truncated))
+        tokens += int(shard.truncated.sum())
+    return {
+        "corpus": corpus.fingerprint(),
+        "encoder": encoder.fingerprint(),
+        "scale": str(SCALE),
+        "truncated_documents": str(cut),
+        "truncated_tokens": str(tokens),
+    }
+
+
+def _all_impacts(shards: Iterable[SparseShard]) -> Iterator[dict[str, int]]:
+    """Whole impacts of every document."""
+    for shard in shards:
+        for terms in shard.terms:
+            yield _impacts(terms, SCALE)
+
+
+def _impacts(terms: Terms, scale: int) -> dict[str, int]:
+    """Weights as whole impacts, at least 1."""
+    for term, weight in terms.items():
+        if not 0 < weight < np.inf:
+            raise DataError(
+                f"the weight of {term!r} is out of range", stage="learned_sparse", value=weight, accepted="above 0"
+            )
+    return {term: max(1, round(weight * scale)) for term, weight in terms.items()}
