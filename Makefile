@@ -8,7 +8,7 @@ READY  := $(VENV)/ready
 TYPES  := build/types
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint types check-wheel benchmark results clean
+.PHONY: help demo test test-fast lint types check-wheel benchmark golden results clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -39,9 +39,11 @@ benchmark: $(READY) ## Speed and memory against peers
 	$(BIN)/python benchmarks/run_columns.py
 	$(BIN)/python benchmarks/evaluation.py
 
-results: $(READY) ## The experiments behind docs/results.md (needs RANKLOOM_DATA)
-	$(BIN)/rankloom run configs/scifact.yaml
-	$(BIN)/rankloom run configs/nfcorpus.yaml
+golden: $(READY) ## Check the figures of docs/results.md (all that RANKLOOM_DATA has data for)
+	$(BIN)/rankloom golden
+
+results: $(READY) ## Write docs/results.md from configs/golden.yaml
+	$(BIN)/rankloom golden --page
 
 clean: ## Remove what was built; the environment stays
 	rm -rf build dist runs *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -15,6 +15,7 @@ from rankloom.cli.config import config_app
 from rankloom.cli.doctor import doctor
 from rankloom.cli.eval import evaluate_run
 from rankloom.cli.explain import explain
+from rankloom.cli.golden import golden
 from rankloom.cli.help import help_of
 from rankloom.cli.index import index
 from rankloom.cli.lost import lost
@@ -63,6 +64,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "compare": compare,
     "explain": explain,
     "lost": lost,
+    "golden": golden,
     "doctor": doctor,
 }
 for _name, _verb in _VERBS.items():

@@ -200,6 +200,34 @@ def test_lost_agrees_with_recall_and_computes_no_stage_again(say: Any) -> None:
     assert added == {row["stage"]: row["entries"] for row in held}
 
 
+def test_golden_checks_and_writes_the_page(say: Any) -> None:
+    mean = say("run", write(EXPERIMENT), "--output", "json").json()["pipelines"]["bm25"]["measures"]["AP"]["mean"]
+    table = {"config": "exp.yaml", "runs": [{"scores": {"bm25": {"AP": mean}}}]}
+    values = {"tables": {"t": table}, "page": {"template": "page.in", "output": "page.md"}}
+    Path("golden.yaml").write_text(yaml.safe_dump(values))
+    answer = say("golden", "golden.yaml", "--output", "json").json()
+    assert answer["counts"] == {"met": 1, "failed": 0, "skipped": 0}
+    assert answer["findings"][0]["found"] == mean
+    Path("page.in").write_text("{{ table t }}\n")
+    assert say("golden", "golden.yaml", "--page").out.strip() == "page.md"
+    assert f"| bm25 | {f'{mean:.4f}'.lstrip('0')} |" in Path("page.md").read_text()
+
+    table["runs"][0]["scores"]["bm25"]["AP"] = mean + 0.01
+    table["runs"].append({"collection": "nowhere", "scores": {"bm25": {"AP": 0.5}}})
+    Path("golden.yaml").write_text(yaml.safe_dump(values))
+    said = say("golden", "golden.yaml")
+    assert said.code == 5
+    assert "off by -0.01" in said.out
+    assert "skipped on nowhere" in said.out
+    assert "1 of 2 recorded figures are not met" in said.err
+    table["runs"].pop(0)
+    Path("golden.yaml").write_text(yaml.safe_dump(values))
+    assert say("golden", "golden.yaml").code == 0
+    assert say("golden", "golden.yaml", "--strict").code == 5
+    assert say("golden", "nowhere.yaml").code == 4
+    assert say("golden", "golden.yaml", "--table", "u").code == 2
+
+
 def test_config(say: Any) -> None:
     shown = yaml.safe_load(say("config", "show", write(EXPERIMENT), "--set", "session.seed=3").out)
     assert shown["session"]["seed"] == 3
@@ -342,7 +370,7 @@ def test_doctor_without_data(say: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_help_has_examples(say: Any) -> None:
-    verbs = ["index", "search", "run", "eval", "compare", "explain", "lost", "doctor"]
+    verbs = ["index", "search", "run", "eval", "compare", "explain", "lost", "golden", "doctor"]
     pairs = [["config", "schema"], ["config", "show"], ["cache", "ls"], ["cache", "gc"]]
     for words in [*([verb] for verb in verbs), *pairs]:
         said = say(*words, "--help")
