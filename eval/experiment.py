@@ -175,9 +175,10 @@ class Experiment:
             top: How many hits of each stage to show.
 
         Raises:
-            UsageError: The collection has no such query.
+            UsageError: There is no such pipeline, or the collection has no such query.
             RankloomError: The pipeline can not be built, or a stage failed.
         """
+        self.check_pipeline(pipeline, stage="explain")
         session = session.remembering()
         collection = self.load(session)
         query = next((query for query in collection.queries if query.id == query_id), None)
@@ -191,6 +192,35 @@ class Experiment:
         run = apply(pipelines[pipeline], Run(queries=(query,), session=session))
         grades = collection.qrels.get(query_id)
         return explain_run(run, query_id, doc_ids=doc_ids, grades=grades, top=top)
+
+    def check_pipeline(self, name: str, *, stage: str) -> None:
+        """Refuse a name that is no pipeline; for a tuned row, which is put together of several, name these.
+
+        Args:
+            name: The name.
+            stage: Who asks, for the error.
+
+        Raises:
+            UsageError: There is no such pipeline.
+        """
+        if name in self.config.pipelines:
+            return
+        among = self.config.tuned_rows.get(name)
+        if among is not None:
+            raise UsageError(
+                "a tuned row has no stages of its own",
+                stage=stage,
+                value=name,
+                fix=f"name a setting: {', '.join(among)}",
+            )
+        close = nearest(name, self.config.pipelines)
+        raise UsageError(
+            "there is no such pipeline",
+            stage=stage,
+            value=name,
+            accepted=", ".join(self.config.pipelines),
+            fix=f"did you mean {close!r}?" if close else None,
+        )
 
     def evaluate(self, session: Session) -> ExperimentResult:
         """Carry the experiment out and write nothing; see `run`."""

@@ -12,7 +12,6 @@ import numpy as np
 
 from rankloom.checks import whole
 from rankloom.config import PipelineBuilder
-from rankloom.errors import UsageError, nearest
 from rankloom.eval.measures import counted_hits
 from rankloom.eval.passage import Followed, Integers, Passed, Path, follow, ranks_of
 from rankloom.execution import apply
@@ -147,16 +146,14 @@ def diagnose_experiment(experiment: Experiment, pipeline: str, *, session: Sessi
         UsageError: There is no such pipeline, or the cut-off is not positive.
         RankloomError: The pipeline can not be built, or a stage failed.
     """
-    specs = experiment.config.pipelines
-    if pipeline not in specs:
-        close = nearest(pipeline, specs)
-        fix = f"did you mean {close!r}?" if close else None
-        raise UsageError("there is no such pipeline", stage="lost", value=pipeline, accepted=", ".join(specs), fix=fix)
+    experiment.check_pipeline(pipeline, stage="lost")
     whole(cutoff, least=1, stage="lost", parameter="cutoff")
     session = session.remembering()
     collection = experiment.load(session)
     builder = PipelineBuilder(experiment.config.define)
-    built = builder.build(specs[pipeline], corpus=collection.corpus, session=session, at=("pipelines", pipeline))
+    built = builder.build(
+        experiment.config.pipelines[pipeline], corpus=collection.corpus, session=session, at=("pipelines", pipeline)
+    )
     run = apply(built, Run(queries=collection.queries, session=session))
     return diagnose(run, built, collection, name=pipeline, cutoff=cutoff)
 

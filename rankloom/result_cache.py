@@ -39,12 +39,12 @@ def call_with_cache(stage: Stage, run: Run) -> tuple[Run, int]:
     threads = run.session.threads if stage.parallel else 1
     if stage.grain == "none" or not len(run) or (cache is None and threads == 1):
         return _called(stage, run), 0
-    keys = [] if cache is None else keys_of(stage, run)
-    known = {} if cache is None else known_entries(cache, keys, run)
+    keys = [] if cache is None else _keys(stage, run)
+    known = {} if cache is None else _known(cache, keys, run)
     parts: list[tuple[list[int], Run]] = []
     if known:
         numbers = [number for number, key in enumerate(keys) if key in known]
-        parts.append((numbers, restored(run.select(numbers), [known[keys[number]] for number in numbers])))
+        parts.append((numbers, _restored(run.select(numbers), [known[keys[number]] for number in numbers])))
     missing = [number for number in range(len(run)) if not keys or keys[number] not in known]
     if threads > 1 and missing:
         stage.warm_up(run.session)  # once, not in every thread
@@ -79,7 +79,7 @@ def _called(stage: Stage, run: Run) -> Run:
     return after
 
 
-def keys_of(stage: Stage, run: Run) -> list[str]:
+def _keys(stage: Stage, run: Run) -> list[str]:
     """A key for each query: all that its result depends on, or that the stage may pass on unread."""
     takes_ranking = "ranking" in stage.needs or "ranking" not in stage.provides | stage.drops
     held = run.ranking if takes_ranking else None
@@ -94,7 +94,7 @@ def _hits(one: Ranking) -> list[object]:
     return [*lengths_and_bytes(one.ids.strings(one.codes)), one.scores, one.kind, one.scored, spans]
 
 
-def known_entries(cache: Cache, keys: list[str], run: Run) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
+def _known(cache: Cache, keys: list[str], run: Run) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
     """The entries that are there, whole, and to be served under the session's policies."""
     known: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
     damaged = []
@@ -144,7 +144,7 @@ def _entry(done: Run, place: int) -> bytes:
     return pack(values, arrays)
 
 
-def restored(run: Run, entries: list[tuple[dict[str, Any], dict[str, Any]]]) -> Run:
+def _restored(run: Run, entries: list[tuple[dict[str, Any], dict[str, Any]]]) -> Run:
     """The run after a stage, for queries whose entries are all known."""
     queries = []
     notes: list[Note] = []

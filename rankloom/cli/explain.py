@@ -20,7 +20,6 @@ from rankloom.cli.options import (
     reporter,
 )
 from rankloom.cli.show import show_json
-from rankloom.errors import UsageError, nearest
 
 if TYPE_CHECKING:
     from rankloom.eval.explain import DocumentView, Explanation, StageView
@@ -53,8 +52,7 @@ def explain(
       rankloom explain runs/quickstart hybrid q01 --output json
     """
     chosen = open_experiment(experiment, assignments or [], verb="explain")
-    if pipeline not in chosen.config.pipelines:
-        raise _unknown("pipeline", pipeline, list(chosen.config.pipelines))
+    chosen.check_pipeline(pipeline, stage="explain")
     session = chosen.session(
         cache=cache_folder(cache, no_cache=no_cache), offline=offline_choice(offline), progress=reporter()
     )
@@ -63,13 +61,6 @@ def explain(
         show_json({"pipeline": pipeline, **explanation.to_dict()})
     else:
         _show(explanation)
-
-
-def _unknown(what: str, value: str, known: list[str]) -> UsageError:
-    """The error for a name that the experiment does not have."""
-    close = nearest(value, known)
-    fix = f"did you mean {close!r}?" if close else None
-    return UsageError(f"there is no such {what}", stage="explain", value=value, accepted=", ".join(known), fix=fix)
 
 
 def _show(explanation: Explanation) -> None:

@@ -98,3 +98,27 @@ def test_killed_at_ten_moments(tmp_path: Path) -> None:
     broken.finish()
     assert broken.results() == whole.results()
     assert broken.units() == done
+
+
+SWEEP = """\
+sweep: {lengths.power: [0.5, 1.0, 2.0]}
+tune: {folds: 2}
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_a_sweep_goes_on_where_it_was_killed(tmp_path: Path) -> None:
+    config = CONFIG.replace("fused:", "other:").replace("seconds: 0.02", "seconds: 0.01") + SWEEP
+    whole, broken = Runner(tmp_path / "whole", config), Runner(tmp_path / "broken", config)
+    whole.finish()
+    moments = random.Random(21)
+    kills = sum(broken.kill_after(moments.randint(10, 40), moments.uniform(0, 0.03)) for _ in range(4))
+    assert kills == 4
+    broken.finish()
+    assert broken.results() == whole.results()
+    units, again = Counter(whole.units()), Counter(broken.units())
+    assert set(again) == set(units)
+    assert (again - units).total() <= kills  # only the unit in flight
+    done = broken.units()
+    broken.finish()
+    assert broken.units() == done

@@ -246,6 +246,12 @@ def test_choosing_on_the_queries_that_are_measured_is_refused(tmp_path: Path, wo
     assert not work_log.exists()
 
 
+def test_a_tuned_row_has_no_stages_to_explain(tmp_path: Path) -> None:
+    done = experiment(tmp_path)
+    with pytest.raises(UsageError, match=r"a tuned row has no stages of its own.*lengths,"):
+        done.explain("lengths,tuned", "q01", session=done.session())
+
+
 def test_a_setting_that_fails_takes_the_tuned_row_with_it(tmp_path: Path) -> None:
     pipelines = {"words": [{WORDS: {}}], "bad": [{WORDS: {}}, {FAILING: {"on": "q10"}}, {"top": 5}]}
     done = experiment(tmp_path, pipelines=pipelines, sweep={"bad.top": [1, 2]})
