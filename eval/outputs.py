@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from rankloom.eval.results import ExperimentResult
 
 _log = logging.getLogger("rankloom")
-_RUNS = "runs"
+#: The folder of an experiment's runs.
+RUNS = "runs"
 
 
 def prepare_output(folder: Path, fingerprint: str) -> Path:
@@ -130,7 +131,7 @@ def _write_results(folder: Path, experiment: Experiment, result: ExperimentResul
     """Write the files that depend on nothing but the configuration and the data; returns their names."""
     names = []
     for name, outcome in result.outcomes.items():
-        names.append(f"{_RUNS}/{name}.trec")
+        names.append(f"{RUNS}/{name}.trec")
         outcome.run.to_trec(folder / names[-1], tag=name)
     write_text(folder / "per_query.csv", _per_query_csv(result))
     write_json(folder / "summary.json", summary_dict(experiment, result))

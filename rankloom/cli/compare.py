@@ -2,135 +2,121 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from rankloom.cli.options import DEFAULT_MEASURES, MeasureOption, Output, OutputOption
-from rankloom.cli.show import show_json, show_table
-from rankloom.errors import DataError, NotFoundError, UsageError, nearest
+from rankloom.cli.show import message, show_json, show_table
+from rankloom.errors import UsageError, nearest
 
 if TYPE_CHECKING:
-    from rankloom.eval.measures import Evaluation
+    from rankloom.eval.comparison import Compared
+    from rankloom.eval.correction import CorrectionName
+    from rankloom.eval.intervals import IntervalsName
+    from rankloom.eval.significance import TestName
+
+_NAMED = 5  # queries that a line names
 
 
 def compare(
-    paths: Annotated[list[Path], typer.Argument(help="TREC run files, or the output folder of one experiment.")],
+    paths: Annotated[list[Path], typer.Argument(help="TREC run files, folders of them, or folders of experiments.")],
     *,
-    qrels: Annotated[Path | None, typer.Option("--qrels", "-q", help="Judgements; not needed for a folder.")] = None,
+    qrels: Annotated[Path | None, typer.Option("--qrels", "-q", help="Judgements to measure the runs against.")] = None,
+    collection: Annotated[
+        str | None, typer.Option("--collection", "-c", help="A collection to measure them on, with its quirks.")
+    ] = None,
     measures: MeasureOption = None,
     baseline: Annotated[
         str | None, typer.Option("--baseline", "-b", help="By default the experiment's own, or the first run.")
     ] = None,
-    correction: Annotated[str, typer.Option("--correction", help="holm or none.")] = "holm",
+    test: Annotated[str | None, typer.Option("--test", help="paired_t (default), wilcoxon or randomisation.")] = None,
+    correction: Annotated[
+        str | None, typer.Option("--correction", help="holm (default), bonferroni, benjamini_hochberg or none.")
+    ] = None,
+    intervals: Annotated[str | None, typer.Option("--intervals", help="none (default) or bootstrap.")] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Of the randomisation test and the bootstrap; 7.")
+    ] = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Compare runs query by query: differences to a baseline, paired t-tests, Holm's correction.
+    """Compare runs query by query, whoever made them: differences to a baseline, paired tests, corrected p-values.
 
-    A folder that `rankloom run` has written is compared by the values it holds, or by its runs when judgements are
-    given.
+    Runs are measured against judgements or a collection. Without either, folders of experiments are compared by the
+    values that they hold; a single one with its own baseline, test, correction and intervals unless told otherwise. In
+    other folders every file that looks like a run is taken, gzipped or not. Runs with one name get their folders'
+    names as well.
 
     Examples:
-      rankloom compare a.trec b.trec c.trec --qrels qrels.txt -m nDCG@10
-      rankloom compare runs/quickstart --baseline dense
-      rankloom compare runs/quickstart --qrels other-qrels.txt -m AP --output json
+      rankloom compare a.trec b.run.gz c.txt --qrels qrels.txt -m nDCG@10
+      rankloom compare their-runs/ runs/scifact --collection scifact --baseline bm25 --test randomisation
+      rankloom compare runs/quickstart --baseline dense --intervals bootstrap
+      rankloom compare runs/quickstart --qrels other-qrels.txt -m AP --correction none --output json
     """
+    from rankloom.eval.comparison import own_settings
     from rankloom.eval.table import summarise
 
-    if correction not in ("holm", "none"):
-        raise UsageError("unknown correction", value=correction, accepted="holm, none")
-    if len(paths) == 1 and not paths[0].exists():
-        raise NotFoundError("there is no such file or folder", stage="compare", value=str(paths[0]))
-    evaluations = _stored(paths, measures) if qrels is None else _measured(_run_files(paths), qrels, measures)
-    if baseline is not None and baseline not in evaluations:
-        close = nearest(baseline, evaluations)
+    compared = _evaluations(paths, qrels, collection, measures)
+    own = own_settings(paths)
+    if baseline is not None and baseline not in compared.evaluations:
+        close = nearest(baseline, compared.evaluations)
         raise UsageError(
             "the baseline is none of the runs",
             stage="compare",
             value=baseline,
-            accepted=", ".join(evaluations),
+            accepted=", ".join(compared.evaluations),
             fix=f"did you mean {close!r}?" if close else None,
         )
-    summary = summarise(
-        evaluations,
-        baseline=baseline or _own_baseline(paths, evaluations) or next(iter(evaluations)),
-        correction="holm" if correction == "holm" else "none",
+    usual = own.get("baseline") if own.get("baseline") in compared.evaluations else next(iter(compared.evaluations))
+    summary = summarise(  # which checks the words
+        compared.evaluations,
+        baseline=baseline or usual,
+        test=cast("TestName", test or own.get("test", "paired_t")),
+        correction=cast("CorrectionName", correction or own.get("correction", "holm")),
+        intervals=cast("IntervalsName", intervals or own.get("intervals", "none")),
+        seed=own.get("seed", 7) if seed is None else seed,
     )
     if output is Output.JSON:
-        show_json(summary.to_dict())
+        skipped = [{"path": str(one.path), "reason": one.reason} for one in compared.skipped]
+        paths_of = {name: str(path) for name, path in compared.paths.items()}
+        show_json({**summary.to_dict(), "paths": paths_of, "skipped": skipped})
         return
+    for one in compared.skipped:
+        message(f"not compared: {one.path}: {one.reason}")
     show_table(summary.header(), summary.cells())
     typer.echo(summary.legend())
-    tests = summary.tests()
-    if tests:
+    if rows := summary.tests():
         typer.echo("")
-        show_table(summary.tests_header(), tests)
+        show_table(summary.tests_header(), rows)
+    _show_gaps(compared)
 
 
-def _run_files(paths: list[Path]) -> dict[str, Path]:
-    """Run files by name; of a folder, those in it or in its `runs`."""
-    files: dict[str, Path] = {}
-    for path in paths:
-        inner = path / "runs" if (path / "runs").is_dir() else path
-        found = _in_order(path, sorted(inner.glob("*.trec*"))) if path.is_dir() else [path]
-        if not found:
-            raise NotFoundError("the folder holds no run file (*.trec)", stage="compare", value=str(path))
-        for file in found:
-            name = file.name.removesuffix(".gz").removesuffix(".trec")
-            if name in files:
-                raise UsageError("two runs have the same name", stage="compare", value=name, fix="rename one file")
-            files[name] = file
-    return files
-
-
-def _in_order(folder: Path, files: list[Path]) -> list[Path]:
-    """The run files of a folder; those of an experiment in the order of its pipelines."""
-    from rankloom.eval.outputs import read_manifest
-
-    order = list((read_manifest(folder) or {}).get("pipelines", {}))
-    place = {f"{name}.trec": number for number, name in enumerate(order)}
-    return sorted(files, key=lambda file: (place.get(file.name, len(place)), file.name))
-
-
-def _own_baseline(paths: list[Path], known: Container[str]) -> str | None:
-    """The baseline of the experiment that a folder holds, if it is among the runs compared."""
-    from rankloom.eval.outputs import read_manifest
-
-    manifest = read_manifest(paths[0]) if len(paths) == 1 else None
-    named = ((manifest or {}).get("config", {}).get("compare") or {}).get("baseline")
-    return named if named in known else None
-
-
-def _measured(files: dict[str, Path], qrels: Path, measures: list[str] | None) -> dict[str, Evaluation]:
-    """Run files, measured."""
-    from rankloom.eval.measures import evaluate
+def _evaluations(paths: list[Path], qrels: Path | None, collection: str | None, measures: list[str] | None) -> Compared:
+    """The runs, measured; or what experiments hold."""
+    from rankloom.eval.collections import load_collection
+    from rankloom.eval.comparison import measured, stored
     from rankloom.qrels import read_qrels
-    from rankloom.trec import read_run
 
-    judged = read_qrels(qrels)
-    return {name: evaluate(read_run(file), judged, measures or DEFAULT_MEASURES) for name, file in files.items()}
+    if qrels is not None and collection is not None:
+        raise UsageError("there are two sets of judgements", stage="compare", fix="pass --qrels or --collection")
+    if qrels is not None:
+        return measured(paths, read_qrels(qrels), measures or DEFAULT_MEASURES)
+    if collection is not None:
+        return measured(paths, load_collection(collection), measures or DEFAULT_MEASURES)
+    return stored(paths, measures or ())
 
 
-def _stored(paths: list[Path], measures: list[str] | None) -> dict[str, Evaluation]:
-    """The values that an experiment has written."""
-    from rankloom.eval.outputs import read_evaluations
-
-    if len(paths) != 1 or not paths[0].is_dir():
-        raise UsageError(
-            "run files need judgements", stage="compare", fix="pass --qrels, or the output folder of one experiment"
-        )
-    stored = read_evaluations(paths[0])
-    known = next(iter(stored.values())).measures
-    unknown = [name for name in measures or () if name not in known]
-    if unknown:
-        raise DataError(
-            "the experiment has not measured this",
-            stage="compare",
-            value=unknown[0],
-            accepted=", ".join(known),
-            fix="pass --qrels to measure its runs",
-        )
-    return {name: replace(one, measures=tuple(measures or known)) for name, one in stored.items()}
+def _show_gaps(compared: Compared) -> None:
+    """Queries that a run lacks, those that nobody judged, and hits that were taken out."""
+    for name, evaluation in compared.evaluations.items():
+        gaps = []
+        if evaluation.missing:
+            named = ", ".join(evaluation.missing[:_NAMED]) + (", ..." if len(evaluation.missing) > _NAMED else "")
+            gaps.append(f"{len(evaluation.missing)} judged queries without hits count as 0: {named}")
+        if evaluation.unjudged_queries:
+            gaps.append(f"{len(evaluation.unjudged_queries)} queries without judgements do not count")
+        if evaluation.removed_hits:
+            gaps.append(f"{evaluation.removed_hits} hits taken out, as the collection says")
+        if gaps:
+            typer.echo(f"{name}: {'; '.join(gaps)}")

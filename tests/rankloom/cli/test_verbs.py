@@ -133,13 +133,50 @@ def test_compare_a_folder_and_run_files(say: Any) -> None:
     assert "uncorrected" in text
 
 
+def test_compare_folders_of_any_runs_on_a_collection(say: Any) -> None:
+    summary = say("run", write(EXPERIMENT), "--output", "json").json()
+    theirs = Path("theirs/deep")
+    theirs.mkdir(parents=True)
+    lines = Path("out/runs/bm25.trec").read_text().splitlines(keepends=True)
+    (theirs / "bm25.txt").write_text("".join(line for line in lines if not line.startswith(("q01 ", "q02 "))))
+    (theirs / "notes.txt").write_text("not a run\n")
+    words = ("compare", "out", "theirs", "--collection", "mini", "-m", "nDCG@10", "-b", "out/bm25")
+    said = say(*words, "--test", "randomisation", "--correction", "benjamini_hochberg", "--intervals", "bootstrap")
+    assert said.code == 0
+    assert "deep/bm25: 2 judged queries without hits count as 0: q01, q02" in said.out
+    assert "randomisation test, Benjamini-Hochberg-corrected" in said.out
+    assert "95% bootstrap confidence intervals" in said.out
+    assert "not compared: theirs/deep/notes.txt" in said.err
+    answer = say(*words, "--output", "json").json()
+    assert list(answer["pipelines"]) == ["out/bm25", "bm25+rm3", "short", "deep/bm25"]
+    assert answer["pipelines"]["deep/bm25"]["missing"] == ["q01", "q02"]
+    assert answer["pipelines"]["deep/bm25"]["measures"]["nDCG@10"]["delta"] < 0
+    means = {name: row["measures"]["nDCG@10"]["mean"] for name, row in summary["pipelines"].items()}
+    assert answer["pipelines"]["out/bm25"]["measures"]["nDCG@10"]["mean"] == means["bm25"]
+    assert answer["paths"]["deep/bm25"] == "theirs/deep/bm25.txt"
+    assert [one["path"] for one in answer["skipped"]] == ["theirs/deep/notes.txt"]
+
+
+def test_compare_keeps_the_experiments_own_settings(say: Any) -> None:
+    compare = {"baseline": "short", "test": "randomisation", "correction": "none", "intervals": "bootstrap"}
+    summary = say("run", write(EXPERIMENT, compare=compare), "--output", "json").json()
+    answer = say("compare", "out", "--output", "json").json()
+    assert {name: answer[name] for name in compare} == compare
+    assert answer["pipelines"] == summary["pipelines"]
+    assert say("compare", "out", "--test", "wilcoxon", "--output", "json").json()["test"] == "wilcoxon"
+
+
 def test_compare_refuses(say: Any) -> None:
     assert say("run", write(EXPERIMENT)).code == 0
     run = "out/runs/short.trec"
     assert say("compare", run).code == 2  # no judgements
     assert say("compare", "nowhere").code == 4
     assert say("compare", "out", "-m", "P@3").code == 5  # not measured
-    assert say("compare", "out", "--correction", "bonferroni").code == 2
+    assert say("compare", "out", "--correction", "bonferoni").code == 2
+    assert say("compare", "out", "--test", "paired").code == 2
+    assert say("compare", "out", "--intervals", "bootstrp").code == 2
+    assert say("compare", run, "--qrels", "q", "--collection", "mini").code == 2
+    assert say("compare", run, "--collection", "minni").code == 4
     said = say("compare", "out", "--baseline", "shrt")
     assert said.code == 2
     assert "did you mean 'short'?" in said.err
