@@ -14,7 +14,7 @@ from rankloom.retrieval.index.segment import Segment, column_type, ordered_ids
 from rankloom.retrieval.vocabulary import Vocabulary
 
 #: Documents in a block are 2 to the power of this: few groups for texts, tight bounds for vectors.
-TEXT_SHIFT, VECTOR_SHIFT = 8, 6
+TEXT_SHIFT, VECTOR_SHIFT = 8, 5
 _REFERENCE_K1, _REFERENCE_B = 0.9, 0.4  # bounds are tightest for these; others are as exact, if slower
 
 

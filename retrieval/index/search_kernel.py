@@ -312,6 +312,12 @@ def _search_query(
                             value = np.int64(_large_value(large, values, place + held))
                         norm = norms[first + document]
                         sums[document] += np.float64(_part(linear, inverse, raised, value, norm, weight, bonus))
+            elif linear and valued:
+                for place in range(start, start + held):
+                    document, value = np.int64(postings[place]), np.int64(postings[place + held])
+                    if value == LARGE:
+                        value = np.int64(_large_value(large, values, place + held))
+                    sums[document] += np.float64(weight * np.float32(value) + np.float32(0))
             elif valued == 0:
                 for place in range(start, start + held):
                     document = np.int64(postings[place])
