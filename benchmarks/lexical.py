@@ -1,10 +1,10 @@
 """BM25 at a million passages: rankloom, bm25s (numba) and tantivy, side by side.
 
 `python benchmarks/zipf_passages.py FOLDER`, then `python benchmarks/lexical.py FOLDER` (extra `bench`); prints a
-Markdown table. Each engine indexes in a process of its own, and then searches in another, one thread, one query at a time,
-text to (id, score); engines take turns, and the medians of `--repeats` turns are compared. Peak memory is that of
-each process, the interpreter and compiled code included; passages are streamed where an engine allows it (bm25s takes
-lists). CPU seconds are given beside seconds: on a busy machine they are what to read.
+Markdown table. Each engine indexes in a process of its own and then searches in others, one thread, one query at a
+time, text to (id, score); engines take turns, and the medians of `--repeats` turns are compared. Peak memory is that
+of each process, the interpreter and compiled code included; passages are streamed where an engine allows it (bm25s
+takes lists). Queries a second are by the processor's time, so that other work on the machine weighs less.
 """
 
 from __future__ import annotations

@@ -21,12 +21,12 @@ _WORTH_SAYING = 0.5  # seconds
 
 def compiled(function: _Function) -> _Function:
     """A function compiled on its first call; later processes load the machine code from disk."""
-    return cast("_Function", numba.njit(nogil=True, cache=True)(function))
+    return cast("_Function", numba.njit(nogil=True, cache=True, error_model="numpy")(function))
 
 
 def inlined(function: _Function) -> _Function:
     """A small function that becomes part of the kernels that call it."""
-    return cast("_Function", numba.njit(nogil=True, inline="always")(function))
+    return cast("_Function", numba.njit(nogil=True, inline="always", error_model="numpy")(function))
 
 
 class Compiling:
@@ -50,4 +50,5 @@ class Compiling:
 
     def _misses(self) -> int:
         """How many times one of the kernels was not found on disk."""
-        return sum(sum(kernel.stats.cache_misses.values()) for kernel in self._kernels)
+        stats = [kernel.stats for kernel in self._kernels if hasattr(kernel, "stats")]  # none where numba is put off
+        return sum(sum(one.cache_misses.values()) for one in stats)

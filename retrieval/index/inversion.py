@@ -85,6 +85,7 @@ def grouped(
     position: int,
 ) -> Columns:
     """Postings in the order of terms, as groups; the first stands at `position` of the segment."""
+    from rankloom.retrieval.index.compiled import Compiling
     from rankloom.retrieval.index.inversion_kernel import group
 
     postings, terms = len(documents), len(starts) - 1
@@ -94,10 +95,11 @@ def grouped(
     data = np.empty(2 * postings, dtype=np.uint8)
     large = int(np.count_nonzero(values >= 255))
     large_positions, large_values = np.empty(large, dtype=np.int64), np.empty(large, dtype=np.int32)
-    groups, size, _ = group(
-        starts, documents, values, norms, reference, linear, shift, position, term_groups[1:], term_bytes[1:], keys,
-        counts, bounds, data, large_positions, large_values,
-    )  # fmt: skip
+    with Compiling("indexing", group):
+        groups, size, _ = group(
+            starts, documents, values, norms, reference, linear, shift, position, term_groups[1:], term_bytes[1:], keys,
+            counts, bounds, data, large_positions, large_values,
+        )  # fmt: skip
     columns = Columns(
         term_groups, term_bytes, np.diff(starts).astype(np.int32), keys[:groups].copy(), counts[:groups].copy(),
         bounds[:groups].copy(), data[:size].copy(), norms, large_positions, large_values,

@@ -14,6 +14,7 @@ from rankloom.errors import DataError
 from rankloom.retrieval.index.segment import Segment
 
 _MOST_AT_ONCE = 64  # queries whose hits are in memory together
+_NO_KEY = np.iinfo(np.int64).min
 _SPARE = 32  # hits kept beyond k before the best k are picked out; more for deeper rankings
 
 
@@ -121,20 +122,31 @@ def _search_stretch(
 ) -> Hits:
     """The best k documents of the queries from one to before another."""
     from rankloom.retrieval.index import search_kernel as kernel
+    from rankloom.retrieval.index.compiled import Compiling
 
     first, last = stretch
     begin, end = queries.offsets[[first, last]].tolist()
     count = last - first
     keys = np.empty((count, k + max(_SPARE, k // 2)), dtype=np.int64)
     sizes = np.zeros(count, dtype=np.int64)
-    worsts = np.full(count, np.iinfo(np.int64).min, dtype=np.int64)
+    worsts = np.full(count, _NO_KEY, dtype=np.int64)
     offsets = queries.offsets[first : last + 1] - begin
     for segment, codes, scoring in segments:
         if len(segment):
             terms = segment.vocabulary.numbers(queries.words[begin:end])
             asked = kernel.Queries(offsets, terms, queries.weights[begin:end], queries.bonuses[begin:end])
-            kernel.search(segment.columns, scoring, asked, codes, segment.shift, reach, k, keys, sizes, worsts)
-    codes, scores = np.empty((count, k), dtype=np.int32), np.empty((count, k), dtype=np.float32)
-    kernel.finish(keys, sizes, k, codes, scores)
-    held = np.arange(k) < sizes[:, None]
-    return Hits(np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(sizes)]), codes[held], scores[held])
+            with Compiling("searching", kernel.search):
+                kernel.search(segment.columns, scoring, asked, codes, segment.shift, reach, k, keys, sizes, worsts)
+    return _in_order(keys, sizes, k)
+
+
+def _in_order(keys: NDArray[np.int64], sizes: NDArray[np.int64], k: int) -> Hits:
+    """The best k of the keys of each query, in order and taken apart; see `search_kernel._key`."""
+    keys[np.arange(keys.shape[1]) >= sizes[:, None]] = _NO_KEY
+    best = np.sort(keys, axis=1)[:, ::-1][:, :k]
+    held = best > _NO_KEY
+    flat = best[held]
+    bits = flat >> 32
+    scores = np.where(bits < 0, -bits | 0x80000000, bits).astype(np.uint32).view(np.float32)
+    codes = (0xFFFFFFFF - (flat & 0xFFFFFFFF)).astype(np.int32)
+    return Hits(np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(held.sum(axis=1))]), codes, scores)

@@ -111,8 +111,14 @@ def keep_best(keys: Any, size: Any, k: Any) -> None:
 @compiled
 def _large_value(positions: Any, values: Any, position: Any) -> Any:
     """The value that the byte 255 at a position stands for."""
-    found = np.searchsorted(positions, position)
-    return values[found] if found < len(positions) and positions[found] == position else np.int32(LARGE)
+    low, high = 0, len(positions)
+    while low < high:
+        middle = (low + high) >> 1
+        if positions[middle] < position:
+            low = middle + 1
+        else:
+            high = middle
+    return values[low] if low < len(positions) and positions[low] == position else np.int32(LARGE)
 
 
 @inlined
@@ -182,9 +188,12 @@ def _bound_blocks(
 @compiled
 def _sorted_blocks(bounds: Any, order: Any) -> Any:
     """Put the blocks that hold any term into roughly descending order of their bounds; returns how many there are."""
-    highest = bounds.max()
-    scale = np.float64(_BUCKETS - 1) / np.float64(max(highest, np.float32(_LEAST)))
-    places = np.zeros(_BUCKETS + 1, dtype=np.int64)
+    highest, places = _LEAST, np.empty(_BUCKETS + 1, dtype=np.int64)
+    for block in range(len(bounds)):
+        highest = max(highest, np.float64(bounds[block]))
+    scale = (_BUCKETS - 1) / highest
+    for bucket in range(_BUCKETS + 1):
+        places[bucket] = 0
     for block in range(len(bounds)):
         if bounds[block] > 0:
             places[_BUCKETS - np.int64(bounds[block] * scale)] += 1
@@ -257,10 +266,13 @@ def _search_query(
     # a bound is a float32 sum itself, and so are scores; what may prune is stretched by more than both can lose
     stretch = np.float64(1 + 1e-6 + 1.2e-7 * terms) * reach
     edge = 1.0 + 1.0 / (_BUCKETS - 1)
-    sums = np.full(1 << shift, -0.0)
+    sums = np.empty(1 << shift, dtype=np.float64)
     bits = sums.view(np.int64)
     seen = np.empty((1 << shift) + 1, dtype=np.int64)
-    rest = np.zeros(terms + 1, dtype=np.float64)
+    rest = np.empty(terms + 1, dtype=np.float64)
+    rest[terms] = 0.0
+    for lane in range(len(sums)):
+        sums[lane] = -0.0
     threshold = np.float64(_score_of(worst)) if worst > _NO_KEY else -np.inf
     for turn in range(found):
         block = order[turn]
@@ -388,19 +400,3 @@ def search(
         sizes[query], worsts[query] = _search_query(
             columns, scoring, queries, query, codes, shift, reach, k, scratch, keys[query], sizes[query], worsts[query]
         )
-
-
-@compiled
-def finish(keys: Any, sizes: Any, k: Any, codes: Any, scores: Any) -> None:
-    """Put the best k keys of each query in order and take them apart; `sizes` becomes how many hits there are."""
-    for query in range(len(sizes)):
-        size = sizes[query]
-        if size > k:
-            keep_best(keys[query], size, k)
-            size = k
-        ordered = np.sort(keys[query, :size])
-        for place in range(size):
-            key = ordered[size - 1 - place]
-            codes[query, place] = np.int64(0xFFFFFFFF) - (key & np.int64(0xFFFFFFFF))
-            scores[query, place] = _score_of(key)
-        sizes[query] = size
