@@ -20,7 +20,7 @@ from rankloom.errors import MissingExtraError, NotFoundError, RankloomError, Sta
 from rankloom.eval.collections import Collection, load_collection
 from rankloom.eval.costs import LATENCIES, check_prices, peak_memory, stage_names
 from rankloom.eval.experiment_config import ExperimentConfig, Source, unfolded
-from rankloom.eval.explain import Explanation, explain_run
+from rankloom.eval.explain import Explanation, explain_run, with_texts_of
 from rankloom.eval.latency import measure_latency
 from rankloom.eval.plan import Plan, plan_of
 from rankloom.eval.pushdown import push_tops_down
@@ -191,6 +191,7 @@ class Experiment:
             raise failures[pipeline]
         run = apply(pipelines[pipeline], Run(queries=(query,), session=session))
         grades = collection.qrels.get(query_id)
+        run = with_texts_of(run, collection.corpus)
         return explain_run(run, query_id, doc_ids=doc_ids, grades=grades, top=top)
 
     def check_pipeline(self, name: str, *, stage: str) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
+from rankloom.fusion import joined_documents
 from rankloom.ledger import Note
 from rankloom.ranked_list import RankedList
-from rankloom.records import Span
+from rankloom.records import Documents, Span
 from rankloom.run import Run, Step
 
 
@@ -104,6 +105,17 @@ def explain_run(
         tuple(_document_view(run, number, doc_id, steps, (grades or {}).get(doc_id)) for doc_id in followed),
         run[query_id].notes,
     )
+
+
+def with_texts_of(run: Run, documents: Documents) -> Run:
+    """The run, with texts also of documents that its own source lacks, such as relevant ones that it never retrieved.
+
+    Args:
+        run: A run; its own texts go first, and it may have none.
+        documents: The documents of the collection.
+    """
+    known = documents if run.documents is None else joined_documents([run.documents, documents])
+    return replace(run, documents=known)
 
 
 def _flat(steps: Sequence[Step], *, depth: int) -> Iterator[tuple[Step, int]]:

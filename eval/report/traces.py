@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from rankloom.eval.explain import DocumentView, StageView, explain_run
+from rankloom.eval.explain import DocumentView, StageView, explain_run, with_texts_of
 from rankloom.eval.per_query import topic_difficulty
 from rankloom.ledger import Ledger, Note
 
@@ -125,8 +125,9 @@ def stored_traces(
     traces: dict[str, dict[str, QueryTrace]] = {query_id: {} for query_id in query_ids}
     documents: dict[str, DocumentText] = {}
     for name, outcome in result.outcomes.items():
-        # A retriever may bring no texts; its hits are of the collection all the same. Notes are grouped in one pass.
-        run = replace(outcome.run, documents=outcome.run.documents or result.collection.corpus, ledger=Ledger())
+        run = replace(
+            with_texts_of(outcome.run, result.collection.corpus), ledger=Ledger()
+        )  # notes: in one pass, below
         notes = _grouped(outcome.run.ledger.only(query_ids).notes)
         for query_id in query_ids:
             if query_id in run:

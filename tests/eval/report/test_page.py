@@ -206,3 +206,26 @@ def test_failures_stand_first_and_broken_text_is_no_reason_to_lose_a_report(tmp_
     text = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert text.index("on fire") < text.index('<section id="results">')
     assert embedded(text)["queries"]["texts"] == ["half a pair ? blue"]
+
+
+def test_texts_that_a_stored_first_stage_lacks_are_the_collection_s(
+    tmp_path: Path,
+) -> None:
+    stored = {
+        "query_id": "q01",
+        "query": "waggle dance",
+        "hits": [{"doc_id": "other-1", "score": 1.0, "text": "Not here."}],
+    }
+    (tmp_path / "stored.jsonl").write_text(json.dumps(stored) + "\n")
+    pipelines = {"stored": [{"candidates": str(tmp_path / "stored.jsonl")}]}
+    values = {"collection": "mini", "measures": ["nDCG@10"], "pipelines": pipelines, "output": str(tmp_path / "out")}
+    experiment = Experiment.from_dict(values)
+    result = experiment.run()
+    found, texts = traces.stored_traces(result, ["q01"])
+    lost = [hit.doc for hit in found["q01"]["stored"].lost]
+    assert lost
+    corpus = result.collection.corpus
+    assert {doc: texts[doc].text for doc in lost} == {document.id: document.text for document in corpus.get(lost)}
+    assert texts["other-1"].text == "Not here."
+    told = experiment.explain("stored", "q01", session=experiment.session(), doc_ids=lost[:1])
+    assert told.documents[0].title == corpus.get(lost[:1])[0].title
