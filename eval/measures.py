@@ -151,7 +151,7 @@ def parse_measure(name: str, *, relevance_level: int = 1) -> Any:
             stage="evaluate",
             value=name,
             accepted="measures of ir-measures, such as nDCG@10, R@100, AP, RR@10, P(rel=2)@5",
-            fix=f"did you mean {close!r}?" if close and close != word else str(error),
+            fix=f"did you mean {name.replace(word, close, 1)!r}?" if close and close != word else str(error),
         ) from error
     level = measure.SUPPORTED_PARAMS.get("rel")
     if level is not None and level.default == 1 and "rel" not in measure.params and relevance_level != 1:

@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 
 from rankloom.errors import DataError, NotFoundError, UsageError
 from rankloom.ledger import Note
-from rankloom.lines import byte_lines
+from rankloom.lines import byte_lines, malformed_json
 from rankloom.records import Document
 
 OnBadRecord = Literal["error", "skip"]
@@ -172,9 +172,9 @@ class DocumentReader(Iterator[Document]):
             if text is None or not text.strip():
                 continue
             try:
-                record = json.loads(text)
+                record = json.loads(text.rstrip())
             except (ValueError, RecursionError) as error:
-                self.bad(f"malformed JSON ({error})")
+                self.bad(malformed_json(error))
                 continue
             yield from self._document(record)
 

@@ -69,10 +69,17 @@ def json_lines(path: Path, *, stage: str) -> Iterator[tuple[int, dict[str, Any]]
         try:
             value = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise bad_line(path, number, f"malformed JSON ({error})", stage=stage) from error
+            raise bad_line(path, number, malformed_json(error), stage=stage) from error
         if not isinstance(value, dict):
             raise bad_line(path, number, "not a JSON object", stage=stage)
         yield number, value
+
+
+def malformed_json(error: ValueError | RecursionError) -> str:
+    """What is wrong with a line that is not JSON, and at which of its characters, from 1."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"malformed JSON ({error.msg}, character {error.pos + 1})"
+    return f"malformed JSON ({error})"
 
 
 def bad_line(path: Path, number: int, reason: str, *, stage: str, accepted: str | None = None) -> DataError:

@@ -14,7 +14,7 @@ from rankloom.errors import NotFoundError
 from rankloom.files import checksum
 from rankloom.fingerprint import digest
 from rankloom.ledger import Note
-from rankloom.lines import bad_line, json_lines, text_lines
+from rankloom.lines import bad_line, json_lines, malformed_json, text_lines
 from rankloom.retrieval.sparse_encoder import Terms
 from rankloom.run import Run
 from rankloom.stage import Stage
@@ -125,7 +125,7 @@ def _object(file: Path, number: int, text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise bad_line(file, number, f"malformed JSON ({error})", stage=_STAGE) from error
+        raise bad_line(file, number, malformed_json(error), stage=_STAGE) from error
 
 
 def _weights(file: Path, number: int, value: Any) -> Terms:

@@ -140,8 +140,8 @@ def test_many_queries_go_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
-        ("nDGC@10", "'nDCG'"),
-        ("ndcg@10", "'nDCG'"),
+        ("nDGC@10", "'nDCG@10'"),
+        ("ndcg@10", "'nDCG@10'"),
         ("map", "'MAP'"),
         ("nDCG@", "nDCG@"),
         ("P", "cutoff"),

@@ -19,6 +19,9 @@ def test_json_objects_only(tmp_path: Path) -> None:
     path.write_text('{"a": 1}\n"text"\n')
     with pytest.raises(DataError, match=r"test: .*x\.jsonl line 2: not a JSON object"):
         list(json_lines(path, stage="test"))
+    path.write_text('{"a": 1}\n{"b": two}\n')
+    with pytest.raises(DataError, match=r"line 2: malformed JSON \(Expecting value, character 7\)"):
+        list(json_lines(path, stage="test"))
     path.write_text("[" * 100_000)
     with pytest.raises(DataError, match="line 1: malformed JSON"):
         list(json_lines(path, stage="test"))
