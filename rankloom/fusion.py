@@ -37,7 +37,8 @@ class Fuser(Stage):
         rrf_k: For `rrf`: the constant.
 
     Raises:
-        UsageError: An unknown method, norm or policy, or another number of weights than branches.
+        UsageError: An unknown method, norm or policy, a setting that the method does not read, or another number of
+            weights than branches.
         CompositionError: A branch is not a stage.
     """
 
@@ -64,6 +65,7 @@ class Fuser(Stage):
             raise UsageError("needs branches to fuse", stage=method, accepted="at least one stage or pipeline")
         if weights is not None and len(weights) != len(branches):
             raise UsageError(f"needs one weight for each of {len(branches)} branches", stage=method, value=weights)
+        _refuse_unread(method, norm=norm, missing=missing, rrf_k=rrf_k)
         self.branches = tuple(branches)
         self.method = self.name = method
         self.weights = None if weights is None else tuple(_weight(weight, method) for weight in weights)
@@ -244,6 +246,18 @@ def joined_documents(sources: Sequence[Documents | None]) -> Documents | None:
     if not known or None in sources:
         return None
     return next(iter(known.values())) if len(known) == 1 else _Several(tuple(known.values()))
+
+
+def _refuse_unread(method: str, *, norm: str, missing: str, rrf_k: float) -> None:
+    """Refuse settings that a method does not read; they would change nothing without a word."""
+    unread = {
+        "norm": (norm, "none", method in RANK_METHODS),
+        "missing": (missing, "zero", method != "interpolate"),
+        "rrf_k": (rrf_k, 60.0, method != "rrf"),
+    }
+    for name, (value, default, ignored) in unread.items():
+        if ignored and value != default:
+            raise UsageError(f"{name} has no effect on this method", stage=method, value=value, fix="leave it out")
 
 
 def _weight(weight: float, method: str) -> float:

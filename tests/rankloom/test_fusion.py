@@ -470,3 +470,18 @@ def test_ranx_agrees_on_a_weighted_sum_of_minmax_scores():
     expected = ranx.fuse(made, norm="min-max", method="wsum", params={"weights": [0.3, 0.7]}).to_dict()["q"]
     fused = fuse_runs([Run.from_dict(run) for run in runs], method="interpolate", norm="minmax", weights=[0.3, 0.7])
     assert fused.to_dict()["q"] == pytest.approx(dict(expected), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("method", "setting"),
+    [
+        ("rrf", {"norm": "minmax"}),
+        ("borda", {"norm": "zscore"}),
+        ("combsum", {"missing": "drop"}),
+        ("isr", {"rrf_k": 10}),
+    ],
+)
+def test_a_setting_that_a_method_does_not_read_is_refused(method, setting):
+    (name,) = setting
+    with pytest.raises(UsageError, match=f"{name} has no effect"):
+        fuse_runs([Run.from_dict({"q1": {"d1": 1.0}})] * 2, method=method, **setting)
