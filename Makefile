@@ -4,6 +4,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
+DEMO   := $(VENV)/demo
 READY  := $(VENV)/ready
 TYPES  := build/types
 
@@ -13,7 +14,7 @@ TYPES  := build/types
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-demo: $(READY) ## A real experiment on the bundled collection, offline
+demo: $(DEMO) ## A real experiment on the bundled collection, offline
 	RANKLOOM_OFFLINE=1 $(BIN)/rankloom run configs/quickstart.yaml
 
 test: $(READY) ## All tests
@@ -49,10 +50,15 @@ clean: ## Remove what was built; the environment stays
 	rm -rf build dist runs *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # torch goes first and pinned: left to the resolver it may bring gigabytes of GPU packages.
-$(READY): pyproject.toml constraints.txt
+$(DEMO): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rankloom needs Python 3.11 or newer")'
+	@echo 'Setting up $(VENV); this takes some minutes, once.'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet -c constraints.txt --upgrade pip setuptools wheel
-	$(BIN)/pip install -c constraints.txt torch
-	$(BIN)/pip install -c constraints.txt -e '.[test,lint]'
+	$(BIN)/pip install --quiet -c constraints.txt torch
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[mini]'
+	touch $@
+
+$(READY): $(DEMO)
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[test,lint]'
 	touch $@

@@ -57,7 +57,6 @@ class Answer:
         cited: The passages it cites, each once, in the order of their first citation.
         unknown: Numbers it cites that no passage has.
         context: What it was given.
-        passages: The text of each passage of the context, in the order of `context.citations`.
     """
 
     query_id: str
@@ -66,7 +65,6 @@ class Answer:
     cited: tuple[Citation, ...]
     unknown: tuple[int, ...]
     context: Context
-    passages: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,16 +206,12 @@ def score_answers(
 
 def _read(hits: RankedList, context: Context, said: Completion | None) -> Answer:
     """One answer with what it cites."""
-    texts = {document.id: document.text for document in hits.documents()} if context.citations else {}
-    passages = tuple(
-        " ".join(texts[citation.doc_id][start:end] for start, end in citation.spans) for citation in context.citations
-    )
     raw = "" if said is None else said.text
-    text, known, unknown = parse_citations(raw, len(passages))
+    text, known, unknown = parse_citations(raw, len(context.citations))
     if text.rstrip(".").lower() == NO_ANSWER.lower():
         text = ""
     cited = tuple(context.citations[number - 1] for number in known)
-    return Answer(hits.query.id, text, raw, cited, unknown, context, passages)
+    return Answer(hits.query.id, text, raw, cited, unknown, context)
 
 
 def _notes(one: Answer, said: Completion | None) -> Iterable[Note]:
@@ -238,7 +232,7 @@ def _by_gold(name: str, one: Answer | None, right: Sequence[str]) -> float:
         return exact_match(one.text, right)
     if name == "f1":
         return token_f1(one.text, right)
-    return _mean(any(holds(one.passages[cited.number - 1], wanted) for wanted in right) for cited in one.cited)
+    return _mean(any(holds(cited.text, wanted) for wanted in right) for cited in one.cited)
 
 
 def _by_qrels(name: str, one: Answer | None, relevant: set[str]) -> float:

@@ -170,7 +170,10 @@ def load_collection(
         stage="load_collection",
         value=name,
         accepted=f"{', '.join(known)}; `rankloom collections ls`; a folder in BEIR's layout; ir_datasets:ID",
-        fix=f"did you mean {close!r}?" if close else "point RANKLOOM_DATA at the folder that holds collections/",
+        fix=f"did you mean {close!r}?"
+        if close
+        else f"name a folder (there is none at {Path(name).absolute()}), or point RANKLOOM_DATA at the one that holds "
+        "collections/",
     )
 
 

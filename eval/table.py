@@ -151,12 +151,17 @@ class Summary:
             if cell.delta is not None
         ]
 
-    def legend(self, marks: str = "+ and -") -> str:
+    def legend(self, marks: str = "+ and -", *, tests: bool = True) -> str:
         """What the figures in the cells mean.
 
         Args:
             marks: What stands for a significant gain, and for a significant loss.
+            tests: Whether the table of tests is shown, too.
         """
+        columns = (
+            f" Effect: Cohen's d_z. Detectable: the true difference that an uncorrected paired t-test on these queries "
+            f"finds with probability {POWER}."
+        )
         pruned = (
             " Compression and retention: 0 and 1 where nothing was pruned." if {*PRUNING} & {*self.measures} else ""
         )
@@ -167,9 +172,7 @@ class Summary:
         return (
             f"Means over all judged queries (without hits: 0), with the difference to {self.baseline}. "
             f"{marks} mark p < {LEVEL} in a two-sided {TESTS[self.test].title}, "
-            f"{CORRECTIONS[self.correction].title}{family}.{drawn} "
-            f"Effect: Cohen's d_z. Detectable: the true difference that an uncorrected paired t-test on these queries "
-            f"finds with probability {POWER}.{pruned}"
+            f"{CORRECTIONS[self.correction].title}{family}.{drawn}{columns if tests else ''}{pruned}"
         )
 
 

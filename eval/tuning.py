@@ -72,14 +72,21 @@ class Tuning:
         """The choice in words."""
         if not self.folds:
             best = f"{self.chosen} is best of {len(self.means)} on {self.chosen_on}"
-            return [f"{best} ({self.measure} {self.means[self.chosen]:.4f}) and has {self.mean:.4f} here"]
+            return [f"{best} ({self.measure} {self.means[self.chosen]:.4f}{self._tied()}) and has {self.mean:.4f} here"]
         told = [
             f"fold {number}: {fold.chosen} is best on the others ({self.measure} {fold.training:.4f}) and has "
             f"{fold.held_out:.4f} on these {len(fold.queries)} queries"
             for number, fold in enumerate(self.folds, start=1)
         ]
-        best = f"{self.chosen} is best of {len(self.means)} on all queries ({self.means[self.chosen]:.4f})"
+        best = (
+            f"{self.chosen} is best of {len(self.means)} on all queries ({self.means[self.chosen]:.4f}{self._tied()})"
+        )
         return [*told, f"cross-validated {self.measure} {self.mean:.4f}; {best}"]
+
+    def _tied(self) -> str:
+        """How many others are as good as the setting that was chosen, which is then only the first of them."""
+        others = sum(mean >= self.means[self.chosen] - TIE for mean in self.means.values()) - 1
+        return f", tied with {others} more" if others else ""
 
 
 def folds_of(query_ids: Sequence[str], folds: int, *, seed: int = 7) -> list[tuple[str, ...]]:

@@ -23,11 +23,13 @@ class Citation:
         number: The `[n]` in the context, from 1.
         doc_id: The document.
         spans: Character offsets `(start, end)` into the document's text, in order.
+        text: What stands there, joined by spaces: the passage as it is in the context, without title and mark.
     """
 
     number: int
     doc_id: str
     spans: tuple[tuple[int, int], ...]
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +86,11 @@ def pack_context(
         head += f"{document.title}\n" if document.title else ""
         spans = _fitting(document.text, _kept(hit, document.text), max_tokens - tokens - count(head), count)
         while spans:  # the parts fit one by one; what counts is the whole, with what joins them
-            longer = text + head + " ".join(document.text[start:end] for start, end in spans)
+            passage = " ".join(document.text[start:end] for start, end in spans)
+            longer = text + head + passage
             if (needed := count(longer)) <= max_tokens:
                 text, tokens = longer, needed
-                citations.append(Citation(len(citations) + 1, hit.doc_id, spans))
+                citations.append(Citation(len(citations) + 1, hit.doc_id, spans, passage))
                 break
             spans = spans[:-1]
         else:

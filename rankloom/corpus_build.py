@@ -85,7 +85,8 @@ def sorted_batches(reader: DocumentReader, spool: Path | None) -> tuple[DocIds, 
         places.append(reader.file, reader.line)
     names = ids.finish()
     if not len(names):
-        skipped = f", and {len(reader.notes)} bad records were skipped" if reader.notes else ""
+        bad = sum(note.kind == "skipped_record" for note in reader.notes)
+        skipped = f", and {bad} bad records were skipped" if bad else ""
         raise DataError(f"the source holds no document{skipped}", stage="corpus", value=reader.file or "documents")
     order = pc.sort_indices(names)
     ordered = names.take(order)
@@ -192,5 +193,9 @@ def write_corpus(
 
         fingerprint = content_fingerprint(ids, written())
     write_json(folder / NOTES_FILE, [asdict(note) for note in notes])
-    fields = {"documents": len(ids), "fingerprint": fingerprint, "skipped": len(notes)}
+    fields = {
+        "documents": len(ids),
+        "fingerprint": fingerprint,
+        "skipped": sum(note.kind == "skipped_record" for note in notes),
+    }
     Manifest.write(folder, format=FORMAT, version=VERSION, fields=fields)

@@ -29,6 +29,7 @@ _SUFFIXES: dict[str, Format] = {
     ".parquet": "parquet", ".txt": "text", ".md": "text",
 }  # fmt: skip
 _TEXT_SUFFIXES = (".txt", ".md")
+_HEADING = re.compile(r"\s*#[ \t]+(.+?)[ \t]*#*[ \t]*(?:\r?\n\s*|\Z)")  # a Markdown file's first line is its title
 _TREC_BLOCK = re.compile(r"<(docno|title|headline|hl|head|text)\b[^>]*>(.*?)</\1\s*>", re.IGNORECASE | re.DOTALL)
 _TREC_OPEN = re.compile(rb"<doc>", re.IGNORECASE)
 _TREC_CLOSE = re.compile(rb"</doc>", re.IGNORECASE)
@@ -46,8 +47,8 @@ def read_documents(
 
     Args:
         source: A file (JSON Lines, TSV, TREC text, Parquet, one .txt or .md; gzip by the suffix .gz), a folder of
-            .txt and .md files (one document each, its id the path inside the folder), an iterable of `Document`
-            or mappings, or `ir_datasets:ID`.
+            .txt and .md files (one document each, its id the path inside the folder, a first `# heading` its title),
+            an iterable of `Document` or mappings, or `ir_datasets:ID`.
         format: What the file is, where its suffix does not tell.
         on_bad_record: `error`, or `skip` to pass bad records over and note each.
         offline: Refuse an ir_datasets collection that would have to be downloaded.
@@ -70,8 +71,8 @@ class DocumentReader(Iterator[Document]):
     Attributes:
         file: The file now read, or a word for a source that is none.
         line: Line (row, record) of the last document, from 1; in TREC text the line of its `<DOC>`.
-        notes: One `skipped_record` note for each record passed over, and one `skipped_files` for the files of a folder
-            that are not read.
+        notes: One `skipped_record` note for each record passed over, one `empty_document` for each document without
+            title and text, and one `skipped_files` for the files of a folder that are not read.
     """
 
     def __init__(self, source: Source, *, format: Format | None, on_bad_record: OnBadRecord, offline: bool) -> None:
@@ -158,7 +159,9 @@ class DocumentReader(Iterator[Document]):
         self.line = 1
         text = self._decode(lines)
         if text is not None:
-            yield from self._document({"id": doc_id, "text": text})
+            heading = _HEADING.match(text) if path.suffix.lower() == ".md" else None
+            title = {} if heading is None else {"title": heading.group(1)}
+            yield from self._document({"id": doc_id, "text": text[heading.end() :] if heading else text, **title})
 
     def _records(self, records: Iterable[object]) -> Iterator[Document]:
         """Documents from `Document` records and mappings."""
@@ -245,6 +248,8 @@ class DocumentReader(Iterator[Document]):
         except DataError as error:
             self.bad(str(error))
         else:
+            if not document.contents.strip():
+                self.notes.append(Note("corpus", "empty_document", doc_id=document.id))
             yield document
 
 

@@ -11,6 +11,7 @@ copied with a change, and written as YAML.
 from __future__ import annotations
 
 import inspect
+import sys
 from abc import ABC, abstractmethod
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -102,11 +103,17 @@ class Stage(ABC):
             ) from error
 
     def fingerprint(self) -> str:
-        """A digest of the class, its version and its parameters (indexes and models by their own fingerprints)."""
+        """A digest of the class, its version and its parameters (indexes and models by their own fingerprints).
+
+        A class of another package counts with its source, so that an edited stage never gets its old results from the
+        cache; what it calls elsewhere does not: raise `version` when that changes.
+        """
         known: str | None = self.__dict__.get("_fingerprint")
         if known is None:
             try:
-                known = digest(type(self).__module__, type(self).__qualname__, self.version, self.params())
+                known = digest(
+                    type(self).__module__, type(self).__qualname__, self.version, self.params(), *_source(type(self))
+                )
             except TypeError as error:
                 raise UsageError(f"has a parameter that can not be fingerprinted ({error})", stage=self.name) from error
             self._fingerprint = known
@@ -310,6 +317,22 @@ class Pruner(Stage):
 
     needs = frozenset({"ranking", "text"})
     provides = frozenset({"spans"})
+
+
+@cache
+def _source(stage: type[Stage]) -> tuple[str, ...]:
+    """The source of a stage's classes that are not this package's; of one without a file, its compiled methods."""
+    found = []
+    for one in stage.__mro__:
+        package = one.__module__.split(".", maxsplit=1)[0]
+        if package == "rankloom" or package in sys.stdlib_module_names:
+            continue
+        try:
+            found.append(inspect.getsource(one))
+        except (OSError, TypeError):  # typed into a session, or run from a string
+            codes = [value.__code__ for value in vars(one).values() if inspect.isfunction(value)]
+            found.extend(f"{code.co_name} {code.co_code.hex()} {code.co_consts!r} {code.co_names}" for code in codes)
+    return tuple(found)
 
 
 @cache

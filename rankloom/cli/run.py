@@ -115,7 +115,7 @@ def _show(experiment: Experiment, result: ExperimentResult, folder: Path) -> Non
         share = [f"{cached / max(1, asked):.0%}"] if costs else []
         rows.append([*cells, *(cost.shown(spent.get(cost.name)) for cost in costs), *share])
     show_table(header, rows)
-    typer.echo(result.summary.legend())
+    typer.echo(result.summary.legend(tests=False))
     for name, tuning in result.tunings.items():
         typer.echo("\n".join([f"{name}:", *(f"  {line}" for line in tuning.lines())]))
     ledgers = {name: outcome.ledger for name, outcome in result.outcomes.items()}

@@ -76,7 +76,8 @@ def search(
     if save is not None:
         run.to_trec(save, tag=retriever.value)
     for kind, count in run.ledger.counts().items():
-        message(f"note: {count} {kind}")
+        said = {note.detail for note in run.ledger.notes if note.kind == kind and note.detail}
+        message(f"note: {count} {kind}{f' ({min(said)})' if len(said) == 1 else ''}")
     if output is Output.JSON:
         show_json({"retriever": retriever.value, "queries": [_as_dict(hits) for hits in run.values()]})
     elif save is None:
@@ -97,6 +98,9 @@ def _retriever(directory: Path, kind: Retrieval, *, k: int, alpha: float) -> Sta
     """The retriever over the indexes of a folder."""
     from rankloom.corpus import Corpus
 
+    if not directory.is_dir():
+        fix = "make an index with `rankloom index`"
+        raise NotFoundError("there is no such folder", stage="search", value=str(directory), fix=fix)
     wanted = [BM25_FOLDER, DENSE_FOLDER] if kind is Retrieval.HYBRID else [kind.value]
     for name in [CORPUS_FOLDER, *wanted]:
         if not (directory / name).is_dir():

@@ -79,7 +79,7 @@ def test_answers_cite_passages_and_the_ledger_says_what_went_wrong() -> None:
     sky = done.answers["q1"]
     assert (sky.text, sky.unknown) == ("The blue light.", (9,))
     assert [cited.doc_id for cited in sky.cited] == ["sky", "sea"]
-    assert sky.passages[0] == "Air scatters blue light. Bread needs yeast."
+    assert sky.context.citations[0].text == "Air scatters blue light. Bread needs yeast."
     assert done.answers["q2"].text == ""  # it said that it had no answer
     assert done.answers["q3"].raw == ""
     assert done.ledger.counts() == {"no_context": 1, "unknown_citation": 1}
@@ -115,7 +115,7 @@ def test_a_model_sees_and_cites_what_a_pruner_has_kept() -> None:
     model = Says(sky="yeast [1]", hot="hot [1]")
     done = answer(pruned, model)
     assert "yeast" not in model.prompts[0].text
-    assert done.answers["q1"].passages[0] == "Air scatters blue light."
+    assert done.answers["q1"].context.citations[0].text == "Air scatters blue light."
     assert score_answers(done, gold={"q1": ["yeast"]}).per_query["citation_support"]["q1"] == 0.0
 
 

@@ -124,7 +124,7 @@ def test_bad_trec_text(bad: str, reason: str, tmp_path: Path) -> None:
         read(tmp_path / "c.trec", TREC + bad)
     reader = read_documents(tmp_path / "c.trec", on_bad_record="skip")
     assert [one.id for one in reader][:2] == ["FT-1", "FT-2"]
-    assert len(reader.notes) == 1
+    assert sum(note.kind == "skipped_record" for note in reader.notes) == 1
 
 
 def test_parquet(tmp_path: Path) -> None:
@@ -143,10 +143,10 @@ def test_a_folder_of_texts(tmp_path: Path) -> None:
     (tmp_path / "inner" / "a.txt").write_text("deep")
     (tmp_path / "ignored.csv").write_text("x")
     reader = read_documents(tmp_path)
-    assert list(reader) == [Document("b.md", "# B\nbody\n"), Document("inner/a.txt", "deep")]
+    assert list(reader) == [Document("b.md", "body\n", "B"), Document("inner/a.txt", "deep")]
     assert [(note.kind, note.amount) for note in reader.notes] == [("skipped_files", 1)]
     assert "ignored.csv" in reader.notes[0].detail
-    assert list(read_documents(tmp_path / "b.md")) == [Document("b.md", "# B\nbody\n")]
+    assert list(read_documents(tmp_path / "b.md")) == [Document("b.md", "body\n", "B")]
     (tmp_path / "c.txt").write_bytes(b"ok\n\xff\n")
     with pytest.raises(DataError, match=r"c\.txt line 1: not UTF-8"):
         list(read_documents(str(tmp_path)))
@@ -179,3 +179,29 @@ def test_wrong_calls(tmp_path: Path) -> None:
         read_documents([], on_bad_record="ignore")  # type: ignore[arg-type]
     with pytest.raises(UsageError):
         read_documents([], format="csv")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("content", "title", "text"),
+    [
+        ("# The sky #\n\nIt is blue.\n", "The sky", "It is blue.\n"),
+        ("\n#  Tides\r\n\r\nThe moon pulls.", "Tides", "The moon pulls."),
+        ("# Only a title", "Only a title", ""),
+        ("## A section\nIts text.", "", "## A section\nIts text."),
+        ("#hashtag first\nText.", "", "#hashtag first\nText."),
+        ("Text first.\n# Then a heading", "", "Text first.\n# Then a heading"),
+    ],
+)
+def test_the_first_heading_of_a_markdown_file_is_its_title(tmp_path: Path, content: str, title: str, text: str) -> None:
+    (tmp_path / "a.md").write_bytes(content.encode())
+    (tmp_path / "b.txt").write_text("# not Markdown")
+    markdown, plain = read_documents(tmp_path)
+    assert (markdown.title, markdown.text) == (title, text)
+    assert (plain.title, plain.text) == ("", "# not Markdown")
+
+
+def test_a_document_without_title_and_text_is_noted(tmp_path: Path) -> None:
+    (tmp_path / "c.jsonl").write_text('{"_id": "a", "text": " "}\n{"_id": "b", "text": "", "title": "Bread"}\n')
+    reader = read_documents(tmp_path / "c.jsonl")
+    assert [document.id for document in reader] == ["a", "b"]
+    assert [(note.kind, note.doc_id) for note in reader.notes] == [("empty_document", "a")]

@@ -140,3 +140,37 @@ def test_a_value_without_a_stable_form_is_refused(value):
 @settings(deadline=None)
 def test_buffers_are_told_apart_by_where_they_end(one, other):
     assert (digest_bytes(*one) == digest_bytes(*other)) == (one == other)
+
+
+STAGE = """
+from rankloom import Reranker
+
+class Mine(Reranker):
+    name = "mine"
+
+    def __call__(self, run):
+        return run{body}
+"""
+
+
+def test_the_source_of_a_stage_of_others_counts(tmp_path, monkeypatch):
+    """Edited in a file or in a session, a stage is another one; built-in stages are known by their version."""
+    import importlib.util
+
+    from rankloom import Top
+
+    found = {}
+    for number, body in enumerate(("", ".top(1)", "")):
+        path = tmp_path / str(number) / "mine.py"
+        path.parent.mkdir()
+        path.write_text(STAGE.format(body=body))
+        spec = importlib.util.spec_from_file_location("mine", path)
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(__import__("sys").modules, "mine", module)
+        spec.loader.exec_module(module)
+        typed = {"__name__": "__main__"}
+        exec(STAGE.format(body=body), typed)
+        found[number] = (module.Mine().fingerprint(), typed["Mine"]().fingerprint())
+    assert found[0][0] == found[2][0] != found[1][0]
+    assert found[0][1] == found[2][1] != found[1][1]
+    assert Top(3).fingerprint() == Top(3).fingerprint()
