@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 
+from rankloom.cached_index import opened_or_built
 from rankloom.corpus import Corpus, MemoryDocuments
 from rankloom.corpus_build import VERSION
-from rankloom.errors import DamagedIndexError, DataError, NotFoundError, UsageError, nearest
+from rankloom.errors import DataError, NotFoundError, UsageError, nearest
 from rankloom.eval import sources
 from rankloom.eval.answer_text import gold_answers
 from rankloom.eval.catalog import CollectionRecord, Wanted, catalog, relative, relative_of_folder, wanted
@@ -25,8 +25,6 @@ from rankloom.qrels import Qrels, read_qrels
 from rankloom.records import Documents, Query
 from rankloom.run import Run
 from rankloom.session import Session
-
-_log = logging.getLogger("rankloom")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -342,9 +340,4 @@ def _open_corpus(source: str | Path | DocumentFiles, session: Session) -> Corpus
         return Corpus.of(source, session=session)
     known = source.fingerprint if isinstance(source, DocumentFiles) else sources.source_fingerprint(source)
     directory = session.cache.index_directory("corpus", digest(VERSION, known))
-    if directory.is_dir():
-        try:
-            return Corpus.open(directory)
-        except DamagedIndexError as error:
-            _log.warning("a damaged corpus of the cache is built again: %s", error)
-    return Corpus.build(source, directory, session=session)
+    return opened_or_built(directory, Corpus.open, lambda path: Corpus.build(source, path, session=session))

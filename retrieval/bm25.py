@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -13,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Self, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from rankloom.cached_index import opened_or_built
 from rankloom.checks import between, choice, whole
 from rankloom.corpus import Corpus, corpus_beside
-from rankloom.errors import DamagedIndexError, UsageError
+from rankloom.errors import UsageError
 from rankloom.files import atomic_path
 from rankloom.fingerprint import digest
 from rankloom.ledger import Note
@@ -34,8 +34,6 @@ from rankloom.stage import Retriever
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-_log = logging.getLogger("rankloom")
 
 
 class BM25(Retriever, TermSource):
@@ -189,17 +187,11 @@ class BM25(Retriever, TermSource):
         if session.cache is None:
             return cls.of(corpus, session=session, **params)
         directory = session.cache.index_directory("bm25", digest(FORMAT, VERSION, _about(corpus, made_with)))
-        if directory.is_dir():
-            try:
-                return cls.open(directory, corpus=corpus, **params)
-            except DamagedIndexError as error:
-                _log.warning("a damaged index of the cache is built again: %s", error)
-        try:
-            return cls.build(corpus, directory, session=session, **params)
-        except OSError:  # another process may have put its index there while this one was building
-            if not directory.is_dir():
-                raise
-            return cls.open(directory, corpus=corpus, **params)
+        return opened_or_built(
+            directory,
+            lambda path: cls.open(path, corpus=corpus, **params),
+            lambda path: cls.build(corpus, path, session=session, **params),
+        )
 
     # --- searching -------------------------------------------------------------------------------------------
 

@@ -5,7 +5,6 @@ Karpukhin et al.: Dense Passage Retrieval for Open-Domain Question Answering, EM
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +13,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from rankloom.cached_index import opened_or_built
 from rankloom.checks import whole
 from rankloom.corpus import Corpus
 from rankloom.encoders import DEFAULT_MODEL, Encoded, SentenceEncoder, truncation_note
-from rankloom.errors import CompositionError, DamagedIndexError, DataError
+from rankloom.errors import CompositionError, DataError
 from rankloom.fingerprint import digest
 from rankloom.ledger import Note
 from rankloom.ranking import Ranking
@@ -27,8 +27,6 @@ from rankloom.run import Run
 from rankloom.session import Session
 from rankloom.sources import VectorSource
 from rankloom.stage import Retriever
-
-_log = logging.getLogger("rankloom")
 
 
 class Dense(Retriever, VectorSource):
@@ -135,20 +133,13 @@ class Dense(Retriever, VectorSource):
             return cls.of(corpus, model=model, session=session, k=k)
         encoder.resolve(session)
         path = session.cache.index_directory(cls.name, digest(encoder, corpus, session.dtype))
-        if path.is_dir():
-            try:
-                index = VectorIndex.open(path, corpus=corpus, encoder=encoder)
-            except DamagedIndexError as error:
-                _log.warning("a damaged index of the cache is built again: %s", error)
-            else:
-                index.check_truncation(session)
-                return cls(index, k=k)
-        try:
-            return cls(VectorIndex.build(corpus, path, encoder=encoder, session=session), k=k)
-        except OSError:  # another process may have put its index there while this one was building
-            if not path.is_dir():
-                raise
-            return cls(VectorIndex.open(path, corpus=corpus, encoder=encoder), k=k)
+        index = opened_or_built(
+            path,
+            lambda there: VectorIndex.open(there, corpus=corpus, encoder=encoder),
+            lambda there: VectorIndex.build(corpus, there, encoder=encoder, session=session),
+        )
+        index.check_truncation(session)
+        return cls(index, k=k)
 
     # --- a stage ---------------------------------------------------------------------------------------------
 

@@ -6,7 +6,6 @@ Framework for Information Retrieval Techniques, 2021 (arXiv:2106.14807), for qua
 
 from __future__ import annotations
 
-import logging
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -15,10 +14,11 @@ from typing import Any, Self
 
 import numpy as np
 
+from rankloom.cached_index import opened_or_built
 from rankloom.checks import between, whole
 from rankloom.corpus import Corpus, corpus_beside
 from rankloom.encoders import truncation_note
-from rankloom.errors import DamagedIndexError, DataError, UsageError
+from rankloom.errors import DataError, UsageError
 from rankloom.fingerprint import digest
 from rankloom.ledger import Ledger, Note
 from rankloom.ranking import Ranking
@@ -32,7 +32,6 @@ from rankloom.run import Run
 from rankloom.session import Session
 from rankloom.stage import Retriever
 
-_log = logging.getLogger("rankloom")
 #: What a weight is multiplied by before it is rounded to a whole impact. SPLADE's weights stay below 4, so that nearly
 #: all impacts fit one byte; a weight of 1 is kept to within 1 in 128.
 SCALE = 64
@@ -218,17 +217,11 @@ class LearnedSparse(Retriever):
         if session.cache is None:
             return cls.of(corpus, encoder, session=session, **params)
         path = session.cache.index_directory(cls.name, digest(FORMAT, VERSION, SCALE, encoder, corpus, session.dtype))
-        if path.is_dir():
-            try:
-                return cls.open(path, corpus=corpus, **params)
-            except DamagedIndexError as error:
-                _log.warning("a damaged index of the cache is built again: %s", error)
-        try:
-            return cls.build(corpus, path, encoder, session=session, **params)
-        except OSError:  # another process may have put its index there while this one was building
-            if not path.is_dir():
-                raise
-            return cls.open(path, corpus=corpus, **params)
+        return opened_or_built(
+            path,
+            lambda there: cls.open(there, corpus=corpus, **params),
+            lambda there: cls.build(corpus, there, encoder, session=session, **params),
+        )
 
     # --- a stage ---------------------------------------------------------------------------------------------
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +10,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from rankloom.cached_index import opened_or_built
 from rankloom.checks import between, whole
 from rankloom.corpus import Corpus, corpus_beside
-from rankloom.errors import DamagedIndexError, UsageError
+from rankloom.errors import UsageError
 from rankloom.fingerprint import digest
 from rankloom.ledger import Note
 from rankloom.ranking import Ranking
@@ -24,8 +24,6 @@ from rankloom.run import Run
 from rankloom.session import Session
 from rankloom.sources import TermSource
 from rankloom.stage import Retriever
-
-_log = logging.getLogger("rankloom")
 
 
 class Lucene(Retriever, TermSource):
@@ -224,14 +222,8 @@ def _cached_index(corpus: Corpus, analyzer: LuceneAnalyzer, session: Session) ->
     if session.cache is None:
         return LuceneIndex.of(corpus, analyzer=analyzer, session=session)
     directory = session.cache.index_directory("lucene", digest(FORMAT, VERSION, corpus, analyzer))
-    if directory.is_dir():
-        try:
-            return LuceneIndex.open(directory)
-        except DamagedIndexError as error:
-            _log.warning("a damaged index of the cache is built again: %s", error)
-    try:
-        return LuceneIndex.build(corpus, directory, analyzer=analyzer, session=session)
-    except OSError:  # another process may have put its index there while this one was building
-        if not directory.is_dir():
-            raise
-        return LuceneIndex.open(directory)
+    return opened_or_built(
+        directory,
+        LuceneIndex.open,
+        lambda path: LuceneIndex.build(corpus, path, analyzer=analyzer, session=session),
+    )
