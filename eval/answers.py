@@ -43,7 +43,7 @@ _SYSTEM = (
     f"passage it rests on by its number in brackets, such as [1] or [1][3]. If no passage holds the answer, say: "
     f"{NO_ANSWER}"
 )
-_CITATION = re.compile(r"\s*\[\s*(\d+(?:\s*[-,;]\s*\d+)*)\s*\]")
+_CITATION = re.compile(r"\s*\[\s*(\d{1,3}(?:\s*[-,;]\s*\d{1,9})*)\s*\]")  # [1999] is a year
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,7 @@ def parse_citations(text: str, passages: int) -> tuple[str, tuple[int, ...], tup
     numbers: dict[int, None] = {}
     for found in _CITATION.finditer(text):
         for part in re.split(r"\s*[,;]\s*", found.group(1)):
-            ends = [int(end) for end in part.split("-")]
+            ends = sorted(int(end) for end in part.split("-"))
             last = min(ends[-1], max(ends[0], passages + 1))  # a range far beyond the last passage is unknown once
             numbers.update(dict.fromkeys(range(ends[0], last + 1)))
     known = tuple(number for number in numbers if 1 <= number <= passages)

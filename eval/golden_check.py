@@ -142,7 +142,7 @@ class _RunCheck:
             for measure, expected in self.run.scores[row.name].items():
                 cell = row.cells[measure]
                 reason = ""
-                if abs(cell.mean - expected) > self.table.tolerance:
+                if not abs(cell.mean - expected) <= self.table.tolerance:  # so that NaN is not met
                     reason = f"off by {cell.mean - expected:+.6f}"
                 elif marks and cell.mark != self.run.mark(row.name, measure):
                     recorded = self.run.mark(row.name, measure)

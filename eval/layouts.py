@@ -122,7 +122,10 @@ def _read_parquet(paths: _Paths) -> Judged:
     queries = tuple(Query(str(row["_id"]), str(row["text"])) for _, row in _rows(paths["queries"], ("_id", "text")))
     judgements = _Judgements()
     for place, row in _rows(paths["judgements"], ("query-id", "corpus-id")):
-        judgements.add(str(row["query-id"]), str(row["corpus-id"]), int(row.get("score", 1)), place)
+        grade = row.get("score", 1)
+        if not isinstance(grade, int | float) or not float(grade).is_integer():
+            raise DataError(f"{place}: the grade is not a whole number", stage="read_qrels", value=grade)
+        judgements.add(str(row["query-id"]), str(row["corpus-id"]), int(grade), place)
     return only_judged(queries, judgements.qrels, str(paths["queries"][0]), tuple(judgements.notes))
 
 

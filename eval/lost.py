@@ -34,6 +34,7 @@ class Reason(StrEnum):
     CUT = "below the cut"  # and never above it
     PUSHED = "pushed below the cut"  # it stood above it after an earlier stage, or in an input of a fusion
     DEPTH = "below the reranker's depth"
+    EXCLUDED = "does not count"  # the collection takes it out: a self hit, or excluded for the query
     DROPPED = "dropped"  # by a filter, or by a fusion that keeps less than its inputs
     PRUNED = "pruned away"  # it is a hit, but none of its sentences is left
 
@@ -203,6 +204,8 @@ def _fall(path: Path, place: int, counted: Integers, cutoff: int, final: str) ->
     rank = _rank(last, place)
     if not rank:
         return _fall_inside(path, place)
+    if not counted[place]:
+        return _Fall(Reason.EXCLUDED, final, last.label, rank)
     if counted[place] > cutoff:
         return _below(ranked, place, cutoff, final)
     if last.emptied[place]:

@@ -14,6 +14,7 @@ import inspect
 import sys
 from abc import ABC, abstractmethod
 from functools import cache
+from types import CodeType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from rankloom.errors import CompositionError, UsageError
@@ -331,8 +332,19 @@ def _source(stage: type[Stage]) -> tuple[str, ...]:
             found.append(inspect.getsource(one))
         except (OSError, TypeError):  # typed into a session, or run from a string
             codes = [value.__code__ for value in vars(one).values() if inspect.isfunction(value)]
-            found.extend(f"{code.co_name} {code.co_code.hex()} {code.co_consts!r} {code.co_names}" for code in codes)
+            found.extend(map(_compiled, codes))
     return tuple(found)
+
+
+def _compiled(code: CodeType) -> str:
+    """A function's instructions, names and constants, the same in every process."""
+    constants = [_compiled(one) if isinstance(one, CodeType) else _ordered(one) for one in code.co_consts]
+    return f"{code.co_name} {code.co_code.hex()} {code.co_names} {constants}"
+
+
+def _ordered(constant: object) -> str:
+    """A constant in words; sets come in order."""
+    return repr(sorted(map(repr, constant))) if isinstance(constant, frozenset) else repr(constant)
 
 
 @cache

@@ -50,7 +50,7 @@ class BM25Scoring:
         delta: The least that an occurrence counts, for `bm25+` and `bm25l`; by default their authors' 1 and 0.5.
 
     Raises:
-        UsageError: It is an index of impacts.
+        UsageError: It is an index of impacts, or a delta for a variant that has none.
 
     Example:
         >>> index = ImpactIndex.of(["d1", "d2"], [{"blue": 1, "sky": 1}, {"sky": 1}])
@@ -64,6 +64,10 @@ class BM25Scoring:
     ) -> None:
         if index.linear:
             raise UsageError("the index holds impacts, not frequencies", stage="bm25", fix="use search_impacts")
+        if delta is not None and variant not in DELTAS:
+            raise UsageError(
+                "this variant has no delta", stage="bm25", value=delta, accepted=", ".join(DELTAS), fix="leave it out"
+            )
         self._index, self._variant = index, variant
         self._delta = delta if delta is not None else DELTAS.get(variant, 0.0)
         average = np.float32(index.total_terms / max(1, index.nonempty_documents))

@@ -14,8 +14,7 @@ import numpy as np
 
 from rankloom.encoders import Role
 from rankloom.errors import DataError, NotFoundError
-from rankloom.files import checksum
-from rankloom.fingerprint import digest
+from rankloom.fingerprint import digest, digest_bytes
 from rankloom.retrieval.sparse_encoder import SparseEncoded, Terms
 from rankloom.retrieval.wordpiece import WordPieceAnalyzer
 
@@ -49,8 +48,8 @@ class InferenceFreeEncoder:
         self._tokens = WordPieceAnalyzer(folder)
 
     def fingerprint(self) -> str:
-        """A digest of both files."""
-        return digest("inference free", self._tokens, checksum(self._table))
+        """A digest of both files, as they were when they were first read."""
+        return digest("inference free", self._tokens, digest_bytes(self._content))
 
     def encode(self, texts: list[str], *, role: Role = "query", session: Session | None = None) -> SparseEncoded:  # noqa: ARG002  # the protocol's
         """Weighted terms of some texts.
@@ -74,10 +73,15 @@ class InferenceFreeEncoder:
         return {token: weight for token, weight in ordered if weight > 0}
 
     @cached_property
+    def _content(self) -> bytes:
+        """The table, read once, so that weights and digest are of one content whatever becomes of the file."""
+        return self._table.read_bytes()
+
+    @cached_property
     def _weights(self) -> dict[str, float]:
         """Token -> weight."""
         try:
-            table = json.loads(self._table.read_text(encoding="utf-8"))
+            table = json.loads(self._content)
             weights = {str(token): float(weight) for token, weight in table.items()}
         except (ValueError, AttributeError, TypeError) as error:
             raise DataError(f"idf.json is no table of weights ({error})", stage=_STAGE, value=self.folder) from error

@@ -53,7 +53,8 @@ class LearnedSparse(Retriever):
             matter.
 
     Raises:
-        UsageError: A parameter is out of range, or the index holds no impacts or is of another corpus.
+        UsageError: A parameter is out of range, or the index holds no impacts, or was made from another corpus or with
+            another model.
 
     Example:
         >>> index = LearnedSparse.of_terms({"d1": {"sky": 1.5, "blue": 0.5}, "d2": {"sea": 1.0, "blue": 1.0}})
@@ -78,10 +79,18 @@ class LearnedSparse(Retriever):
         self.queries = queries
         self.corpus = corpus
         self.k = whole(k, least=1, stage=self.name, parameter="k")
-        self.reach = between(reach, 0.0, 1.0, stage=self.name, parameter="reach")
+        self.reach = between(reach, 0.01, 1.0, stage=self.name, parameter="reach")
         if not index.linear or "scale" not in index.about:
             raise UsageError(
                 "the index holds no impacts", stage=self.name, value=index, fix="build one with this class"
+            )
+        made_with = index.about.get("model", "")
+        if isinstance(queries, SparseEncoder) and made_with not in ("", queries.space):
+            raise UsageError(
+                "the index was made with another model",
+                stage=self.name,
+                value=queries.model,
+                fix="pass the model that the index was built with, or build it again",
             )
         if corpus is not None and index.about.get("corpus", "") not in ("", corpus.fingerprint()):
             raise UsageError(
@@ -107,6 +116,7 @@ class LearnedSparse(Retriever):
         Raises:
             DataError: An id stands twice, or a weight is not a positive number.
         """
+        whole(scale, least=1, stage=cls.name, parameter="scale")
         pairs = list(documents.items() if isinstance(documents, Mapping) else documents)
         impacts = (_impacts(terms, scale) for _, terms in pairs)
         about = {"scale": str(scale)}
@@ -194,7 +204,7 @@ class LearnedSparse(Retriever):
         Args:
             corpus: The documents.
             session: Its cache keeps the index.
-            model: A sparse encoder; see `SparseEncoder`, also for the next but one to three parameters.
+            model: A sparse encoder; see `SparseEncoder`, also for `activation`, `prune_ratio` and `top_terms`.
             queries: Folder of `tokenizer.json` and `idf.json` for inference-free queries; by default the model itself
                 encodes queries.
             activation: What is done to logits.
@@ -210,18 +220,21 @@ class LearnedSparse(Retriever):
         limits: dict[str, Any] = {"prune_ratio": prune_ratio, "top_terms": top_terms}
         encoder = SparseEncoder(model, activation=activation, stage=cls.name, **limits)
         encoder.resolve(session)
-        asking: TermEncoder = SparseEncoder(model, activation=activation, stage=cls.name)
-        if queries is not None:
-            asking = InferenceFreeEncoder(queries)
+        asking: TermEncoder = encoder if queries is None else InferenceFreeEncoder(queries)
         params: dict[str, Any] = {"queries": asking, "k": k, "reach": reach}
         if session.cache is None:
             return cls.of(corpus, encoder, session=session, **params)
         path = session.cache.index_directory(cls.name, digest(FORMAT, VERSION, SCALE, encoder, corpus, session.dtype))
-        return opened_or_built(
+        stage = opened_or_built(
             path,
             lambda there: cls.open(there, corpus=corpus, **params),
             lambda there: cls.build(corpus, there, encoder, session=session, **params),
         )
+        for (
+            note
+        ) in stage.index_ledger.notes:  # an index that was built under another policy; raises if this one says so
+            truncation_note(session, stage=cls.name, tokens=note.amount, doc_id=note.detail)
+        return stage
 
     # --- a stage ---------------------------------------------------------------------------------------------
 
@@ -244,7 +257,8 @@ class LearnedSparse(Retriever):
 
     def warm_up(self, session: Session | None = None) -> None:
         """Load the model of queries and the compiled kernels."""
-        self._encoded([Query("warm-up", "warm up")], session or Session())
+        if self.queries is not None:
+            self.queries.encode(["warm up"], role="query", session=session or Session())
         self.index.search_impacts([{"": 1.0}], 1)
 
     def close(self) -> None:
@@ -304,6 +318,7 @@ def _about(corpus: Corpus, encoder: TermEncoder, shards: Iterable[SparseShard]) 
     return {
         "corpus": corpus.fingerprint(),
         "encoder": encoder.fingerprint(),
+        "model": encoder.space if isinstance(encoder, SparseEncoder) else "",
         "scale": str(SCALE),
         "truncated_documents": str(cut),
         "truncated_tokens": str(tokens),

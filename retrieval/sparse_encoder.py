@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from rankloom.checks import between, choice, whole
 from rankloom.encoders import Role, readable, token_counts
-from rankloom.errors import DataError, StageError
+from rankloom.errors import DataError, StageError, UsageError
 from rankloom.extras import require
 from rankloom.fingerprint import digest
 from rankloom.models import LoadedModel, ResolvedModel, model_identity, resolve_model, shared_model
@@ -67,8 +67,9 @@ class SparseEncoder:
         model: A name such as `naver/splade-v3`, or a folder; see `rankloom.models.resolve_model`.
         activation: `model` as the checkpoint says. Old checkpoints do not say; one that was trained with two logs
             runs with one as well, and ranks badly, so name it.
-        prune_ratio: Weights up to this share of a text's largest are dropped (0: none; OpenSearch's models use 0.1).
-        top_terms: Only this many terms of a text are kept, the heaviest; all by default.
+        prune_ratio: Weights up to this share of a document's largest are dropped, below 1 (0: none; OpenSearch's models
+            use 0.1). Queries are left whole.
+        top_terms: Only this many terms of a document are kept, the heaviest; all by default.
         batch_size: Texts in one batch. Weights depend on it only by float noise.
         stage: Who encodes, for errors.
 
@@ -95,15 +96,22 @@ class SparseEncoder:
         self.activation: Activation = activation
         self.prune_ratio = between(prune_ratio, 0, 1, stage=stage, parameter="prune_ratio")
         self.top_terms = None if top_terms is None else whole(top_terms, least=1, stage=stage, parameter="top_terms")
+        if self.prune_ratio == 1:
+            raise UsageError("prune_ratio drops every term", stage=stage, value=prune_ratio, accepted="below 1")
         self.batch_size = whole(batch_size, least=1, stage=stage, parameter="batch_size")
         self.stage = stage
         self._found: ResolvedModel | None = None
         self._loaded: LoadedModel | None = None
 
-    def fingerprint(self) -> str:
-        """A digest of the model's files and of what is kept of its weights."""
+    @property
+    def space(self) -> str:
+        """A digest of the model's files and activation: queries and documents must agree in it."""
         identity = self._found.fingerprint if self._found else model_identity(self.model, stage=self.stage)
-        return digest("sparse encoder", _VERSION, identity, self.activation, self.prune_ratio, self.top_terms)
+        return digest("sparse encoder", _VERSION, identity, self.activation)
+
+    def fingerprint(self) -> str:
+        """A digest of the model and of what is kept of its weights."""
+        return digest(self.space, self.prune_ratio, self.top_terms)
 
     def resolve(self, session: Session) -> ResolvedModel:
         """Find the model's files, fetching them if the session allows it.
@@ -157,7 +165,7 @@ class SparseEncoder:
             if not np.isfinite(weights).all():
                 raise StageError("the model gave weights that are not finite", stage=self.stage, value=self.model)
             for text, row, read, cut in zip(batch, weights, tokens.tolist(), truncated.tolist(), strict=True):
-                found[text] = (self._terms(row, loaded.model), read, cut)
+                found[text] = (self._terms(row, loaded.model, role), read, cut)
         return SparseEncoded(
             [found[text][0] for text in texts],
             np.array([found[text][1] for text in texts], dtype=np.int64),
@@ -165,15 +173,16 @@ class SparseEncoder:
             len(starts),
         )
 
-    def _terms(self, row: NDArray[np.float32], model: Any) -> Terms:
+    def _terms(self, row: NDArray[np.float32], model: Any, role: Role) -> Terms:
         """The terms that are kept of one text's weights."""
         row = row[: len(model.vocabulary)]  # some models pad their outputs to a round number
         row[model.unweighted] = 0
-        row[row <= self.prune_ratio * row.max(initial=0)] = 0
+        ratio, most = (self.prune_ratio, self.top_terms) if role == "document" else (0.0, None)
+        row[row <= ratio * row.max(initial=0)] = 0
         held = np.flatnonzero(row)
         weighted = [(model.vocabulary[number], float(row[number])) for number in held.tolist()]
         weighted.sort(key=lambda pair: (-pair[1], pair[0]))
-        return dict(weighted[: self.top_terms])
+        return dict(weighted[:most])
 
 
 def _encode_batch(

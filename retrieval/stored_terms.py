@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from rankloom.errors import NotFoundError
-from rankloom.files import checksum
 from rankloom.fingerprint import digest
 from rankloom.ledger import Note
 from rankloom.lines import bad_line, json_lines, malformed_json, text_lines
@@ -32,7 +31,7 @@ class StoredTerms(Stage):
 
     Raises:
         NotFoundError: There is no such file.
-        DataError: A malformed line (found on first use).
+        DataError: A malformed line (found on first use, or when the stage is fingerprinted).
 
     Example:
         >>> import tempfile
@@ -52,8 +51,8 @@ class StoredTerms(Stage):
             raise NotFoundError("there is no such file", stage=self.name, value=self.source)
 
     def fingerprint(self) -> str:
-        """A digest of the file's content."""
-        return digest(self.name, self.version, checksum(Path(self.source)))
+        """A digest of the terms, as they were when the file was first read."""
+        return digest(self.name, self.version, self._stored)
 
     def __call__(self, run: Run) -> Run:
         """The same queries, with terms."""

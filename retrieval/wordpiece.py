@@ -9,8 +9,7 @@ from typing import Any
 from rankloom.encoders import readable
 from rankloom.errors import DataError, NotFoundError
 from rankloom.extras import require
-from rankloom.files import checksum
-from rankloom.fingerprint import digest
+from rankloom.fingerprint import digest, digest_bytes
 
 _STAGE = "wordpiece"
 
@@ -41,19 +40,24 @@ class WordPieceAnalyzer:
         return [token for token in tokens if token not in self.special]
 
     def fingerprint(self) -> str:
-        """A digest of the file."""
-        return digest("wordpiece", 1, checksum(self.path))
+        """A digest of the file, as it was when it was first read."""
+        return digest("wordpiece", 1, digest_bytes(self._content))
 
     def __repr__(self) -> str:
         """The call that makes an equal analyzer."""
         return f"WordPieceAnalyzer({str(self.path)!r})"
 
     @cached_property
+    def _content(self) -> bytes:
+        """The file, read once, so that the terms and their digest are of one content whatever becomes of it."""
+        return self.path.read_bytes()
+
+    @cached_property
     def tokenizer(self) -> Any:
         """The tokenizer, without the padding and cutting that its file may ask for."""
         library = require("tokenizers", extra="dense", stage=_STAGE)
         try:
-            tokenizer = library.Tokenizer.from_file(str(self.path))
+            tokenizer = library.Tokenizer.from_buffer(self._content)
         except Exception as error:  # the library raises plain Exception
             raise DataError(f"the tokenizer can not be read ({error})", stage=_STAGE, value=str(self.path)) from error
         tokenizer.no_padding()

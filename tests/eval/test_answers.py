@@ -65,7 +65,7 @@ def given() -> Answers:
         ("Blue [1, 3; 2]", "Blue", (1, 3, 2), ()),
         ("Blue [1-3]", "Blue", (1, 2, 3), ()),
         ("Blue [2-999999999]", "Blue", (2, 3), (4,)),
-        ("Blue [3-1] [0] [7]", "Blue", (), (0, 7)),
+        ("Blue [3-1] [0] [7]", "Blue", (1, 2, 3), (0, 7)),
         ("[note] x[i] [1", "[note] x[i] [1", (), ()),
         ("", "", (), ()),
     ],
@@ -152,3 +152,9 @@ def test_the_extractive_model() -> None:
     assert model.generate([nothing], max_tokens=9, session=session)[0].text == "No answer"
     with pytest.raises(DataError, match="answer_prompt"):
         model.generate([Prompt("hello")], max_tokens=9, session=session)
+
+
+def test_odd_citations() -> None:
+    assert parse_citations("So it was [3-1].", passages=3) == ("So it was.", (1, 2, 3), ())
+    assert parse_citations("In [1999] it rained.", passages=3) == ("In [1999] it rained.", (), ())
+    assert parse_citations(f"[{'9' * 5000}] x [2]", passages=3)[1:] == ((2,), ())

@@ -351,3 +351,15 @@ def test_steps_and_stages_must_fit() -> None:
     odd = replace(run, steps=(*run.steps, Step("more", run.queries, run.ranking)))
     with pytest.raises(ValueError, match="zip"):
         diagnose(odd, Pipeline([FIVE]), collection({"q": {"d1": 1}}))
+
+
+def test_a_hit_that_the_collection_takes_out_is_lost_to_it() -> None:
+    pipeline = Pipeline([Listed({"d1": ["d1", "d2"]})])
+    corpus = Corpus.of(CORPUS)
+    queries, qrels = (Query("d1", "own text"),), {"d1": {"d1": 1, "d2": 1}}
+    collection = Collection(id="own", queries=queries, qrels=qrels, open_corpus=lambda: corpus, drop_self_hits=True)
+    run = apply(pipeline, Run(queries=queries))
+    fates = {fate.doc_id: fate for fate in diagnose(run, pipeline, collection).fates}
+    assert fates["d1"].reason is Reason.EXCLUDED
+    assert fates["d2"].reason is None
+    assert collection.evaluate(run, ["R@10"]).means == {"R@10": 0.5}

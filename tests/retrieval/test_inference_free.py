@@ -74,3 +74,14 @@ def test_the_fingerprint_follows_the_files(folder, tmp_path):
     assert InferenceFreeEncoder(tmp_path).fingerprint() == InferenceFreeEncoder(folder).fingerprint()
     (tmp_path / "idf.json").write_text(json.dumps({**WEIGHTS, "sky": 1.0}))
     assert InferenceFreeEncoder(tmp_path).fingerprint() != InferenceFreeEncoder(folder).fingerprint()
+
+
+def test_a_file_that_changes_later_changes_neither_terms_nor_fingerprint(folder, tmp_path):
+    for name in ("tokenizer.json", "idf.json"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    encoder = InferenceFreeEncoder(tmp_path)
+    before = encoder.fingerprint()
+    (tmp_path / "idf.json").write_text(json.dumps({"sky": 1.0}))
+    (tmp_path / "tokenizer.json").write_text("{}")
+    assert encoder.encode(["sky"]).terms == [{"sky": 5.0}]
+    assert encoder.fingerprint() == before

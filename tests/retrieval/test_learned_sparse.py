@@ -169,6 +169,33 @@ def test_a_smaller_reach_still_fills_the_list():
     assert max(found.scores) <= max(best.scores)
 
 
+def test_the_session_s_policy_holds_for_an_index_that_is_there(folder, tmp_path):
+    long = Corpus.of([*DOCUMENTS, Document("d5", "sea " * 100)])
+    options = {"offline": True, "device": "cpu", "cache": tmp_path}
+    LearnedSparse.for_corpus(long, Session(**options), model=str(folder))
+    with pytest.raises(DataError, match="longer than the model reads"):
+        LearnedSparse.for_corpus(long, Session(**options, on_truncate="error"), model=str(folder))
+
+
+def test_queries_are_never_pruned_and_of_the_documents_model(folder, corpus, tmp_path_factory):
+    session = Session(offline=True, device="cpu")
+    pruned = LearnedSparse.of(corpus, SparseEncoder(str(folder), top_terms=2), session=session)
+    built = LearnedSparse.for_corpus(corpus, session, model=str(folder), top_terms=2)
+    assert pruned.search("why is the sky blue").scores == built.search("why is the sky blue").scores
+    other = SparseEncoder(str(tiny_splade(tmp_path_factory.mktemp("other"), seed=2, two_logs=True)))
+    with pytest.raises(UsageError, match="another model"):
+        LearnedSparse(pruned.index, queries=other)
+
+
+def test_stored_queries_can_be_warmed_up_and_scales_are_checked():
+    stage = LearnedSparse.of_terms({"d1": {"sky": 1.0}})
+    stage.warm_up()
+    with pytest.raises(UsageError, match="scale"):
+        LearnedSparse.of_terms({"d1": {"sky": 1.0}}, scale=0)
+    with pytest.raises(UsageError, match="prune_ratio"):
+        SparseEncoder("naver/splade-v3", prune_ratio=1.0)
+
+
 @pytest.mark.slow
 def test_an_experiment_in_yaml_words(folder, tmp_path):
     experiment = Experiment.from_dict(
