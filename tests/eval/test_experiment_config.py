@@ -64,7 +64,7 @@ def test_fingerprint_follows_content_not_place(tmp_path: Path) -> None:
         ("output: out", "output: out\ncompare: {test: t}", ["exp.yaml:9", "'randomisation'", "got 't'"]),
         ("output: out", "output: out\ncompare: {intervals: all}", ["exp.yaml:9", "'bootstrap'", "got 'all'"]),
         ("output: out", "output: out\nsession: {seed: many}", ["exp.yaml:9", "session.seed", "'many'"]),
-        ("nDCG@10, AP", "nDGC@10, AP", ["exp.yaml:2", "nDGC@10", "'nDCG'", "seconds, tokens, calls"]),
+        ("nDCG@10, AP", "nDGC@10, AP", ["exp.yaml:2", "nDGC@10", "'nDCG@10'", "seconds, tokens, calls"]),
         ("seconds]", "latncy_p95]", ["exp.yaml:2", "latncy_p95", "did you mean 'latency_p95'?"]),
         ("seconds]", "money]", ["exp.yaml:2", "'money' needs `prices`"]),
         ("output: out", "output: out\nprices: {bm25: {inputs: 1.0}}", ["exp.yaml:9", "prices.bm25", "'input'"]),
