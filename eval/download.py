@@ -42,12 +42,15 @@ class Downloaded:
         size: In bytes.
         md5: Its MD5 sum.
         sha256: Its SHA-256 sum.
+        measured: Whether the server told where the file ends. If not, a file that was cut off looks like a whole one,
+            and only a published checksum tells them apart.
     """
 
     path: Path
     size: int
     md5: str
     sha256: str
+    measured: bool
 
 
 def download(
@@ -82,6 +85,40 @@ def download(
         UsageError: Not an address of the web.
         OSError: The disk is full or refuses; what has arrived is kept.
     """
+    address = _address(url, session)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = _Part(address, target.with_name(f"{target.name}.part"))
+    with session.progress.task(f"download {target.name}", size or 0) as advance:
+        measured = part.complete(headers or {}, attempts=attempts, wait=wait, advance=advance)
+        arrived = summed(part.path, target, measured=measured)
+        for kind, expected, found in (("MD5", md5, arrived.md5), ("SHA-256", sha256, arrived.sha256)):
+            if expected is not None and expected != found:
+                part.discard()
+                raise DataError(
+                    f"the {kind} sum of the download is not the expected one, so it has been thrown away",
+                    stage=_STAGE,
+                    value=f"{address}: {found}",
+                    accepted=expected,
+                    fix="try again; if it stays so, the file at its source has changed",
+                )
+        part.path.replace(target)
+        part.discard()
+    return arrived
+
+
+def summed(path: Path, target: Path, *, measured: bool) -> Downloaded:
+    """Size and checksums of a file that is, or will be, called `target`."""
+    md5, sha256, size = hashlib.md5(usedforsecurity=False), hashlib.sha256(), 0
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            md5.update(block)
+            sha256.update(block)
+            size += len(block)
+    return Downloaded(target, size, md5.hexdigest(), sha256.hexdigest(), measured)
+
+
+def _address(url: str, session: Session) -> str:
+    """Where to ask for a file, if the network may be asked at all."""
     if session.offline:
         raise NotFoundError(
             "the session is offline, and this would have to be downloaded",
@@ -93,25 +130,8 @@ def download(
         raise UsageError("not an address of the web", stage=_STAGE, value=url, accepted="http://, https://")
     endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/")
     if endpoint and url.startswith(f"{_HUB}/"):
-        url = endpoint + url.removeprefix(_HUB)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = _Part(url, target.with_name(f"{target.name}.part"))
-    with session.progress.task(f"download {target.name}", size or 0) as advance:
-        part.complete(headers or {}, attempts=attempts, wait=wait, advance=advance)
-        arrived = _summed(part.path, target)
-        for kind, expected, found in (("MD5", md5, arrived.md5), ("SHA-256", sha256, arrived.sha256)):
-            if expected is not None and expected != found:
-                part.discard()
-                raise DataError(
-                    f"the {kind} sum of the download is not the expected one, so it has been thrown away",
-                    stage=_STAGE,
-                    value=f"{url}: {found}",
-                    accepted=expected,
-                    fix="try again; if it stays so, the file at its source has changed",
-                )
-        part.path.replace(target)
-        part.discard()
-    return arrived
+        return endpoint + url.removeprefix(_HUB)
+    return url
 
 
 class _Part:
@@ -126,14 +146,18 @@ class _Part:
         self.url, self.path = url, path
         self._state = path.with_name(f"{path.name}.json")
 
-    def complete(self, headers: Mapping[str, str], *, attempts: int, wait: float, advance: Advance) -> None:
-        """Get what is missing, in as many attempts as it takes while some of them bring something."""
+    def complete(self, headers: Mapping[str, str], *, attempts: int, wait: float, advance: Advance) -> bool:
+        """Get what is missing, in as many attempts as it takes while some of them bring something.
+
+        Returns:
+            Whether the server told where the file ends.
+        """
         failures = 0
         advance(self._size())
         while True:
             before = self._size()
             try:
-                self._get(headers, advance)
+                return self._get(headers, advance)
             except (OSError, http.client.HTTPException) as error:
                 if getattr(error, "errno", None) in _REFUSALS:
                     raise
@@ -147,16 +171,14 @@ class _Part:
                         fix="run the same command again; it goes on where this one stopped",
                     ) from error
                 time.sleep(min(max(wait * 2 ** (failures - 1), asked), _LONGEST_WAIT))
-            else:
-                return
 
     def discard(self) -> None:
         """Remove what has arrived."""
         self.path.unlink(missing_ok=True)
         self._state.unlink(missing_ok=True)
 
-    def _get(self, headers: Mapping[str, str], advance: Advance) -> None:
-        """One attempt; an OSError means that another one may help."""
+    def _get(self, headers: Mapping[str, str], advance: Advance) -> bool:
+        """One attempt, as `complete`; an OSError means that another one may help."""
         held, validator = self._held()
         request = urllib.request.Request(self.url, headers={"User-Agent": "rankloom", **headers})  # noqa: S310 - web
         if held:
@@ -164,10 +186,10 @@ class _Part:
             request.add_header("If-Range", validator)
         try:
             with urllib.request.urlopen(request, timeout=_SECONDS_OF_SILENCE) as answer:  # noqa: S310 - web only
-                self._receive(answer, held, advance)
+                return self._receive(answer, held, advance)
         except urllib.error.HTTPError as error:
             if error.code == 416 and error.headers["Content-Range"] == f"bytes */{held}":
-                return  # everything had arrived
+                return True  # everything had arrived
             if error.code == 416:  # what is held is not a beginning of what is there now
                 advance(-held)
                 self.discard()
@@ -181,8 +203,12 @@ class _Part:
                 ) from error
             raise
 
-    def _receive(self, answer: http.client.HTTPResponse, held: int, advance: Advance) -> None:
-        """Write the body of an answer, behind what is held if the server sends the rest, else from the start."""
+    def _receive(self, answer: http.client.HTTPResponse, held: int, advance: Advance) -> bool:
+        """Write the body of an answer, behind what is held if the server sends the rest, else from the start.
+
+        Returns:
+            Whether the answer told where it ends: by its length, or in chunks, whose reader misses the last one.
+        """
         resumed = answer.status == 206 and str(answer.headers["Content-Range"]).startswith(f"bytes {held}-")
         if answer.status == 206 and not resumed:
             raise ConnectionError("the server sends another part of the file than was asked for")
@@ -200,6 +226,7 @@ class _Part:
         promised = answer.headers["Content-Length"]
         if promised is not None and self._size() != held + int(promised):
             raise ConnectionError(f"cut off after {self._size()} of {held + int(promised)} bytes")
+        return promised is not None or bool(answer.chunked)
 
     def _held(self) -> tuple[int, str]:
         """How many bytes can be gone on from, and the proof that they are of the same file; 0 if there is none."""
@@ -226,14 +253,3 @@ def _asked_wait(error: BaseException) -> float:
     """The seconds that a server asks to be left alone, 0 if it does not say."""
     said = error.headers["Retry-After"] if isinstance(error, urllib.error.HTTPError) else None
     return float(said) if said and said.isdecimal() else 0.0
-
-
-def _summed(path: Path, target: Path) -> Downloaded:
-    """Size and checksums of a file that will be called `target`."""
-    md5, sha256, size = hashlib.md5(usedforsecurity=False), hashlib.sha256(), 0
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            md5.update(block)
-            sha256.update(block)
-            size += len(block)
-    return Downloaded(target, size, md5.hexdigest(), sha256.hexdigest())

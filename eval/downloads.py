@@ -1,7 +1,8 @@
 """The folder of downloaded collections: what is there, how it was verified, and getting what is missing.
 
 Beside every download lies `PATH.receipt.json`: where it came from, its checksum, how that was verified, and the files
-it gave. Where no checksum is published, the first download is trusted, and a later one that differs is an error.
+it gave. Where no checksum is published, the first download is trusted, and a later one that differs is an error;
+unless the server did not even tell its length, which the receipt then says.
 """
 
 from __future__ import annotations
@@ -9,14 +10,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rankloom.corpus_ir_datasets import guarded, load_ir_dataset
 from rankloom.errors import DataError, NotFoundError
+from rankloom.eval.arrivals import Arrivals
 from rankloom.eval.catalog import CollectionRecord, FileRecord
 from rankloom.eval.download import Downloaded, download
 from rankloom.eval.unpack import Member, unpack
@@ -34,7 +35,8 @@ class Receipt:
     Args:
         url: Where it came from.
         sha256: Its SHA-256 sum; of a list of files, that of the first.
-        verified: `md5` or `sha256`, published sums that held; `first use`, where none is published.
+        verified: `md5` or `sha256`, published sums that held; `first use`, where none is published; `nothing`, where
+            the server did not tell the length either, so that nobody knows whether a file was cut off.
         files: What it gave: path beside the receipt -> size and SHA-256 sum.
     """
 
@@ -113,35 +115,51 @@ class Downloads:
             if held is not None:
                 return held
             before = self.receipt(file)
-            receipt = self._list(file, before, session) if file.listing else self._one(file, before, session)
+            arrivals = Arrivals(path.with_name(f"{path.name}.arrived.json"))
+            get = self._list if file.listing else self._one
+            receipt = get(file, before, arrivals, session)
             write_json(self._receipt_path(file), asdict(receipt))
             if file.archive:
                 path.unlink()
+            arrivals.discard()
         return receipt
 
-    def _one(self, file: FileRecord, before: Receipt | None, session: Session) -> Receipt:
+    def _one(self, file: FileRecord, before: Receipt | None, arrivals: Arrivals, session: Session) -> Receipt:
         """Download one file, and unpack it if it is an archive."""
         path = self.folder / file.path
-        arrived = download(
-            file.url, path, session=session, md5=file.md5, sha256=file.sha256, size=file.size, headers=file.headers
-        )
-        verified = "sha256" if file.sha256 else "md5" if file.md5 else "first use"
-        if verified == "first use" and before is not None:
+        arrived = arrivals.get(file.url, path)
+        if arrived is None or file.md5 not in (None, arrived.md5) or file.sha256 not in (None, arrived.sha256):
+            arrived = download(
+                file.url, path, session=session, md5=file.md5, sha256=file.sha256, size=file.size, headers=file.headers
+            )
+            arrivals.add(file.url, arrived)
+        verified = "sha256" if file.sha256 else "md5" if file.md5 else _trusted([arrived])
+        if before is not None and before.verified == "first use" and verified in ("first use", "nothing"):
             _same(file.url, before.sha256, arrived, self._receipt_path(file))
         if not file.archive:
             return Receipt(file.url, arrived.sha256, verified, {file.path: Member(arrived.size, arrived.sha256)})
-        fresh = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-        try:
-            members = unpack(path, fresh)
-            shutil.rmtree(self.place(file), ignore_errors=True)  # what is left of an earlier download
-            fresh.rename(self.place(file))
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
+        members = self._unpacked(file)
         return Receipt(
             file.url, arrived.sha256, verified, {f"{file.place}/{name}": one for name, one in members.items()}
         )
 
-    def _list(self, file: FileRecord, before: Receipt | None, session: Session) -> Receipt:
+    def _unpacked(self, file: FileRecord) -> dict[str, Member]:
+        """Unpack an archive that has arrived; one that can not be unpacked is thrown away."""
+        path = self.folder / file.path
+        fresh = path.with_name(f".{path.name}.unpacking.tmp")
+        shutil.rmtree(fresh, ignore_errors=True)  # what a process left that was killed
+        try:
+            members = unpack(path, fresh)
+            shutil.rmtree(self.place(file), ignore_errors=True)  # what is left of an earlier download
+            fresh.rename(self.place(file))
+        except DataError:
+            path.unlink()
+            raise
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+        return members
+
+    def _list(self, file: FileRecord, before: Receipt | None, arrivals: Arrivals, session: Session) -> Receipt:
         """Download the files whose addresses a server lists."""
         index = self.folder / file.path / "files.json"
         download(file.url, index, session=session, headers=file.headers)
@@ -161,15 +179,20 @@ class Downloads:
                 accepted=str(len(before.files)),
                 fix=f"if the change is rightful, delete {self._receipt_path(file)} and download again",
             )
-        files: dict[str, Member] = {}
+        trusted = before.files if before is not None and before.verified == "first use" else {}
+        files: dict[str, Downloaded] = {}
         for number, url in enumerate(urls):
             name = f"{file.path}/{number:05d}.parquet"
-            arrived = download(url, self.folder / name, session=session)
-            if before is not None and name in before.files:
-                _same(url, before.files[name].sha256, arrived, self._receipt_path(file))
-            files[name] = Member(arrived.size, arrived.sha256)
+            arrived = arrivals.get(url, self.folder / name)
+            if arrived is None:
+                arrived = download(url, self.folder / name, session=session)
+                arrivals.add(url, arrived)
+            if name in trusted:
+                _same(url, trusted[name].sha256, arrived, self._receipt_path(file))
+            files[name] = arrived
         index.unlink()
-        return Receipt(file.url, next(iter(files.values())).sha256, "first use", files)
+        members = {name: Member(one.size, one.sha256) for name, one in files.items()}
+        return Receipt(file.url, next(iter(members.values())).sha256, _trusted(files.values()), members)
 
     def _receipt_path(self, file: FileRecord) -> Path:
         """Where the receipt of a file lies."""
@@ -209,6 +232,11 @@ def download_collection(
     for part in (dataset.queries_iter, dataset.qrels_iter, dataset.docs_iter):
         next(guarded(part, dataset_id=dataset_id, offline=session.offline), None)
     return []
+
+
+def _trusted(arrived: Iterable[Downloaded]) -> str:
+    """How files are verified for which no checksum is published."""
+    return "first use" if all(one.measured for one in arrived) else "nothing"
 
 
 def _same(url: str, before: str, arrived: Downloaded, receipt: Path) -> None:

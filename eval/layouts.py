@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,13 @@ def read_download(record: CollectionRecord, split: str, downloads: Downloads) ->
         "bright": lambda paths: _read_bright(paths, record.splits[split].gold or "gold_ids"),
     }
     fingerprint = digest("files", [(path.name, sums[path]) for path in documents])
-    return readers[record.layout](paths), DocumentFiles(documents, fingerprint)
+    judged = readers[record.layout](paths)
+    doubts = tuple(
+        Note(_STAGE, "unverified_download", detail=f"{receipt.url}: neither a checksum nor a length is known")
+        for receipt in held
+        if receipt.verified == "nothing"
+    )
+    return replace(judged, notes=judged.notes + doubts), DocumentFiles(documents, fingerprint)
 
 
 def _beir_paths(record: CollectionRecord, split: str, downloads: Downloads) -> _Paths:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -15,6 +16,7 @@ from rankloom.errors import DataError
 
 _STAGE = "unpack"
 _BLOCK = 1 << 20
+_ENCRYPTED = 1  # the bit of a zip entry's flags
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,23 +43,23 @@ def unpack(archive: Path, folder: Path) -> dict[str, Member]:
         What was unpacked, by its path inside the folder.
 
     Raises:
-        DataError: It is no such archive, is damaged, or holds a path that leads out of the folder.
+        DataError: It is no such archive, is damaged or encrypted, or holds one path twice or one that leads out of
+            the folder.
     """
     found: dict[str, Member] = {}
     try:
         for name, content in _members(archive):
             inner = PurePosixPath(name)
-            if inner.is_absolute() or ".." in inner.parts or "\\" in name or ":" in inner.parts[0]:
-                raise DataError(
-                    "the archive holds a path that leads out of it", stage=_STAGE, value=f"{archive}: {name}"
-                )
-            target = folder.joinpath(*inner.parts)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            found[inner.as_posix()] = _copy(content, target)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError) as error:
+            if not inner.parts or inner.is_absolute() or ".." in inner.parts or "\\" in name or ":" in inner.parts[0]:
+                raise _unfit(archive, "holds a path that leads out of it", name)
+            found[inner.as_posix()] = _copy(content, folder.joinpath(*inner.parts))
+    except (FileExistsError, NotADirectoryError) as error:  # the folder is new: what is there is of this archive
+        raise _unfit(archive, "holds one path twice", Path(error.filename).relative_to(folder).as_posix()) from error
+    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:  # a full disk says nothing about the archive
             raise
-        raise DataError(f"not a readable archive ({error})", stage=_STAGE, value=str(archive)) from error
+        reason = next(iter(str(error).splitlines()), type(error).__name__)  # tarfile tells all that it tried
+        raise _unfit(archive, f"can not be read ({reason.rstrip(':')})") from error
     return found
 
 
@@ -66,6 +68,8 @@ def _members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
     if archive.suffix == ".zip":
         with zipfile.ZipFile(archive) as zipped:
             for entry in zipped.infolist():
+                if entry.flag_bits & _ENCRYPTED:
+                    raise _unfit(archive, "is encrypted", entry.filename)
                 if not entry.is_dir():
                     with zipped.open(entry) as content:
                         yield entry.filename, content
@@ -76,12 +80,16 @@ def _members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
             if content_of is not None:
                 with content_of:
                     yield member.name, content_of
+        # a damaged header ends the list like the true end does; gzip's checksum, behind the last byte, tells
+        while tarred.fileobj is not None and tarred.fileobj.read(_BLOCK):
+            pass
 
 
 def _copy(content: IO[bytes], target: Path) -> Member:
-    """Write a file; returns its size and checksum."""
+    """Write a new file; returns its size and checksum."""
     state, size = hashlib.sha256(), 0
-    with target.open("wb") as file:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.open("xb") as file:
         while block := content.read(_BLOCK):
             file.write(block)
             state.update(block)
@@ -89,3 +97,14 @@ def _copy(content: IO[bytes], target: Path) -> Member:
         file.flush()
         os.fsync(file.fileno())
     return Member(size, state.hexdigest())
+
+
+def _unfit(archive: Path, problem: str, name: str = "") -> DataError:
+    """The error for an archive that can not be unpacked."""
+    return DataError(
+        f"the archive {problem}",
+        stage=_STAGE,
+        value=f"{archive}: {name}" if name else str(archive),
+        accepted="a .zip or .tar (with or without gzip) without password, each path once and inside it",
+        fix="download it again; if it stays so, the file at its source is unfit",
+    )

@@ -27,6 +27,7 @@ NoteKind = Literal[
     "cut_output",  # an output of a language model was stopped at its limit, after `amount` tokens
     "unknown_citation",  # an answer cites `amount` numbers that no passage has
     "skipped_files",  # `amount` files of a folder of documents are of another format
+    "unverified_download",  # neither its checksum nor its length could be checked; it may have been cut off
     "missing_query",  # a judged query is not in the run; it counts as 0
 ]
 NOTE_KINDS: tuple[str, ...] = get_args(NoteKind)

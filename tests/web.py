@@ -22,6 +22,7 @@ class Web:
         cuts: How many bytes each of the next answers sends before the connection is cut.
         statuses: What the next requests are answered instead of the file.
         pause: Seconds between two blocks of an answer.
+        length: How it tells where a file ends: `told`, in `chunks`, or `untold`, by the end of the connection.
         validators: Whether it says which version of a file it sends.
         asked: Path and `Range` of every request.
     """
@@ -30,6 +31,7 @@ class Web:
         self.files: dict[str, bytes] = {}
         self.moved: dict[str, str] = {}
         self.ranges, self.validators = True, True
+        self.length = "told"
         self.cuts: list[int] = []
         self.statuses: list[int] = []
         self.pause = 0.0
@@ -74,7 +76,10 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self.send_response(200)
         body = content[start:]
-        self.send_header("Content-Length", str(len(body)))
+        if self.web.length == "told":
+            self.send_header("Content-Length", str(len(body)))
+        elif self.web.length == "chunks":
+            self.send_header("Transfer-Encoding", "chunked")
         if self.web.validators:
             self.send_header("ETag", tag)
             self.send_header("Last-Modified", formatdate(usegmt=True))
@@ -82,9 +87,12 @@ class _Handler(BaseHTTPRequestHandler):
         cut = self.web.cuts.pop(0) if self.web.cuts else len(body)
         try:
             for place in range(0, min(cut, len(body)), 1000):
-                self.wfile.write(body[place : min(place + 1000, cut)])
+                block = body[place : min(place + 1000, cut)]
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(block), block) if self.web.length == "chunks" else block)
                 self.wfile.flush()
                 time.sleep(self.web.pause)
+            if self.web.length == "chunks" and cut >= len(body):
+                self.wfile.write(b"0\r\n\r\n")
         except OSError:
             pass  # the reader is gone, as when it was killed
         self.close_connection = True

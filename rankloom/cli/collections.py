@@ -112,6 +112,7 @@ _VERIFIED = {
     "md5": "the published MD5 sum holds",
     "sha256": "as published",
     "first use": "none is published; a later download that differs will be an error",
+    "nothing": "NOT VERIFIED: none is published, and the server did not tell the length; it may have been cut off",
 }
 
 

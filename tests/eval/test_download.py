@@ -82,13 +82,35 @@ def test_a_file_that_changed_meanwhile_is_got_anew(web: Web, tmp_path: Path) -> 
     assert (tmp_path / "file.bin").read_bytes() == CONTENT[::-1]
 
 
+@pytest.mark.parametrize(("length", "measured"), [("told", True), ("chunks", True), ("untold", False)])
+def test_who_tells_where_a_file_ends(web: Web, tmp_path: Path, length: str, measured: bool) -> None:
+    web.length = length
+    got = get(web, tmp_path / "file.bin", sha256=SHA256)
+    assert (got.size, got.measured) == (len(CONTENT), measured)
+
+
+def test_a_cut_in_chunks_is_noticed(web: Web, tmp_path: Path) -> None:
+    web.length, web.cuts = "chunks", [3000]
+    assert get(web, tmp_path / "file.bin", sha256=SHA256).measured
+    assert len(web.asked) == 2
+
+
+def test_only_a_checksum_notices_a_cut_of_a_file_whose_end_nobody_tells(web: Web, tmp_path: Path) -> None:
+    web.length, web.cuts = "untold", [3000, 3000]
+    with pytest.raises(DataError, match="SHA-256"):
+        get(web, tmp_path / "file.bin", sha256=SHA256)
+    assert leftovers(tmp_path) == []
+    got = get(web, tmp_path / "file.bin")
+    assert (got.size, got.measured) == (3000, False)
+
+
 def test_what_had_arrived_whole_is_not_got_again(web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As when the process was killed before the file got its name."""
 
-    def killed(*_: object) -> None:
+    def killed(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("rankloom.eval.download._summed", killed)
+    monkeypatch.setattr("rankloom.eval.download.summed", killed)
     with pytest.raises(KeyboardInterrupt):
         get(web, tmp_path / "file.bin")
     monkeypatch.undo()
