@@ -89,10 +89,12 @@ class RM3(Feedback):
         """
         source = self._source()
         best = run.hits(stage=self.name).top(self.docs)
+        doc_ids = list({doc_id: None for number in range(len(run.queries)) for doc_id in best.doc_ids(number)})
+        vectors = dict(zip(doc_ids, source.term_vectors(doc_ids), strict=True))  # all at once, which indexes like best
         queries: list[Query] = []
         notes: list[Note] = []
         for number, query in enumerate(run.queries):
-            terms, remarks = self._expanded(query, number, best, source)
+            terms, remarks = self._expanded(query, number, best, source, vectors)
             queries.append(query.with_terms(terms))
             notes.extend(remarks)
         return run.rewritten(queries).noted(*notes)
@@ -109,7 +111,14 @@ class RM3(Feedback):
             )
         return self.retriever
 
-    def _expanded(self, query: Query, number: int, best: Ranking, source: TermSource) -> tuple[_Weights, list[Note]]:
+    def _expanded(
+        self,
+        query: Query,
+        number: int,
+        best: Ranking,
+        source: TermSource,
+        held: Mapping[str, Mapping[str, int] | None],
+    ) -> tuple[_Weights, list[Note]]:
         """A query's new terms, and what is to be said of it."""
         original = _scaled(query.terms if query.terms is not None else Counter(source.analyze(query.text)))
         start, end = best.bounds(number)
@@ -117,14 +126,14 @@ class RM3(Feedback):
             reason = "the query is empty" if query.blank else "no document was found"
             return original, [Note(self.name, "no_feedback", query.id, detail=reason)]
         doc_ids = best.doc_ids(number)
-        vectors = source.term_vectors(doc_ids)
+        vectors = [held[doc_id] for doc_id in doc_ids]
         notes = [
             Note(self.name, "unread_document", query.id, doc_id, detail="the index does not hold it")
             for doc_id, vector in zip(doc_ids, vectors, strict=True)
             if vector is None
         ]
-        held = self._feedback_terms([vector or {} for vector in vectors], source)
-        model = _relevance_model(held, document_weights(best.scores[start:end], best.kind), self.terms)
+        shares = self._feedback_terms([vector or {} for vector in vectors], source)
+        model = _relevance_model(shares, document_weights(best.scores[start:end], best.kind), self.terms)
         if not model:
             known = any(vector is not None for vector in vectors)
             reason = "no term of the documents passes" if known else "the index holds none of the documents"

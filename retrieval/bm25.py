@@ -244,8 +244,9 @@ class BM25(Retriever, TermSource):
 
     def term_vectors(self, doc_ids: Sequence[str]) -> list[Mapping[str, int] | None]:
         """Terms and their frequencies, for each document; None for one that the index does not hold."""
-        codes = self.index.ids.codes(doc_ids).tolist()
-        return [None if code < 0 else self.index.term_vector(code) for code in codes]
+        codes = self.index.ids.codes(doc_ids)
+        vectors = iter(self.index.term_vectors(codes[codes >= 0]))
+        return [None if code < 0 else next(vectors) for code in codes.tolist()]
 
     def document_frequencies(self, terms: Sequence[str]) -> NDArray[np.int64]:
         """In how many documents each term occurs, int64 of shape (terms,)."""

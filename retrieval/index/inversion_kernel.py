@@ -211,33 +211,3 @@ def deleted_counts(columns: Any, shift: Any, deleted: Any, counts: Any, sums: An
                     counts[term] += 1
                     sums[document] += value
             start += count << (key & 1)
-
-
-@compiled
-def document_terms(columns: Any, shift: Any, document: Any, terms: Any, values: Any) -> Any:
-    """The terms of one document and their values, and how many there are; looks into every term's list."""
-    size, block, place_in_block = 0, document >> shift, document & ((1 << shift) - 1)
-    for term in range(len(columns.term_documents)):
-        low, end = columns.term_groups[term], columns.term_groups[term + 1]
-        high = end
-        while low < high:
-            middle = (low + high) >> 1
-            if (np.int64(columns.group_keys[middle]) >> 1) < block:
-                low = middle + 1
-            else:
-                high = middle
-        if low == end or (np.int64(columns.group_keys[low]) >> 1) != block:
-            continue
-        start = columns.term_bytes[term]
-        for number in range(columns.term_groups[term], low):
-            start += (np.int64(columns.group_counts[number]) + 1) << (np.int64(columns.group_keys[number]) & 1)
-        count = np.int64(columns.group_counts[low]) + 1
-        for place in range(start, start + count):
-            if columns.postings[place] == place_in_block:
-                value = np.int32(columns.postings[place + count]) if columns.group_keys[low] & 1 else np.int32(1)
-                if value == LARGE:
-                    value = columns.large_values[np.searchsorted(columns.large_positions, place + count)]
-                terms[size] = term
-                values[size] = value
-                size += 1
-    return size
