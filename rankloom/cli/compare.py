@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rankloom.eval.correction import CorrectionName
     from rankloom.eval.intervals import IntervalsName
     from rankloom.eval.significance import TestName
+    from rankloom.eval.table import Summary
 
 _NAMED = 5  # queries that a line names
 
@@ -59,19 +60,9 @@ def compare(
 
     compared = _evaluations(paths, qrels, collection, measures)
     own = own_settings(paths)
-    if baseline is not None and baseline not in compared.evaluations:
-        close = nearest(baseline, compared.evaluations)
-        raise UsageError(
-            "the baseline is none of the runs",
-            stage="compare",
-            value=baseline,
-            accepted=", ".join(compared.evaluations),
-            fix=f"did you mean {close!r}?" if close else None,
-        )
-    usual = own.get("baseline") if own.get("baseline") in compared.evaluations else next(iter(compared.evaluations))
     summary = summarise(  # which checks the words
         compared.evaluations,
-        baseline=baseline or usual,
+        baseline=_baseline(baseline, own.get("baseline"), compared),
         test=cast("TestName", test or own.get("test", "paired_t")),
         correction=cast("CorrectionName", correction or own.get("correction", "holm")),
         intervals=cast("IntervalsName", intervals or own.get("intervals", "none")),
@@ -81,15 +72,8 @@ def compare(
         skipped = [{"path": str(one.path), "reason": one.reason} for one in compared.skipped]
         paths_of = {name: str(path) for name, path in compared.paths.items()}
         show_json({**summary.to_dict(), "paths": paths_of, "skipped": skipped})
-        return
-    for one in compared.skipped:
-        message(f"not compared: {one.path}: {one.reason}")
-    show_table(summary.header(), summary.cells())
-    typer.echo(summary.legend())
-    if rows := summary.tests():
-        typer.echo("")
-        show_table(summary.tests_header(), rows)
-    _show_gaps(compared)
+    else:
+        _show(compared, summary)
 
 
 def _evaluations(paths: list[Path], qrels: Path | None, collection: str | None, measures: list[str] | None) -> Compared:
@@ -105,6 +89,33 @@ def _evaluations(paths: list[Path], qrels: Path | None, collection: str | None, 
     if collection is not None:
         return measured(paths, load_collection(collection), measures or DEFAULT_MEASURES)
     return stored(paths, measures or ())
+
+
+def _show(compared: Compared, summary: Summary) -> None:
+    """The tables, and what does not go into them."""
+    for one in compared.skipped:
+        message(f"not compared: {one.path}: {one.reason}")
+    show_table(summary.header(), summary.cells())
+    typer.echo(summary.legend())
+    if rows := summary.tests():
+        typer.echo("")
+        show_table(summary.tests_header(), rows)
+    _show_gaps(compared)
+
+
+def _baseline(asked: str | None, own: object, compared: Compared) -> str:
+    """The run that the others are held against: the one asked for, the experiment's own, or the first."""
+    if asked is not None and asked not in compared.evaluations:
+        close = nearest(asked, compared.evaluations)
+        raise UsageError(
+            "the baseline is none of the runs",
+            stage="compare",
+            value=asked,
+            accepted=", ".join(compared.evaluations),
+            fix=f"did you mean {close!r}?" if close else None,
+        )
+    usual = own if isinstance(own, str) and own in compared.evaluations else next(iter(compared.evaluations))
+    return asked or usual
 
 
 def _show_gaps(compared: Compared) -> None:

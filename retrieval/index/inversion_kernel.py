@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from rankloom.retrieval.index.columns import LARGE
-from rankloom.retrieval.index.compiled import compiled
+from rankloom.retrieval.index.compiled import compiled, inlined
 
 
 @compiled
@@ -96,25 +96,29 @@ def sort_by_term(
             place += 1
 
 
+@inlined
+def _group_at(
+    place: Any, end: Any, documents: Any, values: Any, norms: Any, inverse: Any, linear: Any, shift: Any
+) -> Any:
+    """One past the last posting of the group that starts at a place, whether a value is not 1, and its bound."""
+    block, stop, valued, reach = documents[place] >> shift, place, 0, 0.0
+    while stop < end and documents[stop] >> shift == block:
+        if values[stop] != 1:
+            valued = 1
+        if linear:
+            reach = max(reach, min(np.float64(LARGE), np.float64(values[stop])))
+        else:
+            reach = max(reach, np.float64(values[stop]) * np.float64(inverse[norms[documents[stop]]]))
+        stop += 1
+    return stop, valued, np.uint8(reach if linear else min(255.0, np.ceil(255.0 * reach / (1.0 + reach))))
+
+
 @compiled
 def group(
-    starts: Any,
-    documents: Any,
-    values: Any,
-    norms: Any,
-    inverse: Any,
-    linear: Any,
-    shift: Any,
-    position: Any,
-    term_groups: Any,
-    term_bytes: Any,
-    keys: Any,
-    counts: Any,
-    bounds: Any,
-    postings: Any,
-    large_positions: Any,
+    starts: Any, documents: Any, values: Any, norms: Any, inverse: Any, linear: Any, shift: Any, position: Any,
+    term_groups: Any, term_bytes: Any, keys: Any, counts: Any, bounds: Any, postings: Any, large_positions: Any,
     large_values: Any,
-) -> Any:
+) -> Any:  # fmt: skip
     """Write the groups of some terms; see `Columns` for what they are.
 
     Args:
@@ -142,19 +146,11 @@ def group(
     for term in range(len(starts) - 1):
         place, end = starts[term], starts[term + 1]
         while place < end:
-            block, stop, valued, reach = documents[place] >> shift, place, 0, 0.0
-            while stop < end and documents[stop] >> shift == block:
-                if values[stop] != 1:
-                    valued = 1
-                if linear:
-                    reach = max(reach, min(np.float64(LARGE), np.float64(values[stop])))
-                else:
-                    reach = max(reach, np.float64(values[stop]) * np.float64(inverse[norms[documents[stop]]]))
-                stop += 1
-            count = stop - place
+            stop, valued, bound = _group_at(place, end, documents, values, norms, inverse, linear, shift)
+            block, count = documents[place] >> shift, stop - place
             keys[group_count] = 2 * block + valued
             counts[group_count] = count - 1
-            bounds[group_count] = np.uint8(reach if linear else min(255.0, np.ceil(255.0 * reach / (1.0 + reach))))
+            bounds[group_count] = bound
             group_count += 1
             for number in range(count):
                 postings[size + number] = documents[place + number] - (block << shift)

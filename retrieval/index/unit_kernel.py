@@ -79,6 +79,28 @@ def _number(table: Any, known: Any, text: Any, start: Any, end: Any, digest: Any
     return known
 
 
+@inlined
+def _ascii_unit(text: Any, place: Any, stop: Any, kinds: Any) -> Any:
+    """The next unit of a stretch of ASCII: where it starts, one past its last word character, and where to go on."""
+    while place < stop and kinds[text[place]] != WORD:
+        place += 1
+    start = last = place
+    while place < stop and kinds[text[place]] != BREAK:
+        if kinds[text[place]] == WORD:
+            last = place + 1
+        place += 1
+    return start, last, place
+
+
+@inlined
+def _digest(text: Any, start: Any, end: Any, lower: Any) -> Any:
+    """The hash of a stretch of text (FNV-1a)."""
+    digest = np.uint64(14695981039346656037)
+    for place in range(start, end):
+        digest = (digest ^ np.uint64(lower[text[place]])) * np.uint64(1099511628211)
+    return digest
+
+
 @compiled
 def cut(
     text: Any,
@@ -125,21 +147,12 @@ def cut(
             whole = foreign or stop - place > LONGEST
             table_of_bytes = same if whole else lower
             while place < stop:
-                start = place
                 if whole:
-                    place = last = stop
+                    start, last, place = place, stop, stop
                 else:
-                    while place < stop and kinds[text[place]] != WORD:
-                        place += 1
-                    start = last = place
-                    while place < stop and kinds[text[place]] != BREAK:
-                        if kinds[text[place]] == WORD:
-                            last = place + 1
-                        place += 1
+                    start, last, place = _ascii_unit(text, place, stop, kinds)
                 if last > start:
-                    digest = np.uint64(14695981039346656037)
-                    for byte in range(start, last):
-                        digest = (digest ^ np.uint64(table_of_bytes[text[byte]])) * np.uint64(1099511628211)
+                    digest = _digest(text, start, last, table_of_bytes)
                     unit = _number(table, known, text, start, last, digest, table_of_bytes)
                     known = max(known, unit + 1)
                     units[size] = unit
