@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from numbers import Integral, Real
 
 from rankloom.errors import UsageError, nearest
+from rankloom.records import Documents
 
 
 def choice(value: str, accepted: Iterable[str], *, stage: str, parameter: str) -> str:
@@ -46,3 +47,23 @@ def between(value: float, low: float, high: float, *, stage: str, parameter: str
             f"{parameter} is out of range", stage=stage, value=value, accepted=f"a number from {low} to {high}"
         )
     return float(value)
+
+
+def same_corpus(corpus: Documents | None, made_from: str, *, stage: str) -> None:
+    """Refuse documents that an index was not made from: hits would show texts that nobody searched.
+
+    Args:
+        corpus: The documents, if there are any.
+        made_from: Fingerprint of the corpus that the index was made from; empty if it does not tell.
+        stage: Who asks, for the error.
+
+    Raises:
+        UsageError: They are others.
+    """
+    if corpus is not None and made_from not in ("", corpus.fingerprint()):
+        raise UsageError(
+            "the index was made from another corpus",
+            stage=stage,
+            value=corpus,
+            fix="pass the corpus= that the index was built from, or build it again",
+        )

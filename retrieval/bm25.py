@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankloom.cached_index import opened_or_built
-from rankloom.checks import between, choice, whole
+from rankloom.checks import between, choice, same_corpus, whole
 from rankloom.corpus import Corpus, corpus_beside
 from rankloom.errors import UsageError
 from rankloom.files import atomic_path
@@ -262,13 +262,7 @@ class BM25(Retriever, TermSource):
                 value=self.analyzer,
                 fix="pass the analyzer= that the index was built with, or build it again",
             )
-        if self.corpus is not None and self.index.about.get("corpus", "") not in ("", self.corpus.fingerprint()):
-            raise UsageError(
-                "the index was made from another corpus",
-                stage=self.name,
-                value=self.corpus,
-                fix="pass the corpus= that the index was built from, or build it again",
-            )
+        same_corpus(self.corpus, self.index.about.get("corpus", ""), stage=self.name)
 
 
 def _as_typed(query: Query) -> Query:

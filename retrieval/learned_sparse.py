@@ -15,7 +15,7 @@ from typing import Any, Self
 import numpy as np
 
 from rankloom.cached_index import opened_or_built
-from rankloom.checks import between, whole
+from rankloom.checks import between, same_corpus, whole
 from rankloom.corpus import Corpus, corpus_beside
 from rankloom.encoders import truncation_note
 from rankloom.errors import DataError, UsageError
@@ -92,13 +92,7 @@ class LearnedSparse(Retriever):
                 value=queries.model,
                 fix="pass the model that the index was built with, or build it again",
             )
-        if corpus is not None and index.about.get("corpus", "") not in ("", corpus.fingerprint()):
-            raise UsageError(
-                "the index was made from another corpus",
-                stage=self.name,
-                value=corpus,
-                fix="pass the corpus= that the index was built from, or build it again",
-            )
+        same_corpus(corpus, index.about.get("corpus", ""), stage=self.name)
 
     # --- ways in ---------------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from rankloom.checks import same_corpus
 from rankloom.corpus import Corpus, corpus_beside
 from rankloom.encoders import SentenceEncoder, truncation_note
 from rankloom.errors import DamagedIndexError, NotFoundError, UsageError
@@ -170,13 +171,7 @@ class VectorIndex:
             raise _damaged(folder, str(error)) from error
         if not whole:
             raise _damaged(folder, "the number of documents is not the one in the manifest")
-        if corpus is not None and corpus.fingerprint() != fields["corpus"]:
-            raise UsageError(
-                "the index was made from another corpus",
-                stage=_STAGE,
-                value=corpus,
-                fix="pass the corpus= that the index was built from, or build it again",
-            )
+        same_corpus(corpus, fields["corpus"], stage=_STAGE)
         opened.check_encoder()
         return opened
 

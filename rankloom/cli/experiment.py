@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rankloom.cli.options import cache_folder, offline_choice, reporter
 from rankloom.errors import NotFoundError
 
 if TYPE_CHECKING:
     from rankloom.eval.experiment import Experiment
+    from rankloom.session import Session
 
 
 def open_experiment(path: Path, assignments: list[str], *, verb: str) -> Experiment:
@@ -33,3 +35,16 @@ def open_experiment(path: Path, assignments: list[str], *, verb: str) -> Experim
     if manifest is None:
         raise NotFoundError("the folder holds no experiment (no manifest.json)", stage=verb, value=str(path))
     return Experiment.from_dict(apply_overrides(manifest["config"], assignments), source=str(path))
+
+
+def session_of(experiment: Experiment, *, cache: Path | None, no_cache: bool, offline: bool) -> Session:
+    """The session of an experiment, as the options of a verb want it.
+
+    Args:
+        experiment: Tells seed, device and numbers.
+        cache: Folder that remembers results; by default the user's.
+        no_cache: Remember nothing.
+        offline: Open no socket.
+    """
+    place = cache_folder(cache, no_cache=no_cache)
+    return experiment.session(cache=place, offline=offline_choice(offline), progress=reporter())

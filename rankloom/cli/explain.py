@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rankloom.cli.experiment import open_experiment
+from rankloom.cli.experiment import open_experiment, session_of
 from rankloom.cli.options import (
     CacheOption,
     NoCacheOption,
@@ -15,9 +15,6 @@ from rankloom.cli.options import (
     Output,
     OutputOption,
     SetOption,
-    cache_folder,
-    offline_choice,
-    reporter,
 )
 from rankloom.cli.show import show_json
 
@@ -53,9 +50,7 @@ def explain(
     """
     chosen = open_experiment(experiment, assignments or [], verb="explain")
     chosen.check_pipeline(pipeline, stage="explain")
-    session = chosen.session(
-        cache=cache_folder(cache, no_cache=no_cache), offline=offline_choice(offline), progress=reporter()
-    )
+    session = session_of(chosen, cache=cache, no_cache=no_cache, offline=offline)
     explanation = chosen.explain(pipeline, query, session=session, doc_ids=docs or (), top=top)
     if output is Output.JSON:
         show_json({"pipeline": pipeline, **explanation.to_dict()})

@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rankloom.cli.experiment import session_of
 from rankloom.cli.options import (
     CacheOption,
     NoCacheOption,
     OfflineOption,
     Output,
     OutputOption,
-    cache_folder,
-    offline_choice,
-    reporter,
 )
 from rankloom.cli.show import message, show_json, show_table
 from rankloom.errors import DataError
@@ -62,14 +60,13 @@ def golden(
         written = str(write_page(recorded))
         show_json({"page": written}) if output is Output.JSON else typer.echo(written)
         return
-    place = cache_folder(cache, no_cache=no_cache)
 
-    def session_of(experiment: Experiment) -> Session:
+    def announced(experiment: Experiment) -> Session:
         message(f"{experiment.source}: {experiment.config.collection.name}")
-        return experiment.session(cache=place, offline=offline_choice(offline), progress=reporter())
+        return session_of(experiment, cache=cache, no_cache=no_cache, offline=offline)
 
     tables = chosen_tables(recorded.golden, table or [])
-    findings = list(check_tables(recorded, tables, session_of, pipelines=pipeline or []))
+    findings = list(check_tables(recorded, tables, announced, pipelines=pipeline or []))
     counts = Counter(finding.status for finding in findings)
     if output is Output.JSON:
         show_json({"counts": {status.value: counts[status] for status in Status}, "findings": [*map(asdict, findings)]})

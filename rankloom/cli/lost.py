@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rankloom.cli.experiment import open_experiment
+from rankloom.cli.experiment import open_experiment, session_of
 from rankloom.cli.options import (
     CacheOption,
     NoCacheOption,
@@ -15,9 +15,6 @@ from rankloom.cli.options import (
     Output,
     OutputOption,
     SetOption,
-    cache_folder,
-    offline_choice,
-    reporter,
 )
 from rankloom.cli.show import show_json, show_table
 from rankloom.errors import UsageError, nearest
@@ -54,9 +51,7 @@ def lost(
     from rankloom.eval.lost import diagnose_experiment
 
     chosen = open_experiment(experiment, assignments or [], verb="lost")
-    session = chosen.session(
-        cache=cache_folder(cache, no_cache=no_cache), offline=offline_choice(offline), progress=reporter()
-    )
+    session = session_of(chosen, cache=cache, no_cache=no_cache, offline=offline)
     diagnosis = diagnose_experiment(chosen, pipeline, session=session, cutoff=cutoff)
     if query is not None:
         diagnosis = _of_query(diagnosis, query)

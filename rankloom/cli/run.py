@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rankloom.cli.experiment import session_of
 from rankloom.cli.options import (
     CacheOption,
     NoCacheOption,
@@ -15,8 +16,6 @@ from rankloom.cli.options import (
     OutputOption,
     SetOption,
     cache_folder,
-    offline_choice,
-    reporter,
 )
 from rankloom.cli.show import message, show_json, show_table
 from rankloom.errors import NotFoundError
@@ -58,7 +57,7 @@ def run(
         _show_plan(experiment, folder, lines, place, output)
         return
     message("\n".join(lines))
-    session = experiment.session(cache=place, offline=offline_choice(offline), progress=reporter())
+    session = session_of(experiment, cache=cache, no_cache=no_cache, offline=offline)
     result = experiment.run(session, output=folder, on_failure="report")
     if output is Output.JSON:
         show_json(_as_dict(experiment, result, folder))

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankloom.cached_index import opened_or_built
-from rankloom.checks import between, whole
+from rankloom.checks import between, same_corpus, whole
 from rankloom.corpus import Corpus, corpus_beside
-from rankloom.errors import UsageError
 from rankloom.fingerprint import digest
 from rankloom.ledger import Note
 from rankloom.ranking import Ranking
@@ -68,13 +67,7 @@ class Lucene(Retriever, TermSource):
         self.k = whole(k, least=1, stage=self.name, parameter="k")
         self.k1 = between(k1, 0.0, 1e6, stage=self.name, parameter="k1")
         self.b = between(b, 0.0, 1.0, stage=self.name, parameter="b")
-        if corpus is not None and index.corpus != corpus.fingerprint():
-            raise UsageError(
-                "the index was made from another corpus",
-                stage=self.name,
-                value=corpus,
-                fix="pass the corpus= that the index was built from, or build it again",
-            )
+        same_corpus(corpus, index.corpus, stage=self.name)
 
     # --- ways in ---------------------------------------------------------------------------------------------
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import rankloom.errors
-from rankloom.checks import between, choice, whole
+from rankloom.checks import between, choice, same_corpus, whole
+from rankloom.corpus import MemoryDocuments
 from rankloom.errors import (
     CompositionError,
     ConfigError,
@@ -20,6 +21,7 @@ from rankloom.errors import (
     UsageError,
     nearest,
 )
+from rankloom.records import Document
 
 
 def test_a_message_names_stage_problem_value_what_is_accepted_and_the_fix():
@@ -108,3 +110,12 @@ def test_nothing_in_the_package_raises_a_bare_exception():
         )
     ]
     assert bare == []
+
+
+def test_documents_that_an_index_was_not_made_from():
+    documents = MemoryDocuments([Document("d1", "sky")])
+    same_corpus(None, "abc", stage="bm25")
+    same_corpus(documents, "", stage="bm25")  # the index does not tell
+    same_corpus(documents, documents.fingerprint(), stage="bm25")
+    with pytest.raises(UsageError, match=r"bm25: the index was made from another corpus.*fix: pass the corpus="):
+        same_corpus(documents, "abc", stage="bm25")
