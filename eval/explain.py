@@ -10,6 +10,7 @@ from rankloom.ledger import Note
 from rankloom.ranked_list import RankedList
 from rankloom.records import Documents, Span
 from rankloom.run import Run, Step
+from rankloom.score_parts import ScoreParts, step_parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,8 @@ class DocumentView:
         title: Its title.
         grade: Its judgement; None if nobody judged it.
         trace: For each stage that left a ranking: name, depth, rank from 1 and score, or None and None.
+        parts: For each of them, what the terms of the query add to its score, whether it is among the hits or not; None
+            from stages that do not score by terms, or do not hold the document.
         sentences: What a pruner kept and dropped: the text and its span; None if none saw it.
     """
 
@@ -49,6 +52,7 @@ class DocumentView:
     title: str
     grade: int | None
     trace: tuple[tuple[str, int, int | None, float | None], ...]
+    parts: tuple[ScoreParts | None, ...]
     sentences: tuple[tuple[str, Span], ...] | None
 
 
@@ -83,6 +87,7 @@ def explain_run(
     grades: Mapping[str, int] | None = None,
     top: int = 5,
     terms: int = 20,
+    parts: bool = True,
 ) -> Explanation:
     """Explain one query of a run.
 
@@ -93,16 +98,20 @@ def explain_run(
         grades: Judgements of the query.
         top: How many hits of each stage to show.
         terms: How many terms of a rewritten query to show.
+        parts: Whether to take the scores of documents apart; some milliseconds for each in a large index.
     """
     number = list(run).index(query_id)
     steps = list(_flat(run.steps, depth=0))
     followed = list(doc_ids) or run[query_id].doc_ids[:top]
     text = run.steps[0].queries[number].text if run.steps else run.queries[number].text
+    documents = [_document_view(run, number, doc_id, steps, (grades or {}).get(doc_id)) for doc_id in followed]
+    if parts:
+        documents = [replace(view, parts=_parts(run, number, view.doc_id, steps)) for view in documents]
     return Explanation(
         query_id,
         text,
         tuple(_stage_view(step, depth, number, top=top, terms=terms) for step, depth in steps),
-        tuple(_document_view(run, number, doc_id, steps, (grades or {}).get(doc_id)) for doc_id in followed),
+        tuple(documents),
         run[query_id].notes,
     )
 
@@ -154,7 +163,12 @@ def _document_view(
     sentences = None
     if hit is not None and hit.spans is not None:
         sentences = tuple((document.text[span.start : span.end], span) for span in hit.spans)
-    return DocumentView(doc_id, document.title, grade, trace, sentences)
+    return DocumentView(doc_id, document.title, grade, trace, (None,) * len(trace), sentences)
+
+
+def _parts(run: Run, number: int, doc_id: str, steps: Sequence[tuple[Step, int]]) -> tuple[ScoreParts | None, ...]:
+    """What makes a document's score after each step that left a ranking."""
+    return tuple(step_parts(step, number, doc_id, run.session) for step, _ in steps if step.ranking is not None)
 
 
 def _place(step: Step, number: int, doc_id: str) -> tuple[int | None, float | None]:

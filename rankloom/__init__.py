@@ -13,6 +13,7 @@ from rankloom.ranked_list import Hit, RankedList
 from rankloom.ranking import Ranking, ScoreKind
 from rankloom.records import Document, Query, Span
 from rankloom.run import Run
+from rankloom.score_parts import ScoreExplainer, ScoreParts, TermPart
 from rankloom.session import Session
 from rankloom.stage import Feedback, Pruner, Reranker, Retriever, Stage
 
@@ -33,10 +34,13 @@ __all__ = [
     "Reranker",
     "Retriever",
     "Run",
+    "ScoreExplainer",
     "ScoreKind",
+    "ScoreParts",
     "Session",
     "Span",
     "Stage",
+    "TermPart",
     "Top",
     "fuse",
     "fuse_runs",

@@ -12,6 +12,7 @@ from rankloom.records import Document, Query, Span
 
 if TYPE_CHECKING:
     from rankloom.run import Run, Step
+    from rankloom.score_parts import ScoreParts
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,21 @@ class Hit:
     def trace(self) -> list[TraceEntry]:
         """Its rank and score after every stage, oldest first; inputs of a fusion come before it."""
         return _trace(self._list.run.steps, self._list.number, self.doc_id, depth=0)
+
+    def explain(self, *, stage: str | None = None) -> ScoreParts:
+        """What each term of the query adds to its score.
+
+        Args:
+            stage: Whose score: the last stage of this name, such as a `bm25` before a reranker or inside a fusion. By
+                default the stage that gave the final score.
+
+        Raises:
+            UsageError: The stage's scores are not sums over terms. Names the stages that can be explained.
+            DataError: The stage has not the document (it came from another branch of a fusion).
+        """
+        from rankloom.score_parts import explained
+
+        return explained(self._list.run, self._list.number, self.doc_id, stage=stage)
 
 
 class RankedList(Sequence[Hit]):

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from rankloom.stage import Stage
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -33,12 +35,16 @@ class Step:
         queries: The queries after it.
         ranking: The ranking after it, or None if it left only queries.
         branches: Histories of the inputs, for a stage that fuses several.
+        by: The stage itself, which may explain its scores; None if the ranking comes from outside.
+        asked: The queries before it, as it read them.
     """
 
     stage: str
     queries: tuple[Query, ...]
     ranking: Ranking | None
     branches: tuple[tuple[Step, ...], ...] = ()
+    by: Stage | None = None
+    asked: tuple[Query, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

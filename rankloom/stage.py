@@ -26,6 +26,7 @@ from rankloom.session import Session
 if TYPE_CHECKING:
     from rankloom.pipeline import Pipeline
     from rankloom.ranked_list import RankedList
+    from rankloom.score_parts import ScoreParts
 
 #: What a run can hold, beyond its queries. `terms` and `vectors` are rewritten forms of the queries.
 Trait = Literal["ranking", "text", "spans", "terms", "vectors"]
@@ -219,6 +220,27 @@ class Stage(ABC):
 
         plan, start = search_plan(self, query, k, session)
         return next(iter((await aexecute(plan, start)).values()))
+
+    def explain(
+        self, query: str | Query, doc_id: str, *, stage: str | None = None, session: Session | None = None
+    ) -> ScoreParts:
+        """What each term of a query adds to a document's score, whether the document is found or not.
+
+        Args:
+            query: What was asked.
+            doc_id: The document.
+            stage: Of a pipeline, whose score; see `Hit.explain`.
+            session: How to carry it out.
+
+        Raises:
+            UsageError: The stage's scores are not sums over terms. Names the stages that can be explained.
+            DataError: The index has no such document.
+        """
+        from rankloom.execution import execute, search_plan
+        from rankloom.score_parts import explained
+
+        _, start = search_plan(self, query, 1, session)
+        return explained(execute(self, start), 0, doc_id, stage=stage)
 
     def __repr__(self) -> str:
         """The call that makes an equal stage, as far as its parameters can be shown."""

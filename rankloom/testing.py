@@ -34,6 +34,7 @@ from rankloom.ranking import concatenate
 from rankloom.records import Query
 from rankloom.run import Run
 from rankloom.run_comparison import content, difference, disorder, rankings, same_notes
+from rankloom.score_parts import ScoreExplainer
 from rankloom.stage import Feedback, Pruner, Reranker, Retriever, Stage, traits_of
 from rankloom.stage_probe import in_another_process, variants
 
@@ -50,6 +51,8 @@ AWKWARD_QUERIES: tuple[str, ...] = (
     "long" * 500,
     "many words " * 300,
 )
+
+_ROUNDING = 1e-6  # of float32, in a sum of parts that have scores up to 1
 
 
 class StageConformance:
@@ -184,6 +187,21 @@ class StageConformance:
         if isinstance(stage, Retriever):
             deep, shallow = stage.run(run), stage.replace(k=2).run(run)
             self._check_close(deep.top(2), shallow, "a smaller k changes the hits")
+
+    def test_parts_add_up_to_scores(self) -> None:
+        """A stage that tells the parts of its scores tells those of the scores that it ranks by."""
+        stage, run = self.make_stage(), self._run()
+        if not isinstance(stage, ScoreExplainer):
+            return
+        for query, hits in zip(run.queries, stage.run(run).values(), strict=True):
+            for hit in hits:
+                told = stage.score_parts(query, hit.doc_id, run.session)
+                _require(told is not None, f"{query.id}: nothing is told of {hit.doc_id}, which is among the hits")
+                if told is not None:
+                    added = sum(one.part for one in told.terms)
+                    off = max(abs(told.score - hit.score), abs(added - hit.score))
+                    said = f"{query.id}: {hit.doc_id} scores {hit.score}, told {told.score}, parts {added}"
+                    _require(off <= max(self.tolerance, _ROUNDING) * max(1.0, abs(hit.score)), said)
 
     # --- how it works -------------------------------------------------------------------------------------------
 

@@ -24,10 +24,12 @@ from rankloom.records import Document, Documents, Query
 from rankloom.retrieval.analysis import Analyzer, EnglishAnalyzer
 from rankloom.retrieval.analyzers import analyzer_of
 from rankloom.retrieval.bm25_scoring import VARIANTS, BM25Scoring, Variant
+from rankloom.retrieval.document_length import LENGTHS
 from rankloom.retrieval.index.commit import FORMAT, VERSION
 from rankloom.retrieval.index.impact_index import ImpactIndex
 from rankloom.retrieval.index.writer import ImpactIndexWriter
 from rankloom.run import Run
+from rankloom.score_parts import ScoreExplainer, ScoreParts, missing_terms, parts_in_order
 from rankloom.session import Session
 from rankloom.sources import TermSource
 from rankloom.stage import Retriever
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-class BM25(Retriever, TermSource):
+class BM25(Retriever, TermSource, ScoreExplainer):
     """Retrieve by BM25, with Anserini's defaults and scores (see `bm25_scoring` for the formulas).
 
     A query is its text, analysed as the index was (a repeated term counts as often as it stands there); a feedback
@@ -221,6 +223,24 @@ class BM25(Retriever, TermSource):
                 notes.append(Note(self.name, "no_hits", query.id, detail="no document holds a term of it"))
         ranking = Ranking(self.index.ids, *hits)
         return replace(run, queries=tuple(map(_as_typed, run.queries))).ranked(ranking).noted(*notes)
+
+    def score_parts(self, query: Query, doc_id: str, session: Session) -> ScoreParts | None:  # noqa: ARG002  # the protocol's
+        """What each term adds to the score of a document; see `ScoreExplainer`."""
+        code = self.index.ids.find(doc_id)
+        if code is None:
+            return None
+        asked = self._terms(query)
+        score, parts = self._scorer.explain(asked, code)
+        facts: dict[str, float | str] = {
+            "length": int(LENGTHS[self.index.length_code(code)]),
+            "average length": self._scorer.average_length,
+            "k1": self.k1,
+            "b": self.b,
+        }
+        if self.variant != "lucene":
+            facts["variant"] = self.variant
+        terms = parts_in_order(parts)
+        return ScoreParts(self.name, doc_id, float(score), terms, missing_terms(asked, terms), facts)
 
     @cached_property
     def _scorer(self) -> BM25Scoring:

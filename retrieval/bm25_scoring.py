@@ -27,8 +27,9 @@ from numpy.typing import NDArray
 from rankloom.errors import UsageError
 from rankloom.retrieval.document_length import LENGTHS
 from rankloom.retrieval.index.impact_index import ImpactIndex
-from rankloom.retrieval.index.queries import Hits, check_finite, weighted_terms
+from rankloom.retrieval.index.queries import Hits, check_finite, in_order, weighted_terms
 from rankloom.retrieval.index.segment import Segment
+from rankloom.score_parts import TermPart
 
 if TYPE_CHECKING:
     from rankloom.retrieval.index.search_kernel import Scoring
@@ -70,9 +71,9 @@ class BM25Scoring:
             )
         self._index, self._variant = index, variant
         self._delta = delta if delta is not None else DELTAS.get(variant, 0.0)
-        average = np.float32(index.total_terms / max(1, index.nonempty_documents))
+        average = np.float32(self.average_length)
         b32, lengths = np.float32(b), LENGTHS.astype(np.float32)
-        with np.errstate(divide="ignore", invalid="ignore"):  # no documents: no average; k1 = 0: infinite, as it should
+        with np.errstate(all="ignore"):  # no documents: no average; k1 = 0: infinite, as it should
             discount = np.float32(k1) * ((np.float32(1) - b32) + b32 * lengths / average)
             self._inverse: NDArray[np.float32] = np.float32(1) / discount  # by length code, float32 of shape (256,)
             self._shift = np.float32(self._delta) / np.float32(k1) if variant == "bm25l" else np.float32(0)
@@ -102,19 +103,52 @@ class BM25Scoring:
         Raises:
             DataError: A weight is NaN or infinite.
         """
-        words = list({word: None for query in queries for word in query})
-        frequencies = dict(zip(words, self._index.document_frequencies(words).tolist(), strict=True))
-        weighted = [
-            {
-                word: self._weight(boost, frequencies[word])
-                for word, boost in query.items()
-                if boost and frequencies[word]
-            }
-            for query in queries
-        ]
         for query in queries:
             check_finite(query, stage="bm25")
+        frequencies = self._frequencies(queries)
+        weighted = [self._weights(query, frequencies) for query in queries]
         return self._index.search(weighted_terms(weighted), k, self._scoring)
+
+    def explain(self, query: Mapping[str, float], code: int) -> tuple[np.float32, list[TermPart]]:
+        """The score of one document, and what each term adds to it, computed as the kernels do.
+
+        Args:
+            query: As for `search`.
+            code: The document's code.
+
+        Raises:
+            DataError: A weight is NaN or infinite.
+        """
+        check_finite(query, stage="bm25")
+        frequencies, values = self._frequencies([query]), self._index.term_vector(code)
+        inverse = self._inverse[self._index.length_code(code)]
+        parts: list[TermPart] = []
+        total = 0.0
+        for word, (weight, bonus) in in_order(self._weights(query, frequencies)):
+            if word in values:
+                saturated = np.float32(1) + (np.float32(values[word]) * inverse + self._shift)
+                part = (weight - weight / saturated) + bonus
+                total += float(part)
+                idf = float(self.idf(frequencies[word]))
+                parts.append(TermPart(word, float(query[word]), values[word], idf, float(part)))
+        return np.float32(total), parts
+
+    @property
+    def average_length(self) -> float:
+        """Terms in a document on average, over documents that have any."""
+        return self._index.total_terms / max(1, self._index.nonempty_documents)
+
+    def _frequencies(self, queries: Sequence[Mapping[str, float]]) -> dict[str, int]:
+        """In how many documents each term of some queries occurs."""
+        words = list({word: None for query in queries for word in query})
+        return dict(zip(words, self._index.document_frequencies(words).tolist(), strict=True))
+
+    def _weights(
+        self, query: Mapping[str, float], frequencies: Mapping[str, int]
+    ) -> dict[str, tuple[np.float32, np.float32]]:
+        """Weight and bonus of the terms of a query that the index knows."""
+        asked = [(word, boost) for word, boost in query.items() if boost and frequencies[word]]
+        return {word: self._weight(boost, frequencies[word]) for word, boost in asked}
 
     def _weight(self, boost: float, frequency: int) -> tuple[np.float32, np.float32]:
         """The weight and bonus of a query term."""

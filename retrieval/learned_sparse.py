@@ -25,10 +25,12 @@ from rankloom.ranking import Ranking
 from rankloom.records import Documents, Query
 from rankloom.retrieval.index.commit import FORMAT, VERSION
 from rankloom.retrieval.index.impact_index import ImpactIndex
+from rankloom.retrieval.index.queries import in_order
 from rankloom.retrieval.inference_free import InferenceFreeEncoder
 from rankloom.retrieval.sparse_encoder import Activation, SparseEncoded, SparseEncoder, TermEncoder, Terms
 from rankloom.retrieval.sparse_shards import SparseShard, encode_terms
 from rankloom.run import Run
+from rankloom.score_parts import ScoreExplainer, ScoreParts, TermPart, missing_terms, parts_in_order
 from rankloom.session import Session
 from rankloom.stage import Retriever
 
@@ -37,7 +39,7 @@ from rankloom.stage import Retriever
 SCALE = 64
 
 
-class LearnedSparse(Retriever):
+class LearnedSparse(Retriever, ScoreExplainer):
     """Rank documents by the sum over terms of query weight times document weight.
 
     Document weights are rounded to `weight * scale`, at least 1; scores are in the model's own unit. Results are exact
@@ -277,6 +279,24 @@ class LearnedSparse(Retriever):
             .noted(*notes)
             .counted(inputs=len(run), calls=encoded.calls, tokens=int(encoded.tokens.sum()))
         )
+
+    def score_parts(self, query: Query, doc_id: str, session: Session) -> ScoreParts | None:
+        """What each term adds to the score of a document; see `ScoreExplainer`."""
+        code = self.index.ids.find(doc_id)
+        if code is None:
+            return None
+        asked, values = self._encoded([query], session)[0].terms[0], self.index.term_vector(code)
+        unit = float(self.index.about["scale"])
+        weights = {term: (np.float32(weight / unit), np.float32(0)) for term, weight in asked.items()}
+        parts: list[TermPart] = []
+        total = 0.0
+        for term, (weight, _) in in_order(weights):
+            if term in values and weight:
+                part = float(weight * np.float32(values[term]))  # as the kernels compute it
+                total += part
+                parts.append(TermPart(term, asked[term], values[term] / unit, None, part))
+        terms = parts_in_order(parts)
+        return ScoreParts(self.name, doc_id, float(np.float32(total)), terms, missing_terms(asked, terms))
 
     def _encoded(self, queries: Sequence[Query], session: Session) -> tuple[SparseEncoded, list[Note]]:
         """Terms of queries, and notes of those that were cut; the encoder sees only those without terms."""

@@ -144,7 +144,7 @@ def _trace(run: Run, query_id: str, collection: Collection, absent: frozenset[st
     relevant = [doc_id for doc_id, grade in grades.items() if grade >= collection.relevance_level]
     lost = sorted({*relevant} - {*best} - absent, key=lambda doc_id: (-grades[doc_id], doc_id))
     followed = [*best, *lost[:LOST]]
-    told = explain_run(run, query_id, doc_ids=followed, grades=grades, top=0)
+    told = explain_run(run, query_id, doc_ids=followed, grades=grades, top=0, parts=False)
     hits = [_hit(view, told.stages) for view in told.documents[: len(followed)]] if followed else []
     return QueryTrace(
         told.stages,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -40,8 +41,9 @@ def explain(
 ) -> None:
     """Follow a query, and documents, through the stages of a pipeline.
 
-    Shows the hits after every stage, the terms that feedback wrote into the query, and the sentences kept and
-    dropped. What an experiment has computed comes from the cache.
+    Shows the hits after every stage, the terms that feedback wrote into the query, what each term adds to a
+    document's score (from stages that score by terms), and the sentences kept and dropped. What an experiment has
+    computed comes from the cache.
 
     Examples:
       rankloom explain configs/quickstart.yaml bm25+rm3 q01
@@ -97,9 +99,12 @@ def _show_document(view: DocumentView) -> None:
     """What became of a document."""
     grade = "not judged" if view.grade is None else f"judged {view.grade}"
     typer.echo(f"{view.doc_id} ({grade}) {view.title}".rstrip())
-    for stage, depth, rank, score in view.trace:
+    for (stage, depth, rank, score), parts in zip(view.trace, view.parts, strict=True):
         place = "not there" if rank is None or score is None else f"rank {rank}, score {score:.4f}"
-        typer.echo(f"  {'  ' * depth}{stage}: {place}")
+        indent = "  " * (depth + 1)
+        typer.echo(f"{indent}{stage}: {place}")
+        if parts is not None:
+            typer.echo(textwrap.indent(str(parts), f"{indent}  "))
     for text, span in view.sentences or ():
         reason = f" ({span.reason})" if span.reason else ""
         typer.echo(

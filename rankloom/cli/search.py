@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -50,6 +52,7 @@ def search(
     k: Annotated[int, typer.Option("-k", min=1, help="Hits a query.")] = 10,
     alpha: Annotated[float, typer.Option("--alpha", min=0, max=1, help="For hybrid: the weight of BM25.")] = 0.5,
     save: Annotated[Path | None, typer.Option("--save", help="Also write a TREC run file.")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Show what each term adds to a score of BM25.")] = False,
     device: DeviceOption = "auto",
     cache: CacheOption = None,
     no_cache: NoCacheOption = False,
@@ -61,6 +64,7 @@ def search(
     Examples:
       rankloom search my-index "why is the sky blue" -k 5
       rankloom search my-index "why is the sky blue" --retriever hybrid --output json
+      rankloom search my-index "why is the sky blue" -k 3 --explain
       rankloom search my-index --queries queries.jsonl -k 1000 --save bm25.trec
     """
     if (query is None) == (queries is None):
@@ -70,6 +74,10 @@ def search(
     asked: Any = _read(queries) if queries is not None else query
     if isinstance(asked, str) and not asked.strip():
         raise UsageError("the query is empty", stage="search", fix="ask for something")
+    if explain and retriever is Retrieval.DENSE:
+        raise UsageError("scores of vectors have no parts", stage="search", fix="leave out --explain, or --retriever")
+    if explain and save is not None and output is Output.TEXT:
+        raise UsageError("a run file shows no parts of scores", stage="search", fix="leave out --explain, or --save")
     place = cache_folder(cache, no_cache=no_cache)
     session = Session(cache=place, offline=offline_choice(offline), device=device, progress=reporter())
     run = _retriever(directory, retriever, k=k, alpha=alpha).top(k).run(asked, session=session)
@@ -79,10 +87,10 @@ def search(
         said = {note.detail for note in run.ledger.notes if note.kind == kind and note.detail}
         message(f"note: {count} {kind}{f' ({min(said)})' if len(said) == 1 else ''}")
     if output is Output.JSON:
-        show_json({"retriever": retriever.value, "queries": [_as_dict(hits) for hits in run.values()]})
+        show_json({"retriever": retriever.value, "queries": [_as_dict(hits, explain=explain) for hits in run.values()]})
     elif save is None:
         for hits in run.values():
-            _show(hits, several=len(run) > 1)
+            _show(hits, several=len(run) > 1, explain=explain)
     else:
         typer.echo(f"{len(run)} queries in {save}")
 
@@ -124,7 +132,7 @@ def _retriever(directory: Path, kind: Retrieval, *, k: int, alpha: float) -> Sta
     return interpolate(stages[0], stages[1], alpha=alpha, norm="minmax")
 
 
-def _as_dict(hits: RankedList) -> dict[str, object]:
+def _as_dict(hits: RankedList, *, explain: bool) -> dict[str, object]:
     """One query's hits as JSON values."""
     documents = hits.documents()
     return {
@@ -138,6 +146,7 @@ def _as_dict(hits: RankedList) -> dict[str, object]:
                 "title": document.title,
                 "text": document.text,
                 "metadata": dict(document.metadata),
+                **({"explanation": asdict(hit.explain(stage=Retrieval.BM25))} if explain else {}),
             }
             for hit, document in zip(hits, documents, strict=True)
         ],
@@ -145,7 +154,7 @@ def _as_dict(hits: RankedList) -> dict[str, object]:
     }
 
 
-def _show(hits: RankedList, *, several: bool) -> None:
+def _show(hits: RankedList, *, several: bool, explain: bool) -> None:
     """One query's hits as text."""
     if several:
         typer.echo(f"\n{hits.query.id}: {hits.query.text}")
@@ -154,5 +163,7 @@ def _show(hits: RankedList, *, several: bool) -> None:
     for hit, document in zip(hits, hits.documents(), strict=True):
         title = f"  {document.title}" if document.title else ""
         typer.echo(f"{hit.rank:>3}. {hit.score:.4f}  {hit.doc_id}{title}")
+        if explain:
+            typer.echo(textwrap.indent(str(hit.explain(stage=Retrieval.BM25)), "     "))
         text = " ".join(document.text.split())
         typer.echo(f"     {text[:_WIDTH]}{'...' if len(text) > _WIDTH else ''}")

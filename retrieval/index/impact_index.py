@@ -242,6 +242,23 @@ class ImpactIndex:
             start += len(part.segment)
         return found
 
+    def length_code(self, code: int) -> int:
+        """The byte that stands for a document's length; see `rankloom.retrieval.document_length`.
+
+        Args:
+            code: The document's code, 0 to len(self) - 1.
+
+        Raises:
+            IndexError: There is no such document.
+        """
+        if not 0 <= code < len(self):
+            raise IndexError(f"code {code} in an index of {len(self)} documents")
+        norms = [part.segment.columns.norms for part in self._commit.parts]
+        home, held = int(self._homes[code]), 0
+        while home >= len(norms[held]):
+            home, held = home - len(norms[held]), held + 1
+        return int(norms[held][home])
+
     def search(self, queries: WeightedTerms, k: int, scoring: Any, *, reach: float = 1.0) -> Hits:
         """The best k documents of every query, by score descending, then id ascending.
 

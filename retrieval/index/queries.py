@@ -67,16 +67,21 @@ def check_finite(query: Mapping[str, float], *, stage: str) -> None:
             raise DataError("the weight of a query term is not finite", stage=stage, value={word: weight})
 
 
-def weighted_terms(queries: Sequence[Mapping[str, tuple[np.float32, np.float32]]]) -> WeightedTerms:
-    """Queries as columns, from the weight and bonus of each term.
+def in_order(query: Mapping[str, tuple[np.float32, np.float32]]) -> list[tuple[str, tuple[np.float32, np.float32]]]:
+    """The terms of a query, each with its weight and bonus, in the order in which their parts are added up.
 
-    The order of terms is the order in which parts are added up: the heaviest first, which prunes most, then by name.
+    The heaviest come first, which prunes most, then by name.
     """
+    return sorted(query.items(), key=lambda item: (-abs(item[1][0]), item[0]))
+
+
+def weighted_terms(queries: Sequence[Mapping[str, tuple[np.float32, np.float32]]]) -> WeightedTerms:
+    """Queries as columns, from the weight and bonus of each term."""
     words: list[str] = []
     weights: list[tuple[np.float32, np.float32]] = []
     offsets = [0]
     for query in queries:
-        for word, both in sorted(query.items(), key=lambda item: (-abs(item[1][0]), item[0])):
+        for word, both in in_order(query):
             words.append(word)
             weights.append(both)
         offsets.append(len(words))

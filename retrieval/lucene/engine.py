@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ class Engine:
         self._boost = java("org.apache.lucene.search.BoostQuery")
         self._builder = java("org.apache.lucene.search.BooleanQuery$Builder")
         self._should = java("org.apache.lucene.search.BooleanClause$Occur").SHOULD
+        self._complete = java("org.apache.lucene.search.ScoreMode").COMPLETE
         self._similarity = java("org.apache.lucene.search.similarities.BM25Similarity")
         java("org.apache.lucene.search.IndexSearcher").setMaxClauseCount(2**31 - 1)  # by default, 1,024 terms
         self._writers: dict[str, _Writer] = {}
@@ -95,6 +96,29 @@ class Engine:
             codes, scores = [hit["doc"] for hit in hits], [hit["score"] for hit in hits]
             answers.append({"terms": len(weights), "codes": codes, "scores": scores})
         return answers
+
+    def explain(
+        self, index: Settings, query: str | Mapping[str, float], code: int, k1: float, b: float
+    ) -> dict[str, Any]:
+        """What Lucene says of the score of one document.
+
+        Returns:
+            `weights`, those of the query's terms; `parts`, for each term that the document holds its `part`, `idf` and
+            `freq`; `dl` and `avgdl`, the length of the document and the average, if it holds any.
+        """
+        reader, searcher = self._opened(index)
+        searcher.setSimilarity(self._similarity(k1, b))
+        weights = self._weights(query, index) if isinstance(query, str) else query
+        answer: dict[str, Any] = {"weights": weights, "parts": {}}
+        segment = reader.leaves().get(0)  # there is one segment, see `_Writer.finish`
+        for term, weight in weights.items():
+            clause = self._boost(self._query(self._term(CONTENTS, _sound(term))), float(weight))
+            told = self._read(searcher.createWeight(clause, self._complete, 1.0).explain(segment, code))
+            if told["match"]:
+                facts = dict(_named_numbers(told))
+                answer["parts"][term] = {"part": told["value"], "idf": facts["idf"], "freq": facts["freq"]}
+                answer.update(dl=facts["dl"], avgdl=facts["avgdl"])
+        return answer
 
     def close(self, path: str) -> None:
         """Close an index, if it is open."""
@@ -212,6 +236,13 @@ class _Writer:
         """Close without keeping anything."""
         self._writer.rollback()
         self._directory.close()
+
+
+def _named_numbers(told: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """The numbers in one of Lucene's explanations, each with the name that its description begins with."""
+    yield str(told["description"]).partition(",")[0], float(told["value"])
+    for detail in told["details"]:
+        yield from _named_numbers(detail)
 
 
 def _java(name: str) -> Any:

@@ -192,6 +192,18 @@ class LuceneIndex:
             )
         return found
 
+    def explain(self, query: Question, code: int, *, k1: float, b: float) -> dict[str, Any]:
+        """What Lucene says of the score of one document; see `Engine.explain`, and `search` for the rest.
+
+        Args:
+            query: A text, or weights by term of the index.
+            code: The document's code.
+            k1: As for `search`.
+            b: As for `search`.
+        """
+        told: dict[str, Any] = self._ask("explain", index=self._named(), query=_checked(query), code=code, k1=k1, b=b)
+        return told
+
     def analyze(self, text: str) -> list[str]:
         """The index's terms of a text, repeated as they occur."""
         return list(self._ask("analyze", analyzer=self.analyzer.settings(), text=text))

@@ -20,12 +20,13 @@ from rankloom.records import Documents, Query
 from rankloom.retrieval.lucene.analyzer import LuceneAnalyzer, Stemmer
 from rankloom.retrieval.lucene.index import FORMAT, VERSION, Found, LuceneIndex
 from rankloom.run import Run
+from rankloom.score_parts import ScoreExplainer, ScoreParts, TermPart, missing_terms, parts_in_order
 from rankloom.session import Session
 from rankloom.sources import TermSource
 from rankloom.stage import Retriever
 
 
-class Lucene(Retriever, TermSource):
+class Lucene(Retriever, TermSource, ScoreExplainer):
     """Retrieve by Lucene's own BM25, as Anserini and pyserini set it up; needs the extra `lucene`.
 
     Texts are taken as bags of words, a repeated term counting as often as it stands there. A feedback stage's
@@ -181,6 +182,22 @@ class Lucene(Retriever, TermSource):
         )
         notes = [note for query, one in zip(run.queries, found, strict=True) for note in self._notes(query, one)]
         return replace(run, queries=tuple(query.as_typed() for query in run.queries)).ranked(ranking).noted(*notes)
+
+    def score_parts(self, query: Query, doc_id: str, session: Session) -> ScoreParts | None:  # noqa: ARG002  # the protocol's
+        """What each term adds to the score of a document, as Lucene explains it; see `ScoreExplainer`."""
+        code = self.index.ids.find(doc_id)
+        if code is None:
+            return None
+        told = self.index.explain(query.text if query.terms is None else query.terms, code, k1=self.k1, b=self.b)
+        weights, parts = told["weights"], told["parts"]
+        terms = parts_in_order(
+            [TermPart(term, float(weights[term]), one["freq"], one["idf"], one["part"]) for term, one in parts.items()]
+        )
+        facts: dict[str, float | str] = {"k1": self.k1, "b": self.b}
+        if parts:
+            facts = {"length": told["dl"], "average length": told["avgdl"], **facts}
+        score = float(np.float32(sum(one.part for one in terms)))
+        return ScoreParts(self.name, doc_id, score, terms, missing_terms(weights, terms), facts)
 
     def _notes(self, query: Query, found: Found) -> list[Note]:
         """What is to be said of a query without hits."""

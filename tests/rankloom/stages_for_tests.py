@@ -13,6 +13,7 @@ from rankloom.corpus import MemoryDocuments
 from rankloom.ledger import Note
 from rankloom.ranking import Ranking, ScoreKind
 from rankloom.records import Document, Span
+from rankloom.score_parts import ScoreExplainer, ScoreParts, TermPart, missing_terms, parts_in_order
 from rankloom.sources import TermSource
 from rankloom.stage import Feedback, Pruner, Reranker, Retriever, Stage
 
@@ -55,7 +56,7 @@ def words(text):
     return re.findall(r"\w+", text.lower())
 
 
-class Words(Retriever, TermSource):
+class Words(Retriever, TermSource, ScoreExplainer):
     """A document scores its query terms' weights times their frequencies."""
 
     name = "words"
@@ -87,10 +88,22 @@ class Words(Retriever, TermSource):
         )
 
     def _found(self, query):
-        terms = Counter(words(query.text)) if query.terms is None else query.terms
+        terms = self._terms(query)
         vectors = {doc_id: Counter(words(text)) for doc_id, text in self.texts.items()}
         scores = {d: self.boost * sum(w * vector[t] for t, w in terms.items()) for d, vector in vectors.items()}
         return [(doc_id, score) for doc_id, score in scores.items() if score]
+
+    def score_parts(self, query, doc_id, _session):
+        if doc_id not in self.texts:
+            return None
+        terms, vector = self._terms(query), Counter(words(self.texts[doc_id]))
+        parts = parts_in_order(
+            TermPart(t, w, vector[t], None, self.boost * w * vector[t]) for t, w in terms.items() if vector[t]
+        )
+        return ScoreParts(self.name, doc_id, sum(one.part for one in parts), parts, missing_terms(terms, parts))
+
+    def _terms(self, query):
+        return Counter(words(query.text)) if query.terms is None else query.terms
 
     @property
     def document_count(self):

@@ -16,6 +16,7 @@ from rankloom.errors import RankloomError
 from rankloom.ledger import Note
 from rankloom.pipeline import Top
 from rankloom.run_comparison import content, difference, disorder
+from rankloom.score_parts import ScoreExplainer, ScoreParts, TermPart
 from rankloom.stage_probe import variants
 from rankloom.testing import StageConformance
 
@@ -201,6 +202,20 @@ class Silent(Searching):
         return run.ranked(Ranking.from_lists(hits, stage=self.name))
 
 
+class Boasting(Silent, ScoreExplainer):
+    """Tells parts of other scores than it gives."""
+
+    def score_parts(self, _query, doc_id, _session):
+        return ScoreParts(self.name, doc_id, 1.0, (TermPart("word", 1.0, 2.0, None, 2.0),))
+
+
+class Secretive(Boasting):
+    """Does not know the documents that it finds."""
+
+    def score_parts(self, *_):
+        return None
+
+
 class Mute(Feedback):
     """Feedback that does not say when it has none."""
 
@@ -339,6 +354,8 @@ def fails(tests, check, tmp_path):
         ("test_documents_stay", Dropping, "q1: other documents"),
         ("test_spans_lie_in_the_text", Overlong, "bad spans"),
         ("test_shallower_retriever_gives_the_same_head", Searching, "a smaller k changes the hits"),
+        ("test_parts_add_up_to_scores", Boasting, r"q1: d1 scores 1.0, told 1.0, parts 2.0"),
+        ("test_parts_add_up_to_scores", Secretive, "q1: nothing is told of d1"),
         ("test_same_twice", Counting, "second call gives another result: scores"),
         ("test_batch_equals_one_at_a_time", Batching, "the results differ: q1"),
         ("test_batch_equals_one_at_a_time", Chatty, "the notes differ"),

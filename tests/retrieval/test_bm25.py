@@ -14,6 +14,7 @@ from rankloom import Document, Query, Run, Session
 from rankloom.corpus import Corpus
 from rankloom.errors import DamagedIndexError, DataError, NotFoundError, UsageError
 from rankloom.retrieval import BM25, BM25Scoring, EnglishAnalyzer, ImpactIndex
+from rankloom.retrieval.bm25_scoring import VARIANTS
 from rankloom.retrieval.document_length import LENGTHS, length_codes
 from rankloom.testing import StageConformance
 
@@ -117,6 +118,39 @@ def test_ties_go_by_document_id():
 def test_title_and_text_are_indexed():
     bm25 = BM25.of(Corpus.of([Document("d1", "body", title="heading"), Document("d2", "other")]))
     assert scores_of(bm25, "heading") == scores_of(bm25, "body") != {}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.lists(TERM, max_size=60), min_size=1, max_size=12), WEIGHTS, st.floats(0, 3), st.floats(0, 1))
+def test_parts_are_those_of_the_score_to_the_last_bit(variant, documents, weights, k1, b):
+    held = Corpus.of([Document(f"d{number:02}", " ".join(document)) for number, document in enumerate(documents)])
+    stage = BM25.of(held, analyzer=EnglishAnalyzer(stop_words=[], stem=False), k1=k1, b=b, variant=variant)
+    hits = stage.run([Query("q", "", terms=weights)])["q"]
+    for hit in hits:
+        told = hit.explain()
+        counts = Counter(documents[int(hit.doc_id[1:])])
+        assert told.score == hit.score
+        assert math.fsum(one.part for one in told.terms) == pytest.approx(hit.score, rel=1e-6, abs=1e-12)
+        assert {one.term: (one.weight, one.value) for one in told.terms} == {
+            term: (weight, counts[term]) for term, weight in weights.items() if weight and counts[term]
+        }
+        assert {one.term for one in told.terms} | {*told.missing} == {
+            term for term, weight in weights.items() if weight
+        }
+
+
+def test_a_score_is_told_as_the_formula_has_it(bm25):
+    told = bm25.explain("why is the blue sky blue", "d1")
+    documents = [bm25.analyze(text) for text in TEXTS.values()]
+    for one in told.terms:
+        assert one.part == pytest.approx(formula(documents, {one.term: one.weight}, k1=0.9, b=0.4)[0], rel=1e-6)
+    weights = {one.term: (one.weight, one.value) for one in told.terms}
+    assert weights == {"blue": (2, 2), "sky": (1, 1)}
+    assert [one.idf for one in told.terms] == pytest.approx([math.log(1 + 3.5 / 2.5), math.log(1 + 4.5 / 1.5)])
+    assert told.facts == {"length": 11, "average length": pytest.approx(17.6), "k1": 0.9, "b": 0.4}
+    assert told.missing == ("why",)
+    assert bm25.replace(variant="atire").explain("sky", "d1").facts["variant"] == "atire"
 
 
 # --- queries -------------------------------------------------------------------------------------------------

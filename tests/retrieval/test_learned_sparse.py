@@ -53,6 +53,22 @@ def test_scores_are_brute_force_s(documents, query, k):
     assert all(hit.score == pytest.approx(scores[hit.doc_id], rel=1e-5) for hit in hits)
 
 
+@given(documents=st.lists(TERMS, max_size=12), query=TERMS)
+@settings(deadline=None, max_examples=60)
+def test_parts_are_those_of_the_score_to_the_last_bit(documents, query):
+    held = {f"d{number:02}": terms for number, terms in enumerate(documents)}
+    stage = LearnedSparse.of_terms(held)
+    for hit in stage.run([Query("q", "", terms=query)])["q"]:
+        told, terms = hit.explain(), held[hit.doc_id]
+        assert told.score == hit.score
+        assert {one.term: (one.weight, one.value) for one in told.terms} == {
+            term: (query[term], max(1, round(terms[term] * SCALE)) / SCALE) for term in terms.keys() & query.keys()
+        }
+        assert all(one.part == pytest.approx(one.weight * one.value, rel=1e-6) for one in told.terms)
+        assert sum(one.part for one in told.terms) == pytest.approx(hit.score, rel=1e-6)
+        assert {*told.missing} == query.keys() - terms.keys()
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return tiny_splade(tmp_path_factory.mktemp("splade"), two_logs=True)

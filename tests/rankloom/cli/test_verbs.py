@@ -199,6 +199,22 @@ def test_explain_shows_terms_and_ranks(say: Any) -> None:
     assert say("explain", "cache", "bm25", "q02").code == 4
 
 
+def test_explain_takes_scores_apart(say: Any) -> None:
+    pipelines = {"fused": [{"rrf": {"inputs": [["bm25"], ["bm25", {"rm3": {"docs": 3}}, "bm25"]]}}]}
+    write(EXPERIMENT, pipelines=pipelines)
+    answer = say("explain", "exp.yaml", "fused", "q02", "-d", "bees-03", "--output", "json").json()
+    (document,) = answer["documents"]
+    stages = [stage for stage, *_ in document["trace"]]
+    assert stages == ["bm25", "bm25", "bm25", "rrf"]
+    assert document["parts"][3] is None
+    for (_, _, _, score), parts in zip(document["trace"][:3], document["parts"][:3], strict=True):
+        assert parts["score"] == score
+        assert sum(one["part"] for one in parts["terms"]) == pytest.approx(score, rel=1e-6)
+    text = say("explain", "exp.yaml", "fused", "q02", "-d", "bees-03").out
+    assert text.count("average length") == 3
+    assert "  weight 1  value " in text
+
+
 def test_lost_names_stages_and_documents(say: Any) -> None:
     write(EXPERIMENT)
     answer = say("lost", "exp.yaml", "short", "--output", "json").json()
@@ -300,6 +316,16 @@ def test_index_and_search(say: Any, index: str) -> None:
     assert "d1" in text
     assert "d2" not in text
     assert "nothing found" in say("search", index, "zebra").out
+
+
+def test_search_takes_scores_apart(say: Any, index: str) -> None:
+    answer = say("search", index, "blue sky", "--explain", "--output", "json").json()
+    for hit in answer["queries"][0]["hits"]:
+        assert sum(one["part"] for one in hit["explanation"]["terms"]) == pytest.approx(hit["score"], rel=1e-6)
+    assert "explanation" not in say("search", index, "blue sky", "--output", "json").out
+    assert "  blue  weight 1  value " in say("search", index, "blue sky", "--explain").out
+    assert say("search", index, "blue", "--explain", "--retriever", "dense").code == 2
+    assert say("search", index, "blue", "--explain", "--save", "r.trec").code == 2
 
 
 def test_search_a_file_of_queries(say: Any, index: str) -> None:

@@ -217,6 +217,8 @@ def test_a_build_that_fails_leaves_what_was_there(tmp_path):
 def test_term_vector_of_no_document(code):
     with pytest.raises(IndexError):
         ImpactIndex.of(["d1", "d2"], [{}, {"a": 1}]).term_vector(code)
+    with pytest.raises(IndexError):
+        ImpactIndex.of(["d1", "d2"], [{}, {"a": 1}]).length_code(code)
 
 
 @pytest.fixture

@@ -68,6 +68,10 @@ def check_same(changed, anew):
     assert changed.document_frequencies(terms).tolist() == anew.document_frequencies(terms).tolist()
     codes = [*reversed(range(len(anew))), *range(min(2, len(anew)))]  # in any order, some twice
     assert changed.term_vectors(codes) == [anew.term_vector(code) for code in codes]
+    assert [changed.length_code(code) for code in codes] == [anew.length_code(code) for code in codes]
+    if not changed.linear:
+        scored, others = (BM25Scoring(index, k1=0.9, b=0.4) for index in (changed, anew))
+        assert [scored.explain(QUERY, code) for code in codes] == [others.explain(QUERY, code) for code in codes]
     for k in (1, 3, 20):
         found = [
             index.search_impacts([QUERY], k) if index.linear else BM25Scoring(index, k1=0.9, b=0.4).search([QUERY], k)

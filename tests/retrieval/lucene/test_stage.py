@@ -67,6 +67,27 @@ def same(lucene_run, bm25_run):
     }
 
 
+def test_scores_are_told_apart_as_lucene_explains_them(lucene):
+    bm25 = BM25.of(corpus())
+    for text in QUERIES.values():
+        for hit in lucene.search(text):
+            told, ours = hit.explain(), bm25.explain(text, hit.doc_id)
+            assert told.score == pytest.approx(hit.score, rel=1e-6)
+            assert [(one.term, one.weight, one.value) for one in told.terms] == [
+                (one.term, one.weight, one.value) for one in ours.terms
+            ]
+            assert [one.part for one in told.terms] == pytest.approx([one.part for one in ours.terms], rel=1e-6)
+            assert [one.idf for one in told.terms] == pytest.approx([one.idf for one in ours.terms], rel=1e-6)
+            assert told.missing == ours.missing
+            assert told.facts == pytest.approx(ours.facts, rel=1e-6)
+    weighted = lucene.explain(Query("q", "", terms={"blue": 0.5, "zebra": 2.0}), "d6")
+    assert [(one.term, one.weight, one.value) for one in weighted.terms] == [("blue", 0.5, 60)]
+    assert weighted.missing == ("zebra",)
+    assert lucene.explain("blue", "d4").score == 0
+    with pytest.raises(DataError, match="no such document"):
+        lucene.explain("blue", "d9")
+
+
 # --- what it finds ---------------------------------------------------------------------------------------------------
 
 
