@@ -106,10 +106,15 @@ class CostMeasure:
         return "-" if value is None else format(value, self.digits)
 
 
+def price_of(prices: Mapping[str, Price], cost: Cost) -> Price | None:
+    """The price of what was spent: that of its model, else that of its stage; None if neither has one."""
+    return prices.get(cost.model) or prices.get(cost.stage)
+
+
 def _money(spending: Spending) -> float | None:
     """Money a query; None without prices."""
     free = Price()
-    priced = spending.per_query(lambda cost: spending.prices.get(cost.stage, free).of(cost))
+    priced = spending.per_query(lambda cost: (price_of(spending.prices, cost) or free).of(cost))
     return priced if spending.prices else None
 
 
@@ -193,12 +198,14 @@ def index_bytes(pipeline: Stage) -> int | None:
     return sum(known) if len(known) == len(sizes) else None
 
 
-def stage_names(stage: Stage) -> Iterator[str]:
-    """Names of all stages of a pipeline, those in the branches of fusions too."""
+def priceable(stage: Stage) -> Iterator[str]:
+    """Names of all stages of a pipeline, and of their models, those in the branches of fusions too."""
     for one in stage.stages if isinstance(stage, Pipeline) else (stage,):
         yield one.name
+        if one.model_name:
+            yield one.model_name
         for branch in one.branches if isinstance(one, Fuser) else ():
-            yield from stage_names(branch)
+            yield from priceable(branch)
 
 
 def peak_memory() -> int | None:
@@ -211,18 +218,22 @@ def peak_memory() -> int | None:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def check_prices(prices: Mapping[str, Price], stages: Iterable[str]) -> None:
-    """Refuse a price of a stage that no pipeline has; it would count for nothing without a word.
+def check_prices(prices: Mapping[str, Price], names: Iterable[str]) -> None:
+    """Refuse a price of a stage or model that no pipeline has; it would count for nothing without a word.
+
+    Args:
+        prices: Stage or model -> price.
+        names: Of the stages and models that there are; see `priceable`.
 
     Raises:
-        ConfigError: Names the nearest stage.
+        ConfigError: Names the nearest of them.
     """
-    known = sorted(set(stages))
+    known = sorted(set(names))
     for name in prices:
         if name not in known:
             close = nearest(name, known)
             raise ConfigError(
-                "a price for a stage that no pipeline has",
+                "a price for a stage or model that no pipeline has",
                 stage="prices",
                 value=name,
                 accepted=", ".join(known),

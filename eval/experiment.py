@@ -18,7 +18,7 @@ from rankloom.cache import Cache
 from rankloom.config import PipelineBuilder
 from rankloom.errors import MissingExtraError, NotFoundError, RankloomError, StageError, UsageError, nearest
 from rankloom.eval.collections import Collection, load_collection
-from rankloom.eval.costs import LATENCIES, check_prices, peak_memory, stage_names
+from rankloom.eval.costs import LATENCIES, check_prices, peak_memory, priceable
 from rankloom.eval.experiment_config import ExperimentConfig, Source, unfolded
 from rankloom.eval.explain import Explanation, explain_run, with_texts_of
 from rankloom.eval.latency import measure_latency
@@ -232,7 +232,7 @@ class Experiment:
         if absent := collection.absent_documents():
             _log.warning("%d relevant documents are not in the corpus, such as %s", len(absent), absent[0])
         pipelines, failures = self.build(collection, session)
-        check_prices(self.config.prices, (name for one in pipelines.values() for name in stage_names(one)))
+        check_prices(self.config.prices, (name for one in pipelines.values() for name in priceable(one)))
         _warn(failures)
         tuner = self._tuner(collection, pipelines, session)
         outcomes: dict[str, Outcome] = {}

@@ -127,7 +127,8 @@ class ExperimentConfig(Strict):
         compare: Baseline, test, correction and intervals.
         session: Seed, device and numbers.
         timing: How latency is measured.
-        prices: Stage -> what its tokens and calls cost, for the measure `money`; a stage without a price is free.
+        prices: Stage or model -> what its tokens and calls cost, for the measure `money`. The price of a model goes
+            before that of its stage; a stage without a price is free.
         output: Folder of the results; a relative one is taken from the current folder.
     """
 

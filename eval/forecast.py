@@ -1,8 +1,9 @@
 """What an experiment may cost, before it runs: what each stage has to do, and what that took the last time.
 
 How much there is to do is counted from the plan; it is exact for queries and a limit for pairs, for a list may be
-shorter than its depth. Calls, tokens and seconds are estimates, from the ledger of an earlier run in the output folder;
-a stage that no run has met stays unknown. What the cache holds costs nothing, which only the run itself can tell.
+shorter than its depth. Calls, tokens and seconds are estimates, from the ledger of an earlier run in the output folder:
+what one unit of work has cost the same stage with the same model, whatever its other parameters. A stage that no run
+has met stays unknown, and so does a model. What the cache holds costs nothing, which only the run itself can tell.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rankloom.eval.costs import Price
+from rankloom.eval.costs import Price, price_of
 from rankloom.eval.plan import PlannedStage
 from rankloom.fusion_methods import METHODS
 from rankloom.ledger import Cost
@@ -21,6 +22,8 @@ from rankloom.pipeline import Top
 from rankloom.registry import stage_class
 from rankloom.rerank.pair_stage import PairStage
 from rankloom.stage_schema import FUSIONS
+
+_Key = tuple[str, str]  # of a stage and its model
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +68,11 @@ def forecast(
         stages: Of the plan.
         queries: How many will be run.
         earlier: What stages have spent before; see `earlier_costs`.
-        prices: Stage -> price.
+        prices: Stage or model -> price.
     """
     known = _sums(earlier)
     return tuple(
-        _forecast(stage, queries, known.get(_name(stage)), (prices or {}).get(_name(stage)))
+        _forecast(stage, queries, known, prices or {})
         for stage in stages
         if stage.word not in FUSIONS and stage.word != Top.name
     )
@@ -105,8 +108,10 @@ def forecast_lines(found: Sequence[Forecast], queries: int, *, source: Path | No
         yield f"  {one.stage:<{width}}  {most}{one.inputs:,} {one.unit}{about}"
 
 
-def _forecast(stage: PlannedStage, queries: int, known: Cost | None, price: Price | None) -> Forecast:
+def _forecast(stage: PlannedStage, queries: int, sums: Mapping[_Key, Cost], prices: Mapping[str, Price]) -> Forecast:
     """What one stage may take."""
+    name, model = stage_class(stage.word).name, stage.model
+    known = sums.get((name, model)) or sums.get((name, ""))  # learned sparse queries may need no model
     pairs = _pairs(stage)
     inputs = queries * (1 if pairs is None else pairs)
     plain = Forecast(stage.shown, stage.uses, inputs, "queries" if pairs is None else "pairs")
@@ -114,7 +119,8 @@ def _forecast(stage: PlannedStage, queries: int, known: Cost | None, price: Pric
         return plain
     share = inputs / known.inputs
     calls, tokens, written = known.calls * share, known.tokens * share, known.written * share
-    expected = Cost(known.stage, calls=round(calls), tokens=round(tokens), written=round(written))
+    expected = Cost(name, calls=round(calls), tokens=round(tokens), written=round(written), model=model)
+    price = price_of(prices, expected)
     money = None if price is None else price.of(expected)
     return replace(plain, calls=calls, tokens=tokens, seconds=known.seconds * share, money=money)
 
@@ -127,25 +133,22 @@ def _pairs(stage: PlannedStage) -> int | None:
     return min(limits, default=None)
 
 
-def _name(stage: PlannedStage) -> str:
-    """What ledgers and prices call a stage."""
-    return stage_class(stage.word).name
-
-
-def _sums(costs: Iterable[Cost]) -> dict[str, Cost]:
-    """Stage -> what was computed for it and what that took; stages that the cache has answered alone are unknown."""
-    sums: dict[str, Cost] = {}
+def _sums(costs: Iterable[Cost]) -> dict[_Key, Cost]:
+    """What was computed by each stage and model, and what that took; nothing where the cache has answered alone."""
+    sums: dict[_Key, Cost] = {}
     for cost in costs:
         computed = cost.inputs - cost.cached
         if computed <= 0 or cost.stage in METHODS:
             continue
-        before = sums.get(cost.stage, Cost(cost.stage))
-        sums[cost.stage] = Cost(
+        key = (cost.stage, cost.model)
+        before = sums.get(key, Cost(cost.stage))
+        sums[key] = Cost(
             cost.stage,
             inputs=before.inputs + computed,
             calls=before.calls + cost.calls,
             tokens=before.tokens + cost.tokens,
             written=before.written + cost.written,
             seconds=before.seconds + cost.seconds,
+            model=cost.model,
         )
     return sums

@@ -40,6 +40,12 @@ class PlannedStage:
     left: int | None
     uses: int = 1
 
+    @property
+    def model(self) -> str:
+        """Name of its model; empty if it has none."""
+        model = self.given.get("model", "")
+        return model if isinstance(model, str) else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:

@@ -31,7 +31,7 @@ class Outcome:
         pipeline: The pipeline, as it was carried out.
         run: Its hits, ledger and lineage.
         evaluation: Its measures.
-        prices: Stage -> price.
+        prices: Stage or model -> price.
         latency: How long single queries took; None if they were not timed.
         peak_memory: Largest resident memory of the process when it was done, in bytes; None if not known.
     """

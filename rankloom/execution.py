@@ -124,6 +124,7 @@ def _finished(stage: Stage, before: Run, after: Run, *, lineage: str, seconds: f
         tokens=sum(cost.tokens for cost in own),
         written=sum(cost.written for cost in own),
         seconds=seconds,
+        model=stage.model_name,
     )
     ledger = replace(after.ledger, costs=tuple(cost for cost in after.ledger.costs if cost.lineage)).spent(cost)
     branches = after.steps[-1].branches if len(after.steps) > len(before.steps) else ()

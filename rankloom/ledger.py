@@ -67,6 +67,7 @@ class Cost:
         tokens: Tokens read and written by models.
         seconds: Wall-clock seconds, cache look-ups included.
         written: Those of the tokens that models wrote; providers ask more for them than for those read.
+        model: Name of the model that it was spent on; empty if the stage has none.
     """
 
     stage: str
@@ -77,9 +78,10 @@ class Cost:
     tokens: int = 0
     seconds: float = 0.0
     written: int = 0
+    model: str = ""
 
 
-_AMOUNTS = tuple(f.name for f in fields(Cost) if f.name not in ("stage", "lineage"))
+_AMOUNTS = tuple(f.name for f in fields(Cost) if f.name not in ("stage", "lineage", "model"))
 
 
 @dataclass(frozen=True, slots=True)

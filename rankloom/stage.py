@@ -93,6 +93,12 @@ class Stage(ABC):
         """The documents that this stage's hits come from; None for a stage that brings no documents."""
         return None
 
+    @property
+    def model_name(self) -> str:
+        """The model that this stage spends time and tokens on, for the ledger; by default its parameter `model`."""
+        model = getattr(self, "model", "")
+        return model if isinstance(model, str) else ""
+
     def params(self) -> dict[str, Any]:
         """Constructor parameters and their values."""
         try:

@@ -171,6 +171,11 @@ class Dense(Retriever, VectorSource):
         return self.index.documents
 
     @property
+    def model_name(self) -> str:
+        """The encoder's model."""
+        return self.index.encoder.model
+
+    @property
     def index_bytes(self) -> int:
         """Bytes of the index."""
         return self.index.nbytes

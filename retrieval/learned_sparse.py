@@ -240,6 +240,11 @@ class LearnedSparse(Retriever, ScoreExplainer):
         return self.corpus
 
     @property
+    def model_name(self) -> str:
+        """The model that encodes queries; empty for inference-free ones."""
+        return self.queries.model if isinstance(self.queries, SparseEncoder) else ""
+
+    @property
     def index_bytes(self) -> int:
         """Bytes of the index."""
         return self.index.nbytes

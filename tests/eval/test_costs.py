@@ -18,7 +18,8 @@ from rankloom.eval.costs import (
     check_prices,
     index_bytes,
     peak_memory,
-    stage_names,
+    price_of,
+    priceable,
 )
 from rankloom.eval.latency import Latency, Percentiles
 from rankloom.fusion import rrf
@@ -60,6 +61,15 @@ def test_money_is_tokens_and_calls_at_their_prices() -> None:
     assert value("money", replace(SPENDING, prices={"bm25": Price(call=5.0)})) == 0  # it makes no calls
 
 
+def test_the_price_of_a_model_goes_before_that_of_its_stage() -> None:
+    prices = {"llm": Price(call=1.0), "large": Price(call=7.0)}
+    assert price_of(prices, Cost("llm", model="small")) == prices["llm"]
+    assert price_of(prices, Cost("llm", model="large")) == prices["large"]
+    assert price_of(prices, Cost("bm25")) is None
+    costs = (Cost("llm", "a", calls=2, model="small"), Cost("llm", "b", calls=1, model="large"))
+    assert value("money", replace(SPENDING, prices=prices, costs=costs)) == pytest.approx((2 * 1.0 + 7.0) / 4)
+
+
 def test_prices_of_stages_that_are_not_there_are_refused() -> None:
     check_prices({"llm": Price()}, ["bm25", "llm"])
     with pytest.raises(ConfigError, match=r"'lml'.*did you mean 'llm'"):
@@ -84,7 +94,7 @@ def test_every_index_counts_once(tmp_path: Path) -> None:
     again = bm25 >> RM3(docs=2, terms=3) >> bm25.at_depth(5)
     assert index_bytes(again) == bm25.index_bytes
     assert index_bytes(rrf(bm25, other)) == bm25.index_bytes + other.index_bytes
-    assert list(stage_names(rrf(again, other))) == ["rrf", "bm25", "rm3", "bm25", "bm25"]
+    assert list(priceable(rrf(again, other))) == ["rrf", "bm25", "rm3", "bm25", "bm25"]
 
 
 def test_an_index_of_unknown_size_makes_the_sum_unknown() -> None:

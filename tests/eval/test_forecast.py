@@ -61,6 +61,27 @@ def test_estimates_are_earlier_costs_in_proportion():
     assert encoder.money == pytest.approx((1.0 * 14000 + 10.0 * 2000) / 1e6 + 0.5 * 40)
 
 
+def test_each_model_has_its_own_estimate_and_price():
+    """Stages of one class differ in what they cost by their model; its other parameters count for little."""
+    small, large, unmet = ({"cross_encoder": {"model": name, "depth": 20}} for name in ("small", "large", "unmet"))
+    earlier = [
+        Cost("cross_encoder", "a", inputs=100, calls=10, tokens=1000, seconds=1.0, model="small"),
+        Cost("cross_encoder", "b", inputs=100, calls=10, tokens=1000, seconds=50.0, model="large"),
+    ]
+    prices = {"cross_encoder": Price(call=1.0), "large": Price(call=7.0)}
+    plan = stages(["bm25", small], ["bm25", large], ["bm25", unmet])
+    _, *found = forecast(plan, 10, earlier=earlier, prices=prices)
+    assert [one.seconds for one in found] == [2.0, 100.0, None]
+    assert [one.money for one in found] == [20.0, 140.0, None]
+
+
+def test_a_cost_without_a_model_counts_for_any():
+    """The queries of learned sparse retrieval may need no model, though the step names one."""
+    sparse = [{"learned_sparse": {"model": "sparse", "queries": "folder"}}]
+    (found,) = forecast(stages(sparse), 10, earlier=[Cost("learned_sparse", "a", inputs=5, seconds=1.0)])
+    assert found.seconds == 2.0
+
+
 def test_an_earlier_run_is_read_from_its_folder(tmp_path: Path):
     experiment = Experiment.from_dict(
         {

@@ -98,7 +98,8 @@ def test_tokens_that_are_not_read_are_noted(tiny):
 
 
 def test_costs_are_counted(tiny, batches):
-    cost = CrossEncoder(tiny, batch_size=4).run(candidates()).ledger.by_stage()["cross_encoder"]
+    cost = CrossEncoder(tiny, batch_size=4).run(candidates()).ledger.costs[-1]
+    assert (cost.stage, cost.model) == ("cross_encoder", tiny)
     assert (cost.inputs, cost.cached, cost.calls) == (12, 0, len(batches))
     assert batches == [4, 4, 2]  # of twelve pairs, two are equal to others
     tokenizer = peer_of(tiny).tokenizer

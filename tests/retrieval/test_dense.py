@@ -163,9 +163,10 @@ def test_scores_are_inner_products_of_the_encoders_vectors(dense):
 
 
 def test_costs_are_counted(dense):
-    cost = dense.run(QUERIES, session=SESSION).ledger.by_stage()["dense"]
+    (cost,) = dense.run(QUERIES, session=SESSION).ledger.costs
     tokens = dense.index.encoder.encode(list(QUERIES.values()), role="query", session=SESSION).tokens
     assert (cost.inputs, cost.calls, cost.tokens) == (3, 1, tokens.sum())
+    assert (cost.stage, cost.model) == ("dense", dense.index.encoder.model)
 
 
 def test_blank_and_long_queries_are_noted(dense):

@@ -159,7 +159,7 @@ def test_queries_need_no_model(tmp_path):
     stage = LearnedSparse.of_terms(held, queries=InferenceFreeEncoder(tmp_path))
     run = stage.run({"q1": "the sky sky is blue"})
     assert run.to_dict() == {"q1": {"d1": 2.5, "d2": 1.0}}
-    assert run.ledger.costs[-1].calls == 0
+    assert (run.ledger.costs[-1].calls, run.ledger.costs[-1].model) == (0, "")
 
 
 def test_an_index_of_something_else_is_refused(corpus):
@@ -227,6 +227,8 @@ def test_an_experiment_in_yaml_words(folder, tmp_path):
     )
     result = experiment.run(experiment.session(cache=tmp_path / "cache", offline=True))
     assert not result.failures
+    (cost,) = result.outcomes["sparse"].ledger.costs
+    assert cost.model == str(folder) == experiment.plan().stages[0].model
     assert result.index_ledgers()["learned_sparse"].counts() == {"truncated": 1}
 
 
