@@ -118,6 +118,7 @@ class BM25(Retriever, TermSource, ScoreExplainer):
         directory: str | Path,
         *,
         analyzer: Analyzer | None = None,
+        term_vectors: bool = False,
         session: Session | None = None,
         **parameters: Any,
     ) -> Self:
@@ -127,13 +128,17 @@ class BM25(Retriever, TermSource, ScoreExplainer):
             corpus: The documents.
             directory: Where the index shall live; an existing directory is replaced.
             analyzer: What makes terms of texts.
+            term_vectors: Whether the index keeps the terms of each document together as well, for feedback on single
+                queries in microseconds a document, not a pass over all postings; two thirds more on disk.
             session: Shows progress.
             parameters: As for the constructor.
         """
         analyzer = analyzer or EnglishAnalyzer()
         with (
             atomic_path(Path(directory)) as temporary,
-            ImpactIndexWriter(temporary, analyzer=analyzer, about=_about(corpus, analyzer)) as writer,
+            ImpactIndexWriter(
+                temporary, analyzer=analyzer, term_vectors=term_vectors, about=_about(corpus, analyzer)
+            ) as writer,
         ):
             for doc_ids, texts in _columns(corpus, session or Session()):
                 writer.add_columns(doc_ids, texts)
@@ -147,13 +152,15 @@ class BM25(Retriever, TermSource, ScoreExplainer):
         corpus: Corpus | Iterable[Document],
         *,
         analyzer: Analyzer | None = None,
+        term_vectors: bool = False,
         session: Session | None = None,
         **parameters: Any,
     ) -> Self:
         """Index a corpus, or a list of documents, in memory; the other parameters are those of `build`."""
         corpus = corpus if isinstance(corpus, Corpus) else Corpus.of(corpus)
         analyzer = analyzer or EnglishAnalyzer()
-        index = ImpactIndex.of_texts(_columns(corpus, session or Session()), analyzer, about=_about(corpus, analyzer))
+        batches = _columns(corpus, session or Session())
+        index = ImpactIndex.of_texts(batches, analyzer, term_vectors=term_vectors, about=_about(corpus, analyzer))
         return cls(index, corpus=corpus, analyzer=analyzer, **parameters)
 
     @classmethod
@@ -168,6 +175,7 @@ class BM25(Retriever, TermSource, ScoreExplainer):
         variant: Variant = "lucene",
         delta: float | None = None,
         analyzer: str = "english",
+        term_vectors: bool = False,
     ) -> Self:
         """Search a corpus, with an index that is built once and kept in the session's cache (or, without, in memory).
 
@@ -180,6 +188,7 @@ class BM25(Retriever, TermSource, ScoreExplainer):
             variant: As for the constructor.
             delta: As for the constructor.
             analyzer: Name of an analyzer; see `rankloom.retrieval.analyzers.analyzer_of`.
+            term_vectors: As for `build`.
 
         Raises:
             UsageError: A parameter is out of range, or there is no such analyzer.
@@ -187,12 +196,13 @@ class BM25(Retriever, TermSource, ScoreExplainer):
         made_with = analyzer_of(analyzer)
         params: dict[str, Any] = {"k": k, "k1": k1, "b": b, "variant": variant, "delta": delta, "analyzer": made_with}
         if session.cache is None:
-            return cls.of(corpus, session=session, **params)
-        directory = session.cache.index_directory("bm25", digest(FORMAT, VERSION, _about(corpus, made_with)))
+            return cls.of(corpus, session=session, term_vectors=term_vectors, **params)
+        made_of = [FORMAT, VERSION, _about(corpus, made_with), *(["term vectors"] if term_vectors else [])]
+        directory = session.cache.index_directory("bm25", digest(*made_of))
         return opened_or_built(
             directory,
             lambda path: cls.open(path, corpus=corpus, **params),
-            lambda path: cls.build(corpus, path, session=session, **params),
+            lambda path: cls.build(corpus, path, session=session, term_vectors=term_vectors, **params),
         )
 
     # --- searching -------------------------------------------------------------------------------------------

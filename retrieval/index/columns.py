@@ -41,5 +41,20 @@ class Columns(NamedTuple):
     large_values: NDArray[np.int32]
 
 
+class PackedVectors(NamedTuple):
+    """The terms of each document, one document after another, for a segment that keeps them twice.
+
+    A term is the distance from the term before it, doubled, plus 1 if a value other than 1 follows, which is kept
+    minus 2; both in groups of seven bits, the lowest first, with the eighth bit set in all bytes but the last.
+
+    Args:
+        starts: Where each document starts and, last, where the last ends; int64 of shape (documents + 1,).
+        packed: uint8.
+    """
+
+    starts: NDArray[np.int64]
+    packed: NDArray[np.uint8]
+
+
 #: A byte that may stand for a larger value.
 LARGE = 255

@@ -79,12 +79,14 @@ class Commit:
         parts: Its segments.
         about: What it was made of: digests and settings by name.
         linear: Whether values are impacts (scores add up values) or frequencies.
+        term_vectors: Whether segments also keep the terms of each document together.
         generation: Counts the commits, from 1; 0 for an index that has none yet.
     """
 
     parts: tuple[Part, ...] = ()
     about: Mapping[str, str] = field(default_factory=dict)
     linear: bool = False
+    term_vectors: bool = False
     generation: int = 0
 
 
@@ -131,7 +133,13 @@ def _opened(directory: Path, manifest: Manifest, *, verify: bool) -> Commit:
             for one in fields["segments"]
         ]
         about = {str(key): str(value) for key, value in fields["about"].items()}
-        return Commit(tuple(parts), about, bool(fields["linear"]), int(fields["generation"]))
+        return Commit(
+            tuple(parts),
+            about,
+            bool(fields["linear"]),
+            bool(fields.get("term_vectors", False)),
+            int(fields["generation"]),
+        )
     except (KeyError, ValueError, TypeError, AttributeError, OSError, zipfile.BadZipFile) as error:
         raise DamagedIndexError(
             f"the manifest or a file of deletions can not be read ({error})",
@@ -156,6 +164,7 @@ def write_commit(directory: Path, commit: Commit) -> None:
         "generation": commit.generation,
         "documents": sum(map(len, commit.parts)),
         "linear": commit.linear,
+        "term_vectors": commit.term_vectors,
         "about": dict(commit.about),
         "segments": segments,
     }

@@ -11,6 +11,7 @@ from rankloom.ids import DocIds
 from rankloom.retrieval.document_length import LENGTHS, length_codes
 from rankloom.retrieval.index.columns import Columns
 from rankloom.retrieval.index.segment import Segment, column_type, ordered_ids
+from rankloom.retrieval.index.term_vectors import packed_by_document
 from rankloom.retrieval.vocabulary import Vocabulary
 
 #: Documents in a block are 2 to the power of this: few groups for texts, tight bounds for vectors.
@@ -40,7 +41,9 @@ def reference_inverse(average: float) -> NDArray[np.float32]:
     return np.asarray(1.0 / (_REFERENCE_K1 * (1.0 - _REFERENCE_B + _REFERENCE_B * lengths)), dtype=np.float32)
 
 
-def invert(doc_ids: list[str], held: Inverted, words: list[str], *, linear: bool) -> Segment:
+def invert(
+    doc_ids: list[str], held: Inverted, words: list[str], *, linear: bool, term_vectors: bool = False
+) -> Segment:
     """A segment of some documents.
 
     Args:
@@ -48,6 +51,7 @@ def invert(doc_ids: list[str], held: Inverted, words: list[str], *, linear: bool
         held: Their terms.
         words: The terms by their numbers; those that no document has are left out.
         linear: Whether values are impacts, which no length discounts.
+        term_vectors: Whether the segment also keeps the terms of each document together.
     """
     import pyarrow as pa
 
@@ -70,7 +74,8 @@ def invert(doc_ids: list[str], held: Inverted, words: list[str], *, linear: bool
     )
     largest = int(values.max(initial=0))
     fields = {"shift": shift, "total": total, "filled": filled, "largest": largest}
-    return Segment(columns, ids, ranks, vocabulary, reference, fields=fields)
+    vectors = packed_by_document(held.distinct, starts, documents, values) if term_vectors else None
+    return Segment(columns, ids, ranks, vocabulary, reference, fields=fields, vectors=vectors)
 
 
 def grouped(

@@ -17,15 +17,20 @@ from rankloom.retrieval.index.segment import (
     RANKS,
     REFERENCE,
     TERMS,
+    VECTOR_LAYOUT,
+    VECTOR_STARTS,
+    VECTORS,
     Segment,
     column_type,
     describe,
     ordered_ids,
 )
 from rankloom.retrieval.index.storage import ColumnWriters, write_strings
+from rankloom.retrieval.index.term_vectors import packed, unpacked
 from rankloom.retrieval.vocabulary import Vocabulary
 
 _STRETCH = 1 << 21  # postings in memory at a time
+_DOCUMENTS = 1 << 14  # whose terms are in memory at a time
 
 
 class Source:
@@ -59,11 +64,13 @@ def merge(sources: Sequence[Source], directory: Path, *, linear: bool) -> None:
     shift = sources[0].segment.shift
     total, filled = sum(one.total for one in sources), sum(one.filled for one in sources)
     reference = reference_inverse(total / max(1, filled))
+    with_vectors = all(one.segment.vectors is not None for one in sources)
     norms = np.concatenate([one.segment.columns.norms[one.kept] for one in sources])
     vocabulary, numbers = _merged_vocabulary([one.segment.vocabulary for one in sources])
     with atomic_path(directory) as temporary:
         temporary.mkdir()
         types = {name: column_type(name, len(norms), shift) for name in LAYOUT}
+        types |= VECTOR_LAYOUT if with_vectors else {}
         used: list[NDArray[np.int64]] = []
         groups = size = largest = first = 0
         with ColumnWriters(temporary, types) as writers:
@@ -92,7 +99,10 @@ def merge(sources: Sequence[Source], directory: Path, *, linear: bool) -> None:
                 ordered_ids(pa.concat_arrays(in_order)) if len(norms) else (DocIds.empty(), np.zeros(0, np.int32))
             )
             writers.append(RANKS, ranks)
-        terms = vocabulary.array.take(pa.array(np.concatenate([np.zeros(0, dtype=np.int64), *used])))
+            left = np.concatenate([np.zeros(0, dtype=np.int64), *used])
+            if with_vectors:
+                _write_vectors(writers, sources, [np.searchsorted(left, places) for places in numbers])
+        terms = vocabulary.array.take(pa.array(left))
         write_strings(temporary / IDS, ids.array)
         write_strings(temporary / TERMS, terms)
         describe(temporary, shift=shift, total=total, filled=filled, largest=largest, terms=len(terms))
@@ -133,6 +143,25 @@ def _stretches(
         starts = np.concatenate([[0], np.cumsum(np.bincount(owners, minlength=last - first))]).astype(np.int64)
         yield starts, documents[order].astype(np.int32), values[order]
         first = last
+
+
+def _write_vectors(writers: ColumnWriters, sources: Sequence[Source], numbers: Sequence[NDArray[np.int64]]) -> None:
+    """Write the terms of each document once more, a stretch of documents at a time.
+
+    Args:
+        writers: The new segment's columns.
+        sources: The segments, all with vectors.
+        numbers: The new number of each term of each segment.
+    """
+    size = 0
+    writers.append(VECTOR_STARTS, np.zeros(1, dtype=np.int64))
+    for one, renumbered in zip(sources, numbers, strict=True):
+        for first in range(0, len(one.kept), _DOCUMENTS):
+            ends, terms, values = unpacked(one.segment, one.kept[first : first + _DOCUMENTS])
+            vectors = packed(ends, renumbered[terms], values)
+            writers.append(VECTOR_STARTS, vectors.starts[1:] + size)
+            writers.append(VECTORS, vectors.packed)
+            size += len(vectors.packed)
 
 
 def _postings(

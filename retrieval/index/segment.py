@@ -14,7 +14,7 @@ from rankloom.errors import DamagedIndexError
 from rankloom.files import Manifest, atomic_path, checksum
 from rankloom.fingerprint import digest
 from rankloom.ids import DocIds
-from rankloom.retrieval.index.columns import Columns
+from rankloom.retrieval.index.columns import Columns, PackedVectors
 from rankloom.retrieval.index.storage import ColumnWriters, read_column, read_strings, write_strings
 from rankloom.retrieval.vocabulary import Vocabulary
 
@@ -41,6 +41,9 @@ LAYOUT: dict[str, tuple[str, str, int]] = {
     RANKS: ("i4", "ranks", 0),
     REFERENCE: ("f4", "reference", 0),
 }
+#: Columns of `PackedVectors`, in a segment that has them, and the types of their values.
+VECTOR_STARTS, VECTORS = "vector_starts", "vectors"
+VECTOR_LAYOUT = {VECTOR_STARTS: "i8", VECTORS: "u1"}
 _MOST_SHORT_BLOCKS = 1 << 15  # a key is twice the block's number, plus 1
 
 
@@ -58,6 +61,8 @@ class Segment:
         reference: What frequencies were multiplied by for the groups' bounds, by length byte; float32 (256,).
         fields: `shift` (binary logarithm of a block's size), `total` (sum of all values), `filled` (documents that
             have a term), `largest` (of all values).
+        vectors: The terms of each document once more, for whoever asks for them; None if they are to be found in the
+            postings.
         name: What the index calls it.
         fingerprint: Digest of its contents; None for a segment in memory.
     """
@@ -71,12 +76,14 @@ class Segment:
         reference: NDArray[np.float32],
         *,
         fields: Mapping[str, int],
+        vectors: PackedVectors | None = None,
         name: str = "memory",
         fingerprint: str | None = None,
     ) -> None:
         self.columns, self.ids, self.ranks, self.vocabulary, self.reference = columns, ids, ranks, vocabulary, reference
         self.shift, self.total, self.filled = fields["shift"], fields["total"], fields["filled"]
         self.largest, self.name, self.fingerprint = fields["largest"], name, fingerprint
+        self.vectors = vectors
 
     @classmethod
     def open(cls, directory: Path, *, verify: bool = False) -> Segment:
@@ -106,6 +113,12 @@ class Segment:
             if columns["term_groups"][-1] != fields["groups"] or columns["term_bytes"][-1] != fields["bytes"]:
                 raise ValueError("the terms do not end where the postings do")
             ranks, reference = columns.pop(RANKS), columns.pop(REFERENCE)
+            vectors = None
+            if VECTORS in fields:
+                sizes = {VECTOR_STARTS: fields["documents"] + 1, VECTORS: fields[VECTORS]}
+                vectors = PackedVectors(
+                    *(read_column(directory / name, VECTOR_LAYOUT[name], size) for name, size in sizes.items())
+                )
             return cls(
                 Columns(**columns),
                 DocIds(ids),
@@ -113,6 +126,7 @@ class Segment:
                 Vocabulary(terms),
                 reference,
                 fields={name: int(fields[name]) for name in ("shift", "total", "filled", "largest")},
+                vectors=vectors,
                 name=directory.name,
                 fingerprint=str(fields["fingerprint"]),
             )
@@ -139,7 +153,8 @@ class Segment:
     @property
     def nbytes(self) -> int:
         """Bytes of its columns, ids and terms, in memory or in mapped files."""
-        columns = sum(column.nbytes for column in self.columns) + self.ranks.nbytes + self.reference.nbytes
+        columns = sum(column.nbytes for column in (*self.columns, *(self.vectors or ())))
+        columns += self.ranks.nbytes + self.reference.nbytes
         return int(columns + self.ids.array.nbytes + self.vocabulary.array.nbytes)
 
     def find(self, doc_ids: list[str]) -> NDArray[np.int32]:
@@ -173,11 +188,15 @@ def save_segment(segment: Segment, directory: Path) -> None:
     with atomic_path(directory) as temporary:
         temporary.mkdir()
         types = {name: column_type(name, len(segment), segment.shift) for name in LAYOUT}
+        types |= {} if segment.vectors is None else VECTOR_LAYOUT
         with ColumnWriters(temporary, types) as writers:
             for name, column in segment.columns._asdict().items():
                 writers.append(name, column)
             writers.append(RANKS, segment.ranks)
             writers.append(REFERENCE, segment.reference)
+            if segment.vectors is not None:
+                writers.append(VECTOR_STARTS, segment.vectors.starts)
+                writers.append(VECTORS, segment.vectors.packed)
         write_strings(temporary / IDS, segment.ids.array)
         write_strings(temporary / TERMS, segment.vocabulary.array)
         counts = {name: getattr(segment, name) for name in ("shift", "total", "filled", "largest")}
@@ -201,5 +220,7 @@ def describe(folder: Path, *, shift: int, total: int, filled: int, largest: int,
         "filled": filled,
         "largest": largest,
     }
+    if (folder / VECTORS).is_file():
+        fields[VECTORS] = (folder / VECTORS).stat().st_size
     sums = {path.name: checksum(path) for path in sorted(folder.iterdir())}
     Manifest.write(folder, format=FORMAT, version=VERSION, fields={**fields, "fingerprint": digest(sums, fields)})

@@ -247,6 +247,15 @@ def test_for_corpus_builds_once(corpus, tmp_path, monkeypatch):
     assert second.fingerprint() != first.fingerprint()
 
 
+def test_an_index_with_term_vectors_answers_the_same(corpus, tmp_path):
+    plain, kept = (BM25.for_corpus(corpus, Session(cache=tmp_path), term_vectors=kept) for kept in (False, True))
+    assert (plain.index.has_term_vectors, kept.index.has_term_vectors) == (False, True)
+    assert kept.index_bytes > plain.index_bytes
+    assert kept.run(QUERIES).to_dict() == LUCENE
+    assert kept.term_vectors(list(TEXTS)) == plain.term_vectors(list(TEXTS))
+    assert BM25.for_corpus(corpus, Session(), term_vectors=True).index.has_term_vectors  # in memory
+
+
 def test_for_corpus_mends_a_damaged_index(corpus, tmp_path, caplog):
     session = Session(cache=tmp_path)
     BM25.for_corpus(corpus, session)

@@ -36,11 +36,14 @@ def check_against(index, documents):
 
 
 @settings(deadline=None)
-@given(DOCUMENTS, st.booleans())
-def test_in_memory_as_counted_by_hand(documents, linear):
-    check_against(ImpactIndex.of(names(documents), documents, linear=linear), documents)
+@given(DOCUMENTS, st.booleans(), st.booleans())
+def test_in_memory_as_counted_by_hand(documents, linear, term_vectors):
+    index = ImpactIndex.of(names(documents), documents, linear=linear, term_vectors=term_vectors)
+    assert index.has_term_vectors == term_vectors
+    check_against(index, documents)
 
 
+@pytest.mark.parametrize("term_vectors", [False, True])
 @pytest.mark.parametrize(
     "documents",
     [
@@ -48,14 +51,17 @@ def test_in_memory_as_counted_by_hand(documents, linear):
         [{}],
         [{"a": 1}, {}, {"b": 2, "a": 255}],
         [{f"t{number % 97}": number + 1 for number in range(size)} for size in range(600)],
+        [{f"t{number}": 1 + number * 10_000_019 for number in range(0, 200, step)} for step in range(1, 200)],
     ],
 )
-def test_on_disk_as_counted_by_hand(documents, tmp_path):
-    built = ImpactIndex.build(tmp_path / "index", names(documents), documents, about={"analyzer": "x"})
+def test_on_disk_as_counted_by_hand(documents, term_vectors, tmp_path):
+    about = {"analyzer": "x"}
+    ids = names(documents)
+    built = ImpactIndex.build(tmp_path / "index", ids, documents, term_vectors=term_vectors, about=about)
     check_against(built, documents)
     again = ImpactIndex.open(tmp_path / "index", verify=True)
     check_against(again, documents)
-    assert again.about == {"analyzer": "x"}
+    assert (again.about, again.has_term_vectors) == (about, term_vectors)
     assert again.fingerprint() == built.fingerprint()
     assert [path.name for path in tmp_path.iterdir()] == ["index"]
 
@@ -223,7 +229,8 @@ def test_term_vector_of_no_document(code):
 
 @pytest.fixture
 def folder(tmp_path):
-    ImpactIndex.build(tmp_path / "index", ["d1", "d2", "d3"], [{"a": 1, "b": 300}, {"b": 1, "c": 2}, {"a": 1}])
+    documents = [{"a": 1, "b": 300}, {"b": 1, "c": 2}, {"a": 1}]
+    ImpactIndex.build(tmp_path / "index", ["d1", "d2", "d3"], documents, term_vectors=True)
     return tmp_path / "index"
 
 
@@ -231,7 +238,17 @@ def segment_of(folder):
     return next((folder / "segments").iterdir())
 
 
-FILES = ["ids.arrow", "terms.arrow", "term_groups", "group_keys", "postings", "norms", "large_values", "reference"]
+FILES = [
+    "ids.arrow",
+    "terms.arrow",
+    "term_groups",
+    "group_keys",
+    "postings",
+    "norms",
+    "large_values",
+    "reference",
+    "vectors",
+]
 
 
 @pytest.mark.parametrize("name", FILES)

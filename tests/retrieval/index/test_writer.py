@@ -27,9 +27,9 @@ STEP = st.one_of(
 QUERY = {"a": 1.0, "b": 2.0, "blue": 0.5}
 
 
-def carry_out(folder, steps, model, committed, *, linear):
+def carry_out(folder, steps, model, committed, **kind_of_index):
     """Apply steps to an index and to a dictionary; returns the dictionary as it was at the last commit."""
-    writer = ImpactIndexWriter(folder, linear=linear)
+    writer = ImpactIndexWriter(folder, **kind_of_index)
     for kind, doc_id, document in steps:
         if kind == "update":
             writer.update(doc_id, document)
@@ -39,7 +39,7 @@ def carry_out(folder, steps, model, committed, *, linear):
             model.pop(doc_id, None)
         elif kind == "reopen":  # without a commit: what came after the last one is lost
             writer.close()
-            writer = ImpactIndexWriter(folder, linear=linear)
+            writer = ImpactIndexWriter(folder, **kind_of_index)
             model.clear()
             model.update(committed)
         else:
@@ -51,11 +51,13 @@ def carry_out(folder, steps, model, committed, *, linear):
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.lists(STEP, max_size=25), st.booleans())
-def test_an_index_that_was_changed_is_like_one_built_anew(tmp_path_factory, steps, linear):
+@given(st.lists(STEP, max_size=25), st.booleans(), st.booleans())
+def test_an_index_that_was_changed_is_like_one_built_anew(tmp_path_factory, steps, linear, term_vectors):
     folder = tmp_path_factory.mktemp("index")
-    model = carry_out(folder, steps, {}, {}, linear=linear)
+    model = carry_out(folder, steps, {}, {}, linear=linear, term_vectors=term_vectors)
     changed = ImpactIndex.open(folder, verify=True)
+    kept_twice = [(one / "vectors").is_file() for one in (folder / "segments").iterdir()]
+    assert kept_twice == [term_vectors] * len(kept_twice)
     anew = ImpactIndex.of(sorted(model), [model[doc_id] for doc_id in sorted(model)], linear=linear)
     check_same(changed, anew)
 
@@ -100,6 +102,18 @@ def test_full_buffers_become_segments_and_many_segments_are_merged(tmp_path, mon
         with ImpactIndexWriter(tmp_path / "index") as writer:
             writer.merge()
         assert len(list((tmp_path / "index" / "segments").iterdir())) == 1, merges
+
+
+def test_term_vectors_are_what_an_index_was_begun_with(tmp_path):
+    for place, begun in ((tmp_path / "with", True), (tmp_path / "without", False)):
+        for name in ("d1", "d2"):
+            with ImpactIndexWriter(place, term_vectors=begun == (name == "d1")) as writer:
+                writer.add(name, {"a": 1, name: 300})
+        with ImpactIndexWriter(place) as writer:
+            writer.merge()
+        index = ImpactIndex.open(place, verify=True)
+        assert index.has_term_vectors == begun
+        assert index.term_vectors([1, 0]) == [{"a": 1, "d2": 300}, {"a": 1, "d1": 300}]
 
 
 def test_texts_stream_through_the_analyzer(tmp_path):
