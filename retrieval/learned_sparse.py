@@ -25,10 +25,11 @@ from rankloom.ranking import Ranking
 from rankloom.records import Documents, Query
 from rankloom.retrieval.index.commit import FORMAT, VERSION
 from rankloom.retrieval.index.impact_index import ImpactIndex
-from rankloom.retrieval.index.queries import in_order
+from rankloom.retrieval.index.queries import Hits, in_order
 from rankloom.retrieval.inference_free import InferenceFreeEncoder
 from rankloom.retrieval.sparse_encoder import Activation, SparseEncoded, SparseEncoder, TermEncoder, Terms
 from rankloom.retrieval.sparse_shards import SparseShard, encode_terms
+from rankloom.retrieval.two_phase import TwoPhases, search_in_two_phases
 from rankloom.run import Run
 from rankloom.score_parts import ScoreExplainer, ScoreParts, TermPart, missing_terms, parts_in_order
 from rankloom.session import Session
@@ -37,14 +38,16 @@ from rankloom.stage import Retriever
 #: What a weight is multiplied by before it is rounded to a whole impact. SPLADE's weights stay below 4, so that nearly
 #: all impacts fit one byte; a weight of 1 is kept to within 1 in 128.
 SCALE = 64
+#: What two phases score by all terms: 5 times the default depth.
+CANDIDATES = 5000
 
 
 class LearnedSparse(Retriever, ScoreExplainer):
     """Rank documents by the sum over terms of query weight times document weight.
 
     Document weights are rounded to `weight * scale`, at least 1; scores are in the model's own unit. Results are exact
-    for the rounded weights unless `reach` is below 1. A query's weighted terms (`Query.terms`, of `StoredTerms` or of
-    feedback) take its text's place.
+    for the rounded weights unless `reach` is below 1 or `two_phase` is set. A query's weighted terms (`Query.terms`, of
+    `StoredTerms` or of feedback) take its text's place.
 
     Args:
         index: Impacts of a corpus; see `for_corpus`, `build` and `of_terms`.
@@ -53,6 +56,11 @@ class LearnedSparse(Retriever, ScoreExplainer):
         k: How many hits a query gets at most; 1,000 as in TREC.
         reach: What bounds of blocks are multiplied by. 1 is exact; less is faster and leaves out documents that hardly
             matter.
+        two_phase: Search in two phases: terms that weigh at least this share of the query's heaviest choose the
+            candidates, which are then scored by all terms. OpenSearch's default is 0.4. Documents that hold few heavy
+            terms and many light ones are lost, and a note says so; None loses nothing.
+        candidates: For `two_phase`: how many documents are scored by all terms, at least k. OpenSearch scores 5 times
+            as many as it returns, 10,000 at most.
 
     Raises:
         UsageError: A parameter is out of range, or the index holds no impacts, or was made from another corpus or with
@@ -76,12 +84,18 @@ class LearnedSparse(Retriever, ScoreExplainer):
         corpus: Documents | None = None,
         k: int = 1000,
         reach: float = 1.0,
+        two_phase: float | None = None,
+        candidates: int = CANDIDATES,
     ) -> None:
         self.index = index
         self.queries = queries
         self.corpus = corpus
         self.k = whole(k, least=1, stage=self.name, parameter="k")
         self.reach = between(reach, 0.01, 1.0, stage=self.name, parameter="reach")
+        share = None if two_phase is None else between(two_phase, 0.0, 1.0, stage=self.name, parameter="two_phase")
+        self.two_phase = share
+        self.candidates = whole(candidates, least=1, stage=self.name, parameter="candidates")
+        self._check_candidates()
         if not index.linear or "scale" not in index.about:
             raise UsageError(
                 "the index holds no impacts", stage=self.name, value=index, fix="build one with this class"
@@ -194,6 +208,8 @@ class LearnedSparse(Retriever, ScoreExplainer):
         top_terms: int | None = None,
         k: int = 1000,
         reach: float = 1.0,
+        two_phase: float | None = None,
+        candidates: int = CANDIDATES,
     ) -> Self:
         """A retriever over a corpus, by an index that the session's cache holds or is given now (without: in memory).
 
@@ -208,6 +224,8 @@ class LearnedSparse(Retriever, ScoreExplainer):
             top_terms: Terms of a document that are kept.
             k: As for the constructor.
             reach: As for the constructor.
+            two_phase: As for the constructor.
+            candidates: As for the constructor.
 
         Raises:
             NotFoundError: The model, or a file of `queries`, is not to be had.
@@ -218,6 +236,7 @@ class LearnedSparse(Retriever, ScoreExplainer):
         encoder.resolve(session)
         asking: TermEncoder = encoder if queries is None else InferenceFreeEncoder(queries)
         params: dict[str, Any] = {"queries": asking, "k": k, "reach": reach}
+        params.update(two_phase=two_phase, candidates=candidates)
         if session.cache is None:
             return cls.of(corpus, encoder, session=session, **params)
         path = session.cache.index_directory(cls.name, digest(FORMAT, VERSION, SCALE, encoder, corpus, session.dtype))
@@ -272,18 +291,39 @@ class LearnedSparse(Retriever, ScoreExplainer):
         encoded, notes = self._encoded(run.queries, run.session)
         unit = float(self.index.about["scale"])
         weights = [{term: weight / unit for term, weight in terms.items()} for terms in encoded.terms]
-        hits = self.index.search_impacts(weights, self.k, reach=self.reach)
-        for query, asked, count in zip(run.queries, weights, np.diff(hits.offsets).tolist(), strict=True):
+        hits, lossy = self._search(weights)
+        counts = np.diff(hits.offsets).tolist()
+        for query, asked, count, approximate in zip(run.queries, weights, counts, lossy, strict=True):
             if not asked:
                 notes.append(Note(self.name, "empty_query", query.id, detail="nothing is left after encoding"))
             elif not count:
                 notes.append(Note(self.name, "no_hits", query.id, detail="no document holds a term of it"))
+            if approximate:
+                notes.append(Note(self.name, "approximate", query.id, detail="light terms have chosen no document"))
         typed = replace(run, queries=tuple(query.as_typed() for query in run.queries))
         return (
             typed.ranked(Ranking(self.index.ids, *hits))
             .noted(*notes)
             .counted(inputs=len(run), calls=encoded.calls, tokens=int(encoded.tokens.sum()))
         )
+
+    def _search(self, weights: Sequence[Terms]) -> tuple[Hits, list[bool]]:
+        """The hits, and for each query whether some may have been left out."""
+        if self.two_phase is None:
+            return self.index.search_impacts(weights, self.k, reach=self.reach), [False] * len(weights)
+        phases = TwoPhases(self.two_phase, self.candidates)
+        return search_in_two_phases(self.index, weights, self.k, phases, reach=self.reach)
+
+    def _check_candidates(self) -> None:
+        """Refuse candidates that two phases could not do with, or that nothing reads."""
+        if self.two_phase is None and self.candidates != CANDIDATES:
+            raise UsageError(
+                "candidates has no effect without two_phase", stage=self.name, value=self.candidates, fix="leave it out"
+            )
+        if self.two_phase is not None and self.candidates < self.k:
+            raise UsageError(
+                "candidates is out of range", stage=self.name, value=self.candidates, accepted=f"at least k, {self.k}"
+            )
 
     def score_parts(self, query: Query, doc_id: str, session: Session) -> ScoreParts | None:
         """What each term adds to the score of a document; see `ScoreExplainer`."""

@@ -23,6 +23,7 @@ from rankloom.retrieval.index.queries import (
     Searched,
     WeightedTerms,
     check_finite,
+    in_order,
     search_segments,
     weighted_terms,
 )
@@ -298,10 +299,7 @@ class ImpactIndex:
             UsageError: It is an index of frequencies.
             DataError: A weight is NaN or infinite.
         """
-        if not self.linear:
-            raise UsageError(
-                "holds frequencies, not impacts", stage="index", fix="search it by BM25, or build it with linear=True"
-            )
+        self._check_linear()
         from rankloom.retrieval.index.search_kernel import Scoring
 
         largest = np.arange(256, dtype=np.float64)
@@ -315,6 +313,41 @@ class ImpactIndex:
             check_finite(query, stage="index")
         weights = [{word: (np.float32(one), nothing) for word, one in query.items() if one} for query in queries]
         return self.search(weighted_terms(weights), k, scoring, reach=reach)
+
+    def impact_scores(self, query: Mapping[str, float], codes: NDArray[np.int32]) -> NDArray[np.float32]:
+        """The scores of some documents, as `search_impacts` gives them; 0 for those that hold no term.
+
+        Args:
+            query: Weights by term.
+            codes: The documents' codes, int32 of shape (documents,), each once.
+
+        Raises:
+            UsageError: It is an index of frequencies.
+            DataError: A weight is NaN or infinite.
+        """
+        from rankloom.retrieval.index.document_scores_kernel import add_impacts
+
+        self._check_linear()
+        check_finite(query, stage="index")
+        asked = in_order({word: (np.float32(weight), np.float32(0)) for word, weight in query.items() if weight})
+        words, weights = [word for word, _ in asked], np.array([both[0] for _, both in asked], dtype=np.float32)
+        order = np.argsort(self._homes[codes])
+        homes, sums, first = self._homes[codes][order], np.zeros(len(codes), dtype=np.float64), 0
+        for part in self._commit.parts:
+            here = slice(*np.searchsorted(homes, [first, first + len(part.segment)]).tolist())
+            numbers, documents = part.segment.vocabulary.numbers(words), (homes[here] - first).astype(np.int32)
+            add_impacts(part.segment.columns, part.segment.shift, numbers, weights, documents, sums[here])
+            first += len(part.segment)
+        scores = np.empty(len(codes), dtype=np.float32)
+        scores[order] = sums
+        return scores
+
+    def _check_linear(self) -> None:
+        """Refuse to score frequencies as impacts."""
+        if not self.linear:
+            raise UsageError(
+                "holds frequencies, not impacts", stage="index", fix="search it by BM25, or build it with linear=True"
+            )
 
     @cached_property
     def _named(self) -> tuple[DocIds, list[NDArray[np.int32]]]:
