@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from rankloom.files import checksum
 from rankloom.fingerprint import digest
 from rankloom.ledger import Note
 from rankloom.lines import bad_line, json_lines
+from rankloom.parameter_kinds import NamesPath
 from rankloom.ranking import Ranking
 from rankloom.records import Document, Query
 from rankloom.run import Run
@@ -43,7 +44,7 @@ class Candidates(Retriever):
     name = "candidates"
     grain = "none"  # a lookup by query id, while the cache knows queries by their content
 
-    def __init__(self, source: str, *, k: int = 1000) -> None:
+    def __init__(self, source: Annotated[str, NamesPath(or_name=True)], *, k: int = 1000) -> None:
         self.source = str(source)
         self.k = whole(k, least=1, stage=self.name, parameter="k")
 

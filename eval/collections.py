@@ -25,6 +25,7 @@ from rankloom.qrels import Qrels, read_qrels
 from rankloom.records import Documents, Query
 from rankloom.run import Run
 from rankloom.session import Session
+from rankloom.yaml_file import find_beside, places_tried
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -119,7 +120,11 @@ class Collection:
 
 
 def load_collection(
-    source: str | Path | Mapping[str, str | Path], *, split: str | None = None, session: Session | None = None
+    source: str | Path | Mapping[str, str | Path],
+    *,
+    split: str | None = None,
+    session: Session | None = None,
+    folder: str | Path = "",
 ) -> Collection:
     """Load a test collection.
 
@@ -134,9 +139,12 @@ def load_collection(
             `ir_datasets:ID`; or a mapping with the files `corpus`, `queries` and `qrels`.
         split: Which documents, queries and judgements; by default those that the name says, or the usual ones.
         session: Where corpora are cached, and whether the network may be used.
+        folder: Where relative paths start, such as the folder of the file that names them; where nothing is there, they
+            start in the current folder.
 
     Raises:
         NotFoundError: Nothing of that name, or no such split; names what there is.
+        ConfigError: A relative path leads to something in both folders.
         DataError: A file that can not be read, or judged queries that the query file lacks.
 
     Example:
@@ -145,13 +153,13 @@ def load_collection(
     """
     session = session or Session()
     if isinstance(source, Mapping):
-        return _from_files(source, split, session)
+        return _from_files(source, split, session, Path(folder))
     name = str(source)
     if name.startswith("ir_datasets:"):
         return _from_ir_datasets(name, session)
     if name.startswith("candidates/"):
         return load_candidates(name.removeprefix("candidates/"), session=session)
-    found = sources.find_path(name, split)
+    found = sources.find_path(name, split, Path(folder))
     asked = wanted(name, split) if found is None else None
     if asked is not None:
         return _from_catalog(asked, session)
@@ -170,8 +178,8 @@ def load_collection(
         accepted=f"{', '.join(known)}; `rankloom collections ls`; a folder in BEIR's layout; ir_datasets:ID",
         fix=f"did you mean {close!r}?"
         if close
-        else f"name a folder (there is none at {Path(name).absolute()}), or point RANKLOOM_DATA at the one that holds "
-        "collections/",
+        else f"name a folder (there is none at {places_tried(name, Path(folder))}), or point RANKLOOM_DATA at the one "
+        "that holds collections/",
     )
 
 
@@ -262,8 +270,8 @@ def _from_folder(found: sources.Folder, session: Session, record: CollectionReco
     return replace(collection, sentences=read_sentences(labels)) if labels.is_file() else collection
 
 
-def _from_files(files: Mapping[str, str | Path], split: str | None, session: Session) -> Collection:
-    """A collection of files named one by one."""
+def _from_files(files: Mapping[str, str | Path], split: str | None, session: Session, folder: Path) -> Collection:
+    """A collection of files named one by one, whose paths start in a folder, or else in the current one."""
     if set(files) != {"corpus", "queries", "qrels"} or split is not None:
         raise UsageError(
             "a collection of files needs three of them",
@@ -271,11 +279,20 @@ def _from_files(files: Mapping[str, str | Path], split: str | None, session: Ses
             value=sorted(files),
             accepted="corpus, queries, qrels, and no split",
         )
-    corpus, qrels = files["corpus"], Path(files["qrels"])
-    judged = sources.judged_queries(Path(files["queries"]), qrels)
-    folders = [folder.name for folder in qrels.parents[:2]]  # `arguana/qrels/test.tsv`, or `arguana/qrels.txt`
+    paths = {name: find_beside(str(path), folder) for name, path in files.items()}
+    for name, path in paths.items():
+        if path is None and not (name == "corpus" and str(files[name]).startswith("ir_datasets:")):
+            raise NotFoundError(
+                f"there is no such file of {name}; looked for: {places_tried(str(files[name]), folder)}",
+                stage="load_collection",
+                value=str(files[name]),
+            )
+    corpus, queries, qrels = (paths[name] or files[name] for name in ("corpus", "queries", "qrels"))
+    judged = sources.judged_queries(Path(queries), Path(qrels))
+    folders = [folder.name for folder in Path(qrels).parents[:2]]  # `arguana/qrels/test.tsv`, or `arguana/qrels.txt`
     known = next((record for name in folders if (record := relative_of_folder(name))), None)
-    return _collection(qrels.as_posix(), judged, lambda: _open_corpus(corpus, session), known, qrels.stem)
+    named = Path(files["qrels"])
+    return _collection(named.as_posix(), judged, lambda: _open_corpus(corpus, session), known, named.stem)
 
 
 def _from_ir_datasets(name: str, session: Session) -> Collection:

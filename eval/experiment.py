@@ -62,7 +62,7 @@ class Experiment:
         settings: Mapping[str, Setting] | None = None,
     ) -> None:
         self.config, self.source, self.settings = config, source, dict(settings or {})
-        self._locations = locations or Locations()
+        self.locations = locations or Locations()
 
     @classmethod
     def from_yaml(cls, path: str | Path, overrides: Sequence[str] = ()) -> Experiment:
@@ -90,7 +90,7 @@ class Experiment:
 
     def plan(self) -> Plan:
         """What is going to run; builds and loads nothing."""
-        return plan_of(self.config.pipelines, self.config.define)
+        return plan_of(self.config.pipelines, self.config.define, folder=self.locations.folder)
 
     def fingerprint(self) -> str:
         """A digest of all that the results depend on as far as it is written in the file."""
@@ -112,7 +112,7 @@ class Experiment:
         Raises:
             NotFoundError: There is no such collection.
         """
-        return _load(self.config.collection, session)
+        return self._load(self.config.collection, session)
 
     def build(self, collection: Collection, session: Session) -> tuple[dict[str, Pipeline], dict[str, RankloomError]]:
         """The pipelines over a collection, ready to run, and why some could not be built.
@@ -121,7 +121,7 @@ class Experiment:
             MissingExtraError: A stage needs a package that is not installed.
             NotFoundError: A model or file that a stage needs is not there. Either is found before anything runs.
         """
-        builder = PipelineBuilder(self.config.define, locations=self._locations)
+        builder = PipelineBuilder(self.config.define, locations=self.locations)
         built: dict[str, Pipeline] = {}
         failures: dict[str, RankloomError] = {}
         for name, spec in self.config.pipelines.items():
@@ -264,12 +264,17 @@ class Experiment:
         )
         return ExperimentResult(outcomes, failures, summary, collection, session, started, datetime.now(UTC), tunings)
 
+    def _load(self, wanted: Source, session: Session) -> Collection:
+        """A collection as the file names it."""
+        source: str | dict[str, str | Path] = wanted.id or {name: str(path) for name, path in wanted.files.items()}
+        return load_collection(source, split=wanted.split, session=session, folder=self.locations.folder)
+
     def _tuner(self, collection: Collection, pipelines: Mapping[str, Pipeline], session: Session) -> Tuner:
         """What chooses the tuned rows; finds out before anything runs if it can not be done."""
         tune = self.config.tune
         if tune is None or tune.collection is None:
             return Tuner(self.config, collection, None, {}, session)
-        training = _load(tune.collection, session)
+        training = self._load(tune.collection, session)
         same = training.corpus.fingerprint() == collection.corpus.fingerprint()
         check_apart(training.queries, collection.queries, same_corpus=same)
         if not same:
@@ -289,12 +294,6 @@ class Experiment:
                 pipeline, collection.queries, session, sample=timing.queries, warm_up=timing.warm_up
             )
         return Outcome(pipeline, run, evaluation, self.config.prices, latency, peak_memory())
-
-
-def _load(wanted: Source, session: Session) -> Collection:
-    """A collection as the file names it."""
-    source: str | dict[str, str | Path] = wanted.id or {name: str(path) for name, path in wanted.files.items()}
-    return load_collection(source, split=wanted.split, session=session)
 
 
 def _keep(kept: dict[str, _T], failures: dict[str, RankloomError], name: str, make: Callable[[], _T]) -> None:

@@ -24,6 +24,8 @@ from rankloom.yaml_file import Locations
 class Source(Strict):
     """A collection: by its name, or by its three files.
 
+    A relative path is taken from the folder of the YAML file, or, where nothing is there, from the current folder.
+
     Args:
         id: A name or folder that `rankloom.eval.collections.load_collection` knows; a bare string means this.
         split: Which judgements, where the name does not say.
@@ -115,6 +117,9 @@ class Tune(Strict):
 
 class ExperimentConfig(Strict):
     """An experiment.
+
+    Relative paths of what is read (collections, models, files of stages) are taken from the folder of the YAML file, or
+    else from the current folder; the output, which is written, always from the current folder.
 
     Args:
         collection: Name of a collection, or a map; see `Source`.

@@ -151,7 +151,7 @@ def diagnose_experiment(experiment: Experiment, pipeline: str, *, session: Sessi
     whole(cutoff, least=1, stage="lost", parameter="cutoff")
     session = session.remembering()
     collection = experiment.load(session)
-    builder = PipelineBuilder(experiment.config.define)
+    builder = PipelineBuilder(experiment.config.define, locations=experiment.locations)
     built = builder.build(
         experiment.config.pipelines[pipeline], corpus=collection.corpus, session=session, at=("pipelines", pipeline)
     )

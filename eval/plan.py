@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from rankloom.fingerprint import digest
 from rankloom.pipeline import Top
 from rankloom.registry import stage_class
 from rankloom.stage import Feedback, Retriever
-from rankloom.stage_schema import FUSIONS, first_parameter, parameters
+from rankloom.stage_schema import FUSIONS, first_parameter, located, parameters
 
 _START = "start"
 
@@ -26,7 +27,7 @@ class PlannedStage:
 
     Args:
         word: Its word in YAML.
-        given: All its parameters.
+        given: All its parameters; paths as they were found.
         shown: The stage in words.
         hits: Most hits of a query that reach it; None if it starts from queries.
         left: Most hits of a query that it leaves; None if it leaves queries only.
@@ -84,12 +85,13 @@ class Plan:
             yield f"  {name:<{width}}  {stages}{shared}"
 
 
-def plan_of(pipelines: Mapping[str, Any], definitions: Mapping[str, Any]) -> Plan:
+def plan_of(pipelines: Mapping[str, Any], definitions: Mapping[str, Any], *, folder: Path = Path()) -> Plan:
     """The plan of pipelines that have been checked.
 
     Args:
         pipelines: Name -> steps, as in YAML.
         definitions: Name -> steps.
+        folder: The folder of the file, from which relative paths are taken.
     """
     applications = {name: list(_applications(spec, definitions, _START, None)) for name, spec in pipelines.items()}
     places = {name: {place for place, _ in found} for name, found in applications.items()}
@@ -102,7 +104,10 @@ def plan_of(pipelines: Mapping[str, Any], definitions: Mapping[str, Any]) -> Pla
         shared={
             name: sum(users[one] > 1 for one in {place for place, _ in found}) for name, found in applications.items()
         },
-        stages=tuple(replace(stage, uses=users[place]) for place, stage in stages.items()),
+        stages=tuple(
+            replace(stage, uses=users[place], given=located(stage.word, stage.given, folder))
+            for place, stage in stages.items()
+        ),
     )
 
 

@@ -18,6 +18,7 @@ from rankloom.fingerprint import digest
 from rankloom.ledger import Note
 from rankloom.qrels import Qrels, read_qrels_noted
 from rankloom.records import Query
+from rankloom.yaml_file import find_beside
 
 _STAGE = "load_collection"
 _DATA = "RANKLOOM_DATA"
@@ -83,18 +84,21 @@ def data_folder() -> Path | None:
     return next((path for root in roots if (path := root.parent / "shared" / "data").is_dir()), None)
 
 
-def find_path(name: str, split: str | None) -> Folder | None:
+def find_path(name: str, split: str | None, folder: Path = Path()) -> Folder | None:
     """The folder whose path was given, or None.
 
     Args:
         name: A path, perhaps followed by `:SPLIT`.
         split: The split, if it is not in the name.
+        folder: Where a relative path starts, if it does not in the current folder.
 
     Raises:
         NotFoundError: The collection is there, but not the split; names the splits.
+        ConfigError: There is a collection in both folders.
     """
     path, named = _without_split(name, split)
-    return _split(Path(path).as_posix(), Path(path), named) if _is_collection(Path(path)) else None
+    found = find_beside(path, folder, _is_collection)
+    return None if found is None else _split(Path(path).as_posix(), found, named)
 
 
 def find_local(record: CollectionRecord, split: str, called: str | None = None) -> Folder | None:

@@ -1,5 +1,8 @@
 """Pipelines from YAML: a list of one-key maps, in the words that Python uses.
 
+A relative path of a model, file or folder is taken from the folder of the configuration's file, or else from the
+current folder.
+
 A step is a word (`bm25`), a word with a value for its first parameter (`{top: 100}`), a word with parameters
 (`{rm3: {docs: 10}}`), or a name from `define`. Fusions take `inputs`, a list of steps or of lists of steps.
 """
@@ -18,7 +21,7 @@ from rankloom.pipeline import Pipeline
 from rankloom.registry import stage_class, stage_words
 from rankloom.session import Session
 from rankloom.stage import Retriever, Stage
-from rankloom.stage_schema import FUSIONS, builder, first_parameter, parameters
+from rankloom.stage_schema import FUSIONS, builder, first_parameter, located, parameters
 from rankloom.stand_in import StandIn
 from rankloom.yaml_file import Locations, Place
 
@@ -126,7 +129,10 @@ class PipelineBuilder:
             checked = model.model_validate(dict(given))
         except ValidationError as error:
             raise self._invalid(word, error, at, list(model.model_fields)) from None
-        return {name: getattr(checked, name) for name in given}
+        try:
+            return located(word, {name: getattr(checked, name) for name in given}, self.locations.folder)
+        except ConfigError as error:
+            raise ConfigError(f"{self.locations.where((*at, word))}: {error}") from error
 
     def _shared(self, word: str, values: dict[str, Any], at: Place, corpus: Corpus | None, session: Session) -> Stage:
         """A stage over the corpus, made once for each word and parameters."""

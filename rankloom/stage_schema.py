@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+from rankloom.errors import NotFoundError
 from rankloom.fusion import fuse, interpolate, rrf
+from rankloom.parameter_kinds import NamesModel, NamesPath
 from rankloom.registry import stage_class, stage_words
 from rankloom.stage import Stage
+from rankloom.yaml_file import find_beside, places_tried
 
 #: Words that take `inputs:`, a list of pipelines, besides their keyword parameters.
 FUSIONS: dict[str, Callable[..., Stage]] = {"interpolate": interpolate, "rrf": rrf, "fuse": fuse}
@@ -53,6 +57,48 @@ def _inputs(fusion: Callable[..., Stage]) -> Any:
         return Annotated[list[Any], Field(min_length=1)]
     count = kinds.count(inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return Annotated[list[Any], Field(min_length=count, max_length=count)]
+
+
+def kinds(word: str) -> dict[str, NamesModel | NamesPath]:
+    """The parameters of a word that name models, files or folders."""
+    fields = parameters(word).model_fields
+    return {
+        name: mark
+        for name, field in fields.items()
+        for mark in field.metadata
+        if isinstance(mark, NamesModel | NamesPath)
+    }
+
+
+def located(word: str, values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Parameters of a step, those that name files or models as they are found from the folder of the configuration.
+
+    What is in neither place stays as it is written, where it may be a name.
+
+    Args:
+        word: The word of the step.
+        values: Its parameters.
+        folder: The folder of the file that holds them.
+
+    Raises:
+        NotFoundError: A file or folder is in neither place; names both.
+        ConfigError: Something is in both places.
+    """
+    found = dict(values)
+    for name, mark in kinds(word).items():
+        value = values.get(name)
+        if value is None or value == parameters(word).model_fields[name].default:
+            continue
+        path = find_beside(str(value), folder)
+        if path is not None:
+            found[name] = str(path)
+        elif isinstance(mark, NamesPath) and not mark.or_name:
+            raise NotFoundError(
+                f"there is no such file or folder; looked for: {places_tried(str(value), folder)}",
+                stage=word,
+                value=str(value),
+            )
+    return found
 
 
 def first_parameter(word: str) -> str | None:

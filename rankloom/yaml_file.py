@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,40 @@ class Locations:
             if place[:length] in self.lines:
                 return f"{self.file}:{self.lines[place[:length]]}"
         return self.file
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the file, from which relative paths in it are taken; the current one if there is no file."""
+        return Path(self.file).parent
+
+
+def find_beside(path: str, folder: Path, is_it: Callable[[Path], bool] = Path.exists) -> Path | None:
+    """What a path of a file stands for: in the file's own folder, or else in the current one; None if in neither.
+
+    Args:
+        path: The path; an absolute one has only one place.
+        folder: The folder of the file that names it.
+        is_it: Tells whether what is wanted is at a path.
+
+    Raises:
+        ConfigError: There is something in both places, and nothing says which is meant.
+    """
+    here = Path(path).expanduser()
+    beside = folder / here
+    found = [place for place in (beside, here) if is_it(place)]
+    if len(found) == 2 and not beside.samefile(here):
+        raise ConfigError(
+            "a relative path leads to something in two places",
+            value=path,
+            accepted=f"{beside.absolute()}, {here.absolute()}",
+            fix="write one of them in full",
+        )
+    return found[-1] if found else None
+
+
+def places_tried(path: str, folder: Path) -> str:
+    """The places where `find_beside` looks, in words."""
+    return " and ".join(dict.fromkeys(str(place.absolute()) for place in (folder / path, Path(path).expanduser())))
 
 
 def read_yaml(path: str | Path) -> tuple[dict[str, Any], Locations]:

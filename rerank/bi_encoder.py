@@ -11,6 +11,7 @@ import numpy as np
 
 from rankloom.checks import whole
 from rankloom.encoders import DEFAULT_MODEL, SentenceEncoder
+from rankloom.parameter_kinds import ModelName
 from rankloom.ranking import ScoreKind
 from rankloom.rerank.pair_stage import Pair
 from rankloom.rerank.pointwise import Pointwise, Scored
@@ -41,7 +42,7 @@ class BiEncoder(Pointwise):
     name = "bi_encoder"
     kind = ScoreKind.SIMILARITY
 
-    def __init__(self, model: str = DEFAULT_MODEL, *, depth: int = 100, batch_size: int = 32) -> None:
+    def __init__(self, model: ModelName = DEFAULT_MODEL, *, depth: int = 100, batch_size: int = 32) -> None:
         self.model = model
         self.depth = whole(depth, least=1, stage=self.name, parameter="depth")
         self.batch_size = whole(batch_size, least=1, stage=self.name, parameter="batch_size")

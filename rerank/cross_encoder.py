@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from rankloom.encoders import readable, token_counts
 from rankloom.errors import DataError
 from rankloom.extras import require
 from rankloom.models import LoadedModel, model_identity, resolve_model, shared_model
+from rankloom.parameter_kinds import NamesModel
 from rankloom.ranking import ScoreKind
 from rankloom.rerank.pair_stage import Pair
 from rankloom.rerank.pointwise import Pointwise, Scored
@@ -45,7 +46,9 @@ class CrossEncoder(Pointwise):
     name = "cross_encoder"
     kind = ScoreKind.LOGIT
 
-    def __init__(self, model: str, *, depth: int = 100, batch_size: int = 32) -> None:
+    def __init__(
+        self, model: Annotated[str, NamesModel(_ORGANISATION)], *, depth: int = 100, batch_size: int = 32
+    ) -> None:
         self.model = model
         self.depth = whole(depth, least=1, stage=self.name, parameter="depth")
         self.batch_size = whole(batch_size, least=1, stage=self.name, parameter="batch_size")

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rankloom.checks import between, whole
 from rankloom.encoders import DEFAULT_MODEL, SentenceEncoder
 from rankloom.ledger import Note
+from rankloom.parameter_kinds import ModelName
 from rankloom.records import Span
 from rankloom.rerank.pair_stage import Computed, Outcome, Pair, PairStage
 from rankloom.rerank.sentences import split_sentences
@@ -65,7 +66,7 @@ class SentencePruner(PairStage, Pruner):
 
     def __init__(
         self,
-        model: str = DEFAULT_MODEL,
+        model: ModelName = DEFAULT_MODEL,
         *,
         threshold: float = 0.1,
         keep_at_least: int = 0,

@@ -20,6 +20,7 @@ from rankloom.encoders import DEFAULT_MODEL, Encoded, SentenceEncoder, truncatio
 from rankloom.errors import CompositionError, DataError
 from rankloom.fingerprint import digest
 from rankloom.ledger import Note
+from rankloom.parameter_kinds import ModelName
 from rankloom.ranking import Ranking
 from rankloom.records import Documents, Query
 from rankloom.retrieval.vector_index import VectorIndex
@@ -113,7 +114,7 @@ class Dense(Retriever, VectorSource):
         return cls(VectorIndex.open(path, corpus=corpus, encoder=encoder), **params)
 
     @classmethod
-    def for_corpus(cls, corpus: Corpus, session: Session, *, model: str = DEFAULT_MODEL, k: int = 1000) -> Self:
+    def for_corpus(cls, corpus: Corpus, session: Session, *, model: ModelName = DEFAULT_MODEL, k: int = 1000) -> Self:
         """A retriever over a corpus, by an index that the session's cache holds or is given now.
 
         Without a cache the index lives in memory.

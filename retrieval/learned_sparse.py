@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from rankloom.encoders import truncation_note
 from rankloom.errors import DataError, UsageError
 from rankloom.fingerprint import digest
 from rankloom.ledger import Ledger, Note
+from rankloom.parameter_kinds import ModelName, NamesPath
 from rankloom.ranking import Ranking
 from rankloom.records import Documents, Query
 from rankloom.retrieval.index.commit import FORMAT, VERSION
@@ -201,8 +202,8 @@ class LearnedSparse(Retriever, ScoreExplainer):
         corpus: Corpus,
         session: Session,
         *,
-        model: str,
-        queries: str | None = None,
+        model: ModelName,
+        queries: Annotated[str | None, NamesPath()] = None,
         activation: Activation = "model",
         prune_ratio: float = 0.0,
         top_terms: int | None = None,

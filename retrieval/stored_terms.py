@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from functools import cached_property
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from rankloom.errors import NotFoundError
 from rankloom.fingerprint import digest
 from rankloom.ledger import Note
 from rankloom.lines import bad_line, json_lines, malformed_json, text_lines
+from rankloom.parameter_kinds import NamesPath
 from rankloom.retrieval.sparse_encoder import Terms
 from rankloom.run import Run
 from rankloom.stage import Stage
@@ -45,7 +46,7 @@ class StoredTerms(Stage):
     provides = frozenset({"terms"})
     grain = "none"  # a lookup by query id, while the cache knows queries by their content
 
-    def __init__(self, source: str | Path) -> None:
+    def __init__(self, source: Annotated[str | Path, NamesPath()]) -> None:
         self.source = str(source)
         if not Path(self.source).is_file():
             raise NotFoundError("there is no such file", stage=self.name, value=self.source)

@@ -27,14 +27,15 @@ def open_experiment(path: Path, assignments: list[str], *, verb: str) -> Experim
     """
     from rankloom.eval.experiment import Experiment
     from rankloom.eval.outputs import read_manifest
-    from rankloom.yaml_file import apply_overrides
+    from rankloom.yaml_file import Locations, apply_overrides
 
     if not path.is_dir():
         return Experiment.from_yaml(path, assignments)
     manifest = read_manifest(path)
     if manifest is None:
         raise NotFoundError("the folder holds no experiment (no manifest.json)", stage=verb, value=str(path))
-    return Experiment.from_dict(apply_overrides(manifest["config"], assignments), source=str(path))
+    config = apply_overrides(manifest["config"], assignments)
+    return Experiment.from_dict(config, source=str(path), locations=Locations(str(manifest.get("source") or path)))
 
 
 def session_of(experiment: Experiment, *, cache: Path | None, no_cache: bool, offline: bool) -> Session:

@@ -75,9 +75,9 @@ def test_each_model_has_its_own_estimate_and_price():
     assert [one.money for one in found] == [20.0, 140.0, None]
 
 
-def test_a_cost_without_a_model_counts_for_any():
+def test_a_cost_without_a_model_counts_for_any(tmp_path: Path):
     """The queries of learned sparse retrieval may need no model, though the step names one."""
-    sparse = [{"learned_sparse": {"model": "sparse", "queries": "folder"}}]
+    sparse = [{"learned_sparse": {"model": "sparse", "queries": str(tmp_path)}}]
     (found,) = forecast(stages(sparse), 10, earlier=[Cost("learned_sparse", "a", inputs=5, seconds=1.0)])
     assert found.seconds == 2.0
 
