@@ -50,6 +50,9 @@ class Document:
         return f"{self.title} {self.text}" if self.title else self.text
 
 
+_SETTINGS = "stage_settings"  # a key of a query's metadata
+
+
 @dataclass(frozen=True, slots=True)
 class Query:
     """One query, in up to three forms: text, weighted terms, vectors.
@@ -61,7 +64,8 @@ class Query:
         text: What the user typed.
         terms: Weighted terms of an index's analyzer, or None when the text speaks for itself.
         vectors: Encoder fingerprint -> float32 vector, shape (dimensions,).
-        metadata: Anything JSON can hold.
+        metadata: Anything JSON can hold. Under the key `stage_settings`, parameters of stages for this query alone,
+            such as `{"bm25": {"k1": 1.2, "b": 0.75}}`; the stages that read them say so.
 
     Raises:
         DataError: The id is not a non-empty string, or the text is not a string.
@@ -86,8 +90,29 @@ class Query:
         return not self.text.strip() and not self.terms and not self.vectors
 
     def fingerprint(self) -> str:
-        """A digest of what stages read: text, terms and vectors, but not the id."""
-        return digest(self.text, self.terms, self.vectors)
+        """A digest of what stages read: text, terms, vectors and settings, but not the id."""
+        settings = self.metadata.get(_SETTINGS)
+        return digest(self.text, self.terms, self.vectors, *([] if settings is None else [settings]))
+
+    def settings(self, stage: str) -> Mapping[str, Any]:
+        """The parameters of a stage for this query alone, by name; mostly none.
+
+        Args:
+            stage: The stage's name.
+
+        Raises:
+            DataError: The metadata holds something else under `stage_settings`.
+        """
+        by_stage = self.metadata.get(_SETTINGS, {})
+        found = by_stage.get(stage, {}) if isinstance(by_stage, Mapping) else None
+        if not isinstance(found, Mapping):
+            raise DataError(
+                f"stage_settings of query {self.id!r} can not be read",
+                stage=stage,
+                value=by_stage,
+                accepted='maps of parameters by stage, such as {"bm25": {"k1": 1.2}}',
+            )
+        return found
 
     def as_typed(self) -> Query:
         """The same query without terms and vectors: those were meant for the search that has just been made."""

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -15,11 +16,11 @@ from numpy.typing import NDArray
 from rankloom.cached_index import opened_or_built
 from rankloom.checks import between, choice, same_corpus, whole
 from rankloom.corpus import Corpus, corpus_beside
-from rankloom.errors import UsageError
+from rankloom.errors import DataError, UsageError
 from rankloom.files import atomic_path
 from rankloom.fingerprint import digest
 from rankloom.ledger import Note
-from rankloom.ranking import Ranking
+from rankloom.ranking import Ranking, concatenate
 from rankloom.records import Document, Documents, Query
 from rankloom.retrieval.analysis import Analyzer, EnglishAnalyzer
 from rankloom.retrieval.analyzers import analyzer_of
@@ -38,11 +39,18 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+_BY_QUERY = ("k1", "b", "delta")  # parameters that a query may bring
+
+
 class BM25(Retriever, TermSource, ScoreExplainer):
     """Retrieve by BM25, with Anserini's defaults and scores (see `bm25_scoring` for the formulas).
 
     A query is its text, analysed as the index was (a repeated term counts as often as it stands there); a feedback
     stage's weighted terms (`Query.terms`) take the text's place. Documents are indexed by title and text.
+
+    k1, b, variant and delta belong to the search, not to the index: `bm25.replace(k1=1.2)` and stages of other settings
+    in YAML search the same index, and a query may bring its own k1, b and delta in its metadata, as
+    `{"stage_settings": {"bm25": {"k1": 1.2}}}`.
 
     Args:
         index: An index of frequencies.
@@ -219,33 +227,74 @@ class BM25(Retriever, TermSource, ScoreExplainer):
 
     def warm_up(self, session: Session | None = None) -> None:  # noqa: ARG002  # nothing depends on it here
         """Load the compiled kernels, which are compiled now if they never were; some seconds, once."""
-        self._scorer.search([{"": 1.0}], 1)
+        self.scoring.search([{"": 1.0}], 1)
 
     def __call__(self, run: Run) -> Run:
         """The best k documents of every query; a query that finds none is noted in the ledger."""
         terms = [self._terms(query) for query in run.queries]
-        hits = self._scorer.search(terms, self.k)
+        ranking = self._ranking(run.queries, terms)
         notes: list[Note] = []
-        for query, asked, count in zip(run.queries, terms, np.diff(hits.offsets).tolist(), strict=True):
+        for query, asked, count in zip(run.queries, terms, np.diff(ranking.offsets).tolist(), strict=True):
             if not asked:
                 notes.append(Note(self.name, "empty_query", query.id, detail="nothing is left after analysis"))
             elif not count:
                 notes.append(Note(self.name, "no_hits", query.id, detail="no document holds a term of it"))
-        ranking = Ranking(self.index.ids, *hits)
         return replace(run, queries=tuple(map(_as_typed, run.queries))).ranked(ranking).noted(*notes)
+
+    def _ranking(self, queries: Sequence[Query], terms: Sequence[Mapping[str, float]]) -> Ranking:
+        """The best documents of every query; queries of other settings are searched for apart."""
+        groups: dict[BM25, list[int]] = {self: []}
+        for place, query in enumerate(queries):
+            groups.setdefault(self._set_for(query), []).append(place)
+        parts = [
+            Ranking(self.index.ids, *stage.scoring.search([terms[place] for place in places], self.k))
+            for stage, places in groups.items()
+        ]
+        if len(parts) == 1:
+            return parts[0]
+        return concatenate(parts).select(np.argsort(list(chain.from_iterable(groups.values()))))
+
+    def _set_for(self, query: Query) -> BM25:
+        """This stage with the settings that a query brings.
+
+        Raises:
+            DataError: A query's setting is unknown or out of range.
+        """
+        settings = dict(query.settings(self.name))
+        if not settings:
+            return self
+        if not settings.keys() <= set(_BY_QUERY):
+            unknown = min(settings.keys() - set(_BY_QUERY))
+            raise DataError(
+                f"query {query.id!r} sets an unknown parameter",
+                stage=self.name,
+                value=unknown,
+                accepted=", ".join(_BY_QUERY),
+            )
+        try:
+            stage = self._other_settings.setdefault(digest(settings), self.replace(**settings))
+            _ = stage.scoring  # a delta without a variant that has one is found here
+        except UsageError as error:
+            raise DataError(f"query {query.id!r} brings settings that can not be: {error}") from error
+        return stage
+
+    @cached_property
+    def _other_settings(self) -> dict[str, BM25]:
+        """This stage with the settings of queries, by their digest."""
+        return {}
 
     def score_parts(self, query: Query, doc_id: str, session: Session) -> ScoreParts | None:  # noqa: ARG002  # the protocol's
         """What each term adds to the score of a document; see `ScoreExplainer`."""
         code = self.index.ids.find(doc_id)
         if code is None:
             return None
-        asked = self._terms(query)
-        score, parts = self._scorer.explain(asked, code)
+        asked, own = self._terms(query), self._set_for(query)
+        score, parts = own.scoring.explain(asked, code)
         facts: dict[str, float | str] = {
             "length": int(LENGTHS[self.index.length_code(code)]),
-            "average length": self._scorer.average_length,
-            "k1": self.k1,
-            "b": self.b,
+            "average length": self.scoring.average_length,
+            "k1": own.k1,
+            "b": own.b,
         }
         if self.variant != "lucene":
             facts["variant"] = self.variant
@@ -253,7 +302,7 @@ class BM25(Retriever, TermSource, ScoreExplainer):
         return ScoreParts(self.name, doc_id, float(score), terms, missing_terms(asked, terms), facts)
 
     @cached_property
-    def _scorer(self) -> BM25Scoring:
+    def scoring(self) -> BM25Scoring:
         """The formula over the index."""
         return BM25Scoring(self.index, k1=self.k1, b=self.b, variant=self.variant, delta=self.delta)
 

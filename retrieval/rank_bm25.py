@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal, Self, get_args
 
 import numpy as np
@@ -13,11 +14,13 @@ from numpy.typing import NDArray
 from rankloom.checks import between, choice, whole
 from rankloom.corpus import Corpus
 from rankloom.extras import require
+from rankloom.fingerprint import digest
 from rankloom.ledger import Note
 from rankloom.order import top_order
 from rankloom.ranking import Ranking
 from rankloom.records import Documents
 from rankloom.retrieval.analysis import Analyzer, EnglishAnalyzer
+from rankloom.retrieval.analyzers import analyzer_of
 from rankloom.run import Run
 from rankloom.session import Session
 from rankloom.stage import Retriever
@@ -83,9 +86,14 @@ class RankBM25(Retriever):
         variant: Variant = "okapi",
         k1: float = 1.5,
         b: float = 0.75,
+        analyzer: str = "english",
     ) -> Self:
-        """Search a corpus; the parameters are those of the constructor."""
-        return cls(corpus, k=k, variant=variant, k1=k1, b=b)
+        """Search a corpus; the parameters are those of the constructor, with the analyzer by its name."""
+        return cls(corpus, analyzer=analyzer_of(analyzer), k=k, variant=variant, k1=k1, b=b)
+
+    def fingerprint(self) -> str:
+        """A digest of the class, its parameters and the version of rank-bm25, whose arithmetic it is."""
+        return digest(super().fingerprint(), _installed())
 
     @property
     def documents(self) -> Documents | None:
@@ -143,3 +151,11 @@ class RankBM25(Retriever):
         library = require("rank_bm25", extra="reference", stage=self.name)
         documents = [self.analyzer(document.contents) for document in self.corpus]
         return getattr(library, _CLASSES[self.variant])(documents, k1=self.k1, b=self.b) if any(documents) else None
+
+
+def _installed() -> str:
+    """The version of rank-bm25; without it, the stage can be made and described, but not carried out."""
+    try:
+        return version("rank-bm25")
+    except PackageNotFoundError:
+        return "none"

@@ -96,6 +96,26 @@ def test_the_fingerprint_leaves_out_the_id_and_the_order_of_terms():
     assert Query("q1", "x", {"a": 1.0, "b": 2.0}).fingerprint() == Query("q2", "x", {"b": 2.0, "a": 1.0}).fingerprint()
 
 
+SETTINGS = {"bm25": {"k1": 1.2}}
+
+
+def test_settings_of_a_query_are_part_of_its_fingerprint_and_other_metadata_is_not():
+    plain, told = Query("q", "x"), Query("q", "x", metadata={"stage_settings": SETTINGS})
+    assert (dict(plain.settings("bm25")), dict(told.settings("bm25")), dict(told.settings("rm3"))) == (
+        {},
+        {"k1": 1.2},
+        {},
+    )
+    assert plain.fingerprint() != told.fingerprint()
+    assert plain.fingerprint() == Query("q", "x", metadata={"source": "log"}).fingerprint()
+
+
+@pytest.mark.parametrize("wrong", [7, {"bm25": 7}, [], None])
+def test_settings_that_can_not_be_read(wrong):
+    with pytest.raises(DataError, match="stage_settings"):
+        Query("q", "x", metadata={"stage_settings": wrong}).settings("bm25")
+
+
 def test_half_a_surrogate_pair_in_a_query_has_a_fingerprint():
     assert Query("q", "\ud83d").fingerprint() != Query("q", "\ud83e").fingerprint()
 

@@ -217,6 +217,44 @@ def test_parameters_change_the_scores(bm25):
     assert presence["d6"] == presence["d1"] == pytest.approx(math.log(1 + (5 - 2 + 0.5) / 2.5))
 
 
+def test_stages_of_other_settings_share_the_index(bm25):
+    other = bm25.replace(k1=1.2, b=0.75, variant="bm25+", delta=0.5)
+    assert other.index is bm25.index
+    assert other.fingerprint() != bm25.fingerprint()
+
+
+def test_a_query_brings_its_own_settings(bm25):
+    own = {"q1": {"k1": 1.2, "b": 0.75}, "q3": {"b": 0.0}, "q4": {"k1": 1.2, "b": 0.75}}
+    queries = [
+        Query(name, text, metadata={"stage_settings": {"bm25": own[name]}} if name in own else {})
+        for name, text in QUERIES.items()
+    ]
+    found = bm25.run(queries)
+    for query in queries:
+        alone = bm25.replace(**own.get(query.id, {})).run([Query(query.id, query.text)])
+        assert found.to_dict()[query.id] == alone.to_dict()[query.id]
+    assert found.to_dict()["q1"] != LUCENE["q1"]
+    assert found.to_dict()["q2"] == LUCENE["q2"]
+    assert list(found.to_dict()) == list(QUERIES)
+    assert bm25.run(queries[:1]).to_dict()["q1"] == found.to_dict()["q1"]
+    assert found["q1"][0].explain().score == found["q1"][0].score
+
+
+def test_settings_of_queries_reach_the_cache(bm25, tmp_path):
+    session = Session(cache=tmp_path)
+    scores = [
+        bm25.run([Query("q", "blue sky", metadata=metadata)], session=session).to_dict()["q"]["d6"]
+        for metadata in ({}, {"stage_settings": {"bm25": {"b": 0.0}}}, {})
+    ]
+    assert scores[0] == scores[2] != scores[1]
+
+
+@pytest.mark.parametrize("wrong", [{"k": 3}, {"b": 2.0}, {"k1": "high"}, {"delta": 1.0}])
+def test_settings_of_queries_are_checked(bm25, wrong):
+    with pytest.raises(DataError, match="'q7'"):
+        bm25.run([Query("q7", "sky", metadata={"stage_settings": {"bm25": wrong}})])
+
+
 def test_built_opened_and_in_memory_agree(corpus, bm25, tmp_path):
     built = BM25.build(corpus, tmp_path / "index", k=5)
     opened = BM25.open(tmp_path / "index", k=5)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import rank_bm25
 
-from rankloom import Document, Query, Run
+from rankloom import Document, Query, Run, Session
 from rankloom.config import PipelineBuilder
 from rankloom.corpus import Corpus
 from rankloom.errors import ConfigError, MissingExtraError, UsageError
@@ -48,6 +48,21 @@ def test_it_agrees_with_our_bm25_on_what_is_good(mini):
 def test_ties_and_the_cut():
     held = Corpus.of([*(Document(doc_id, "same words") for doc_id in ("d10", "d9", "d1")), Document("e", "others")])
     assert list(RankBM25(held, variant="plus", k=2).run(["same"])["q1"].doc_ids) == ["d1", "d10"]
+
+
+def test_the_analyzer_is_named_in_yaml(mini):
+    stage = PipelineBuilder({}).build(
+        [{"rank_bm25": {"analyzer": "whitespace"}}], corpus=mini.corpus, session=Session()
+    )
+    assert "WhitespaceAnalyzer" in repr(stage)
+    with pytest.raises(ConfigError, match="german"):
+        PipelineBuilder({}).build([{"rank_bm25": {"analyzer": "germann"}}], corpus=mini.corpus, session=Session())
+
+
+def test_another_version_of_the_library_is_another_fingerprint(mini, monkeypatch):
+    before = RankBM25(mini.corpus).fingerprint()
+    monkeypatch.setattr(module, "version", lambda _: "99.0")
+    assert RankBM25(mini.corpus).fingerprint() != before
 
 
 def test_queries_without_hits_are_noted(mini):
