@@ -23,6 +23,7 @@ from rankloom.eval.experiment_config import ExperimentConfig, Source, unfolded
 from rankloom.eval.explain import Explanation, explain_run, with_texts_of
 from rankloom.eval.latency import measure_latency
 from rankloom.eval.plan import Plan, plan_of
+from rankloom.eval.preflight import Preflight, preflight
 from rankloom.eval.pushdown import push_tops_down
 from rankloom.eval.results import ExperimentResult, Outcome
 from rankloom.eval.sweep import Setting
@@ -92,6 +93,14 @@ class Experiment:
         """What is going to run; builds and loads nothing."""
         return plan_of(self.config.pipelines, self.config.define, folder=self.locations.folder)
 
+    def preflight(self, *, offline: bool) -> Preflight:
+        """What the stages need that is not here; loads no model, reads no weights, opens no socket.
+
+        Args:
+            offline: Whether the run may not download.
+        """
+        return preflight(self.plan().stages, offline=offline, folder=self.locations.folder)
+
     def fingerprint(self) -> str:
         """A digest of all that the results depend on as far as it is written in the file."""
         return digest(self.config.model_dump(exclude={"output": True, "session": {"threads"}}))
@@ -150,7 +159,7 @@ class Experiment:
             PartialResultError: Some pipelines failed.
             RankloomError: All of them did; the error of the first.
             MissingExtraError: A stage needs a package that is not installed.
-            NotFoundError: There is no such collection, or a model for an index is not to be had.
+            NotFoundError: There is no such collection, or a model is not to be had.
             UsageError: The output is a file, or can not be written.
         """
         from rankloom.eval.outputs import prepare_output, write_outputs
@@ -227,6 +236,7 @@ class Experiment:
         """Carry the experiment out and write nothing; see `run`."""
         started = datetime.now(UTC)
         session = session.remembering()
+        self.preflight(offline=session.offline).raise_problems()
         collection = self.load(session)
         collection.check_measures(self.config.effectiveness)
         if absent := collection.absent_documents():

@@ -43,6 +43,15 @@ def require(module: str, *, extra: str, stage: str) -> ModuleType:
         ) from error
 
 
+def extra_of(module: str) -> str | None:
+    """The extra that installs a module; None if none does.
+
+    >>> extra_of("faiss")
+    'dense'
+    """
+    return next((extra for extra, modules in EXTRAS.items() if module in modules), None)
+
+
 def installed(module: str) -> bool:
     """Whether a module could be imported, without importing it.
 

@@ -84,27 +84,30 @@ def resolve_model(
         >>> resolve_model("all-MiniLM-L6-v2", offline=True, stage="example").path.is_dir()
         True
     """
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        return _checked(name, folder, stage=stage)
-    tried = [f"the folder {folder}"]
-    base, _, revision = name.partition("@")
-    repository = base if "/" in base else f"{organisation}/{base}"
-    if _HUB_NAME.fullmatch(repository):
-        package = PACKAGED.get(repository)
-        if package is not None and not revision:
-            if installed(package):
-                return _checked(name, Path(importlib.import_module(package).get_model_path()), stage=stage)
-            tried.append(f"the package {package.replace('_', '-')}")
-        found = _from_hub(repository, revision, offline=offline, tried=tried, stage=stage)
-        if found is not None:
-            return _checked(name, found, stage=stage, revision=found.name)
-    raise NotFoundError(
-        f"the model was not found; looked for: {', '.join(tried)}",
-        stage=stage,
-        value=name,
-        fix=_advice(repository, offline=offline),
-    )
+    folder, revision = _folder(name, offline=offline, stage=stage, organisation=organisation)
+    return ResolvedModel(name, folder, model_fingerprint(folder), revision)
+
+
+def model_is_here(name: str, *, offline: bool, stage: str, organisation: str = "sentence-transformers") -> bool:
+    """Whether a model is on this machine; if not, it would be downloaded. Opens no socket and reads no weights.
+
+    Args:
+        name: As for `resolve_model`.
+        offline: Whether nothing may be downloaded.
+        stage: Who asks, for errors.
+        organisation: As for `resolve_model`.
+
+    Raises:
+        NotFoundError: It is not here, and can not be downloaded: offline, or no name that the hub could have.
+        DataError: The folder is there, but holds no model with safetensors weights.
+    """
+    try:
+        _folder(name, offline=True, stage=stage, organisation=organisation)
+    except NotFoundError:
+        if offline or not _HUB_NAME.fullmatch(_repository(name, organisation)):
+            raise
+        return False
+    return True
 
 
 def model_identity(name: str, *, stage: str, organisation: str = "sentence-transformers") -> str:
@@ -209,6 +212,36 @@ def shared_model(
     return _SHELF.get((kind, str(found.path), found.fingerprint, device, session.dtype), loaded)
 
 
+def _repository(name: str, organisation: str) -> str:
+    """What a model is called on the hub, without its revision."""
+    base = name.partition("@")[0]
+    return base if "/" in base else f"{organisation}/{base}"
+
+
+def _folder(name: str, *, offline: bool, stage: str, organisation: str) -> tuple[Path, str]:
+    """The folder of a model, which is checked, and its commit on the hub; see `resolve_model`."""
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return _checked(folder, stage=stage), ""
+    tried = [f"the folder {folder}"]
+    repository, revision = _repository(name, organisation), name.partition("@")[2]
+    if _HUB_NAME.fullmatch(repository):
+        package = PACKAGED.get(repository)
+        if package is not None and not revision:
+            if installed(package):
+                return _checked(Path(importlib.import_module(package).get_model_path()), stage=stage), ""
+            tried.append(f"the package {package.replace('_', '-')}")
+        found = _from_hub(repository, revision, offline=offline, tried=tried, stage=stage)
+        if found is not None:
+            return _checked(found, stage=stage), found.name
+    raise NotFoundError(
+        f"the model was not found; looked for: {', '.join(tried)}",
+        stage=stage,
+        value=name,
+        fix=_advice(repository, offline=offline),
+    )
+
+
 def _from_hub(repository: str, revision: str, *, offline: bool, tried: list[str], stage: str) -> Path | None:
     """The folder of a model in the local Hugging Face cache, filled from the hub where that is allowed."""
     hub = require("huggingface_hub", extra="dense", stage=stage)
@@ -228,8 +261,8 @@ def _from_hub(repository: str, revision: str, *, offline: bool, tried: list[str]
     return None
 
 
-def _checked(name: str, folder: Path, *, stage: str, revision: str = "") -> ResolvedModel:
-    """A folder as a model, if it is one."""
+def _checked(folder: Path, *, stage: str) -> Path:
+    """The folder, if it holds a model."""
     problem = model_problem(folder)
     if problem is not None:
         raise DataError(
@@ -239,7 +272,7 @@ def _checked(name: str, folder: Path, *, stage: str, revision: str = "") -> Reso
             accepted="a model saved by transformers or sentence-transformers, with safetensors weights",
             fix="save the model anew with a current version of its library",
         )
-    return ResolvedModel(name, folder, model_fingerprint(folder), revision)
+    return folder
 
 
 def _advice(repository: str, *, offline: bool) -> str:

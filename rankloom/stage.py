@@ -70,6 +70,7 @@ class Stage(ABC):
         grain: What the cache remembers: the outcome of a `query`, or nothing (`none`) because the stage is trivial
             or looks after its own caching (pointwise rerankers remember query-document pairs).
         unit: Queries computed, cached and reported at a time. A killed run loses at most one unit for each thread.
+        requires: Optional modules that it runs on; an experiment looks for them before it begins.
         parallel: Whether units may be carried out on several threads at once: `__call__` changes nothing that another
             call reads, and gives the same bytes whatever other queries are in the batch. `rankloom.testing` checks it.
     """
@@ -82,6 +83,7 @@ class Stage(ABC):
     accepts: Traits = NO_TRAITS
     grain: ClassVar[Literal["query", "none"]] = "query"
     unit: ClassVar[int] = 64
+    requires: ClassVar[tuple[str, ...]] = ()
     parallel: ClassVar[bool] = False
 
     @abstractmethod

@@ -40,6 +40,7 @@ class BiEncoder(Pointwise):
     """
 
     name = "bi_encoder"
+    requires = ("sentence_transformers",)
     kind = ScoreKind.SIMILARITY
 
     def __init__(self, model: ModelName = DEFAULT_MODEL, *, depth: int = 100, batch_size: int = 32) -> None:

@@ -44,6 +44,7 @@ class CrossEncoder(Pointwise):
     """
 
     name = "cross_encoder"
+    requires = ("sentence_transformers",)
     kind = ScoreKind.LOGIT
 
     def __init__(

@@ -62,6 +62,7 @@ class SentencePruner(PairStage, Pruner):
     """
 
     name = "sentence_pruner"
+    requires = ("sentence_transformers",)
     decides_later = frozenset({"depth", "threshold", "keep_at_least"})
 
     def __init__(

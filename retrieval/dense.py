@@ -52,6 +52,7 @@ class Dense(Retriever, VectorSource):
     """
 
     name = "dense"
+    requires = ("sentence_transformers", "faiss")
     accepts = frozenset({"vectors"})
 
     def __init__(self, index: VectorIndex, *, k: int = 1000) -> None:

@@ -75,6 +75,7 @@ class LearnedSparse(Retriever, ScoreExplainer):
     """
 
     name = "learned_sparse"
+    requires = ("sentence_transformers",)
     accepts = frozenset({"terms"})
 
     def __init__(

@@ -58,6 +58,7 @@ class RankBM25(Retriever):
     """
 
     name = "rank_bm25"
+    requires = ("rank_bm25",)
 
     def __init__(
         self,

@@ -16,12 +16,14 @@ from rankloom.cli.options import (
     OutputOption,
     SetOption,
     cache_folder,
+    offline_choice,
 )
 from rankloom.cli.show import message, show_json, show_table
 from rankloom.errors import NotFoundError
 
 if TYPE_CHECKING:
     from rankloom.eval.experiment import Experiment
+    from rankloom.eval.preflight import Preflight
     from rankloom.eval.results import ExperimentResult
 
 
@@ -38,7 +40,8 @@ def run(
 ) -> None:
     """Run an experiment: check it, show the plan, retrieve, rerank, measure, compare, write the results.
 
-    Killed at any moment, it goes on where it stopped when it is run again.
+    Killed at any moment, it goes on where it stopped when it is run again. What it lacks, packages or models, is found
+    before anything is done, also by a dry run.
 
     Examples:
       rankloom run configs/quickstart.yaml
@@ -53,10 +56,14 @@ def run(
     place = cache_folder(cache, no_cache=no_cache)
     lines = [f"{config}: {experiment.config.collection.name}; results in {folder}; cache {place or 'off'}"]
     lines += experiment.plan().lines()
+    needs = experiment.preflight(offline=experiment.session(offline=offline_choice(offline)).offline)
+    lines += needs.lines()
     if dry_run:
-        _show_plan(experiment, folder, lines, place, output)
+        _show_plan(experiment, folder, lines, cache=place, needs=needs, output=output)
+        needs.raise_problems()
         return
     message("\n".join(lines))
+    needs.raise_problems()
     session = session_of(experiment, cache=cache, no_cache=no_cache, offline=offline)
     result = experiment.run(session, output=folder, on_failure="report")
     if output is Output.JSON:
@@ -66,7 +73,9 @@ def run(
     result.raise_failures()
 
 
-def _show_plan(experiment: Experiment, folder: Path, lines: list[str], cache: Path | None, output: Output) -> None:
+def _show_plan(
+    experiment: Experiment, folder: Path, lines: list[str], *, cache: Path | None, needs: Preflight, output: Output
+) -> None:
     """The plan and what it may cost; reads queries, opens no index, loads no model."""
     from rankloom.eval.forecast import earlier_costs, forecast, forecast_lines
 
@@ -79,7 +88,7 @@ def _show_plan(experiment: Experiment, folder: Path, lines: list[str], cache: Pa
     found = () if queries is None else forecast(plan.stages, queries, earlier=earlier, prices=experiment.config.prices)
     if output is Output.JSON:
         about = {"output": str(folder), "cache": str(cache) if cache else None, "queries": queries}
-        show_json({**plan.to_dict(), **about, "forecast": [one.to_dict() for one in found]})
+        show_json({**plan.to_dict(), **about, **needs.to_dict(), "forecast": [one.to_dict() for one in found]})
         return
     if queries is None:
         lines.append("the collection is not on this machine: how much there is to do is not known")

@@ -52,6 +52,7 @@ class Lucene(Retriever, TermSource, ScoreExplainer):
     """
 
     name = "lucene"
+    requires = ("pyserini",)
     accepts = frozenset({"terms"})
 
     def __init__(

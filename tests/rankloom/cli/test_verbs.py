@@ -101,6 +101,33 @@ def test_dry_run_touches_nothing(say: Any, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["exp.yaml"]
 
 
+def test_a_dry_run_names_all_that_is_missing(say: Any, tmp_path: Path) -> None:
+    pipelines = {
+        "here": ["bm25", "bi_encoder"],
+        "lacking": ["bm25", {"cross_encoder": {"model": "no/where"}}],
+        "too": ["bm25", {"cross_encoder": {"model": "./nowhere"}}],
+    }
+    file = write({**EXPERIMENT, "compare": {"baseline": "here"}}, pipelines=pipelines)
+    said = say("run", file, "--dry-run", "--offline")
+    assert said.code == 4
+    assert "cross_encoder(model=no/where)" in said.out  # the plan stands all the same
+    assert all(part in said.err for part in ("2 things are missing", "'no/where'", "'./nowhere'", "offline=False"))
+    said = say("run", file, "--offline")
+    assert said.code == 4
+    assert "2 things are missing" in said.err
+    assert {path.name for path in tmp_path.iterdir()} <= {"exp.yaml", "cache"}  # no index, no output
+    assert not list(tmp_path.glob("cache/index*"))
+    answer = say("run", file, "--dry-run", "--output", "json")
+    assert answer.code == 4  # the folder does not come from the hub
+    told = json.loads(answer.out)
+    assert [(one["model"], one["here"]) for one in told["models"]] == [("all-MiniLM-L6-v2", True), ("no/where", False)]
+    assert len(told["missing"]) == 1
+    del pipelines["too"]
+    said = say("run", write({**EXPERIMENT, "compare": {"baseline": "here"}}, pipelines=pipelines), "--dry-run")
+    assert said.code == 0
+    assert "will be downloaded: no/where (for cross_encoder)" in said.out
+
+
 def test_a_partly_finished_run(say: Any) -> None:
     pipelines = {**EXPERIMENT["pipelines"], "bad": ["bm25", {"rankloom_test_stages:Failing": {}}]}
     said = say("run", write(EXPERIMENT, pipelines=pipelines), "--output", "json")
