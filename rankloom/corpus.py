@@ -24,6 +24,7 @@ from rankloom.corpus_build import (
     sorted_batches,
     write_corpus,
 )
+from rankloom.corpus_fields import check_fields, field_columns
 from rankloom.corpus_formats import Format, OnBadRecord, Source, read_documents
 from rankloom.errors import DamagedIndexError, DataError
 from rankloom.files import Manifest, atomic_path
@@ -202,6 +203,21 @@ class Corpus:
         for batch in self._batches:
             title, text = batch.column(0), batch.column(1)
             yield pc.if_else(pc.equal(title, ""), text, pc.binary_join_element_wise(title, text, space))
+
+    def fields(self, names: Iterable[str]) -> Iterator[dict[str, pa.LargeStringArray]]:
+        """Some fields of all documents in id order, as columns, a batch at a time.
+
+        Args:
+            names: `title`, `text`, or keys of metadata, whose values are strings, numbers, or lists of them.
+
+        Raises:
+            DataError: No document has such a field, or a value is something else.
+        """
+        wanted = list(names)
+        columns = (batch.columns[: len(TEXT_COLUMNS)] for batch in self._batches)
+        check_fields(wanted, (metadata for _, _, metadata in columns))
+        for batch in self._batches:
+            yield field_columns(wanted, *batch.columns[: len(TEXT_COLUMNS)])
 
     def get(self, doc_ids: Sequence[str]) -> list[Document]:
         """The documents of some ids, in the order asked.

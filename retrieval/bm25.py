@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import Any, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,29 +24,27 @@ from rankloom.ranking import Ranking, concatenate
 from rankloom.records import Document, Documents, Query
 from rankloom.retrieval.analysis import Analyzer, EnglishAnalyzer
 from rankloom.retrieval.analyzers import analyzer_of
+from rankloom.retrieval.bm25_fields import check_index_fields, checked_lengths, checked_weights
 from rankloom.retrieval.bm25_scoring import VARIANTS, BM25Scoring, Variant
-from rankloom.retrieval.document_length import LENGTHS
 from rankloom.retrieval.index.commit import FORMAT, VERSION
 from rankloom.retrieval.index.impact_index import ImpactIndex
-from rankloom.retrieval.index.writer import ImpactIndexWriter
+from rankloom.retrieval.index.writer import ImpactIndexWriter, Texts
 from rankloom.run import Run
 from rankloom.score_parts import ScoreExplainer, ScoreParts, missing_terms, parts_in_order
 from rankloom.session import Session
 from rankloom.sources import TermSource
 from rankloom.stage import Retriever
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-
-_BY_QUERY = ("k1", "b", "delta")  # parameters that a query may bring
+_BY_QUERY = ("k1", "b", "delta", "fields", "field_b")  # parameters that a query may bring
 
 
 class BM25(Retriever, TermSource, ScoreExplainer):
     """Retrieve by BM25, with Anserini's defaults and scores (see `bm25_scoring` for the formulas).
 
     A query is its text, analysed as the index was (a repeated term counts as often as it stands there); a feedback
-    stage's weighted terms (`Query.terms`) take the text's place. Documents are indexed by title and text.
+    stage's weighted terms (`Query.terms`) take the text's place. Documents are indexed by title and text, as one text,
+    or with `fields` each by itself: BM25F (see `bm25f_scoring`), where a term's frequencies in all fields are added up
+    by the fields' weights before they are saturated.
 
     k1, b, variant and delta belong to the search, not to the index: `bm25.replace(k1=1.2)` and stages of other settings
     in YAML search the same index, and a query may bring its own k1, b and delta in its metadata, as
@@ -61,9 +59,13 @@ class BM25(Retriever, TermSource, ScoreExplainer):
         b: How much long documents are discounted, 0 to 1; Anserini's default.
         variant: `lucene`, `robertson`, `atire`, `bm25+` or `bm25l`; see `bm25_scoring`.
         delta: The least that an occurrence counts, for `bm25+` and `bm25l`; None takes their authors' 1 and 0.5.
+        fields: Fields of documents (`title`, `text`, keys of metadata) and their weights, above 0. The index must have
+            been made with these fields, and possibly others; weights belong to the search.
+        field_b: `b` of some of the fields; the others take `b`.
 
     Raises:
-        UsageError: A parameter is out of range, or the index was made with another analyzer or from another corpus.
+        UsageError: A parameter is out of range, the index was made with another analyzer, from another corpus, or
+            without one of the fields.
 
     Example:
         >>> from rankloom import Document
@@ -88,6 +90,8 @@ class BM25(Retriever, TermSource, ScoreExplainer):
         b: float = 0.4,
         variant: Variant = "lucene",
         delta: float | None = None,
+        fields: Mapping[str, float] | None = None,
+        field_b: Mapping[str, float] | None = None,
     ) -> None:
         self.index = index
         self.corpus = corpus
@@ -97,6 +101,9 @@ class BM25(Retriever, TermSource, ScoreExplainer):
         self.b = between(b, 0.0, 1.0, stage=self.name, parameter="b")
         self.variant = cast("Variant", choice(variant, VARIANTS, stage=self.name, parameter="variant"))
         self.delta = None if delta is None else between(delta, 0.0, 1e6, stage=self.name, parameter="delta")
+        self.fields = None if fields is None else checked_weights(fields, stage=self.name)
+        self.field_b = None if field_b is None else checked_lengths(field_b, fields, stage=self.name)
+        check_index_fields(self.index.fields, fields, stage=self.name)
         self._check_origin()
 
     # --- ways in ---------------------------------------------------------------------------------------------
@@ -139,16 +146,23 @@ class BM25(Retriever, TermSource, ScoreExplainer):
             term_vectors: Whether the index keeps the terms of each document together as well, for feedback on single
                 queries in microseconds a document, not a pass over all postings; two thirds more on disk.
             session: Shows progress.
-            parameters: As for the constructor.
+            parameters: As for the constructor; with `fields`, the index is made of these.
+
+        Raises:
+            DataError: No document has one of the fields.
         """
-        analyzer = analyzer or EnglishAnalyzer()
+        analyzer, fields = analyzer or EnglishAnalyzer(), parameters.get("fields")
         with (
             atomic_path(Path(directory)) as temporary,
             ImpactIndexWriter(
-                temporary, analyzer=analyzer, term_vectors=term_vectors, about=_about(corpus, analyzer)
+                temporary,
+                analyzer=analyzer,
+                term_vectors=term_vectors,
+                fields=list(fields or ()),
+                about=_about(corpus, analyzer),
             ) as writer,
         ):
-            for doc_ids, texts in _columns(corpus, session or Session()):
+            for doc_ids, texts in _columns(corpus, session or Session(), fields):
                 writer.add_columns(doc_ids, texts)
             writer.merge()
         index = ImpactIndex.open(directory)
@@ -167,8 +181,14 @@ class BM25(Retriever, TermSource, ScoreExplainer):
         """Index a corpus, or a list of documents, in memory; the other parameters are those of `build`."""
         corpus = corpus if isinstance(corpus, Corpus) else Corpus.of(corpus)
         analyzer = analyzer or EnglishAnalyzer()
-        batches = _columns(corpus, session or Session())
-        index = ImpactIndex.of_texts(batches, analyzer, term_vectors=term_vectors, about=_about(corpus, analyzer))
+        fields, about = parameters.get("fields"), _about(corpus, analyzer)
+        index = ImpactIndex.of_texts(
+            _columns(corpus, session or Session(), fields),
+            analyzer,
+            fields=list(fields or ()),
+            term_vectors=term_vectors,
+            about=about,
+        )
         return cls(index, corpus=corpus, analyzer=analyzer, **parameters)
 
     @classmethod
@@ -182,6 +202,8 @@ class BM25(Retriever, TermSource, ScoreExplainer):
         b: float = 0.4,
         variant: Variant = "lucene",
         delta: float | None = None,
+        fields: Mapping[str, float] | None = None,
+        field_b: Mapping[str, float] | None = None,
         analyzer: str = "english",
         term_vectors: bool = False,
     ) -> Self:
@@ -195,17 +217,22 @@ class BM25(Retriever, TermSource, ScoreExplainer):
             b: As for the constructor.
             variant: As for the constructor.
             delta: As for the constructor.
+            fields: As for the constructor.
+            field_b: As for the constructor.
             analyzer: Name of an analyzer; see `rankloom.retrieval.analyzers.analyzer_of`.
             term_vectors: As for `build`.
 
         Raises:
             UsageError: A parameter is out of range, or there is no such analyzer.
+            DataError: No document has one of the fields.
         """
         made_with = analyzer_of(analyzer)
         params: dict[str, Any] = {"k": k, "k1": k1, "b": b, "variant": variant, "delta": delta, "analyzer": made_with}
+        params |= {"fields": fields, "field_b": field_b}
         if session.cache is None:
             return cls.of(corpus, session=session, term_vectors=term_vectors, **params)
         made_of = [FORMAT, VERSION, _about(corpus, made_with), *(["term vectors"] if term_vectors else [])]
+        made_of += [sorted(fields)] if fields else []
         directory = session.cache.index_directory("bm25", digest(*made_of))
         return opened_or_built(
             directory,
@@ -290,12 +317,7 @@ class BM25(Retriever, TermSource, ScoreExplainer):
             return None
         asked, own = self._terms(query), self._set_for(query)
         score, parts = own.scoring.explain(asked, code)
-        facts: dict[str, float | str] = {
-            "length": int(LENGTHS[self.index.length_code(code)]),
-            "average length": self.scoring.average_length,
-            "k1": own.k1,
-            "b": own.b,
-        }
+        facts: dict[str, float | str] = {**own.scoring.facts(code), "k1": own.k1, "b": own.b}
         if self.variant != "lucene":
             facts["variant"] = self.variant
         terms = parts_in_order(parts)
@@ -304,6 +326,11 @@ class BM25(Retriever, TermSource, ScoreExplainer):
     @cached_property
     def scoring(self) -> BM25Scoring:
         """The formula over the index."""
+        if self.fields is not None:
+            from rankloom.retrieval.bm25f_scoring import BM25FScoring
+
+            own: dict[str, Any] = {"k1": self.k1, "b": self.b, "variant": self.variant, "delta": self.delta}
+            return BM25FScoring(self.index, self.fields, field_b=self.field_b or {}, **own)
         return BM25Scoring(self.index, k1=self.k1, b=self.b, variant=self.variant, delta=self.delta)
 
     def _terms(self, query: Query) -> Mapping[str, float]:
@@ -324,12 +351,12 @@ class BM25(Retriever, TermSource, ScoreExplainer):
     def term_vectors(self, doc_ids: Sequence[str]) -> list[Mapping[str, int] | None]:
         """Terms and their frequencies, for each document; None for one that the index does not hold."""
         codes = self.index.ids.codes(doc_ids)
-        vectors = iter(self.index.term_vectors(codes[codes >= 0]))
+        vectors = iter(self.scoring.term_vectors(codes[codes >= 0]))
         return [None if code < 0 else next(vectors) for code in codes.tolist()]
 
     def document_frequencies(self, terms: Sequence[str]) -> NDArray[np.int64]:
         """In how many documents each term occurs, int64 of shape (terms,)."""
-        return self.index.document_frequencies(terms)
+        return self.scoring.document_frequencies(terms)
 
     def _check_origin(self) -> None:
         """Refuse an index that was made otherwise than this stage would search it."""
@@ -354,11 +381,13 @@ def _about(corpus: Corpus, analyzer: Analyzer) -> dict[str, str]:
     return {"corpus": corpus.fingerprint(), "analyzer": analyzer.fingerprint()}
 
 
-def _columns(corpus: Corpus, session: Session) -> Iterator[tuple[list[str], pa.LargeStringArray]]:
-    """Ids and contents of the documents, a batch at a time."""
+def _columns(corpus: Corpus, session: Session, fields: Iterable[str] | None) -> Iterator[tuple[list[str], Texts]]:
+    """Ids and contents of the documents, or their fields, a batch at a time."""
+    batches: Iterator[Texts] = corpus.contents() if fields is None else corpus.fields(fields)
     start = 0
     with session.progress.task("bm25 index", len(corpus)) as advance:
-        for texts in corpus.contents():
-            yield corpus.ids.array.slice(start, len(texts)).to_pylist(), texts
-            start += len(texts)
-            advance(len(texts))
+        for texts in batches:
+            size = len(next(iter(texts.values())) if isinstance(texts, Mapping) else texts)
+            yield corpus.ids.array.slice(start, size).to_pylist(), texts
+            start += size
+            advance(size)

@@ -71,11 +71,8 @@ class BM25Scoring:
             )
         self._index, self._variant = index, variant
         self._delta = delta if delta is not None else DELTAS.get(variant, 0.0)
-        average = np.float32(self.average_length)
-        b32, lengths = np.float32(b), LENGTHS.astype(np.float32)
-        with np.errstate(all="ignore"):  # no documents: no average; k1 = 0: infinite, as it should
-            discount = np.float32(k1) * ((np.float32(1) - b32) + b32 * lengths / average)
-            self._inverse: NDArray[np.float32] = np.float32(1) / discount  # by length code, float32 of shape (256,)
+        self._inverse = inverse_discount(k1, b, self.average_length)
+        with np.errstate(all="ignore"):  # k1 = 0: infinite, as it should
             self._shift = np.float32(self._delta) / np.float32(k1) if variant == "bm25l" else np.float32(0)
         self._scorings: dict[str, Scoring] = {}
         self._factor = k1 + 1 if variant in ("atire", "bm25+", "bm25l") else 1.0
@@ -133,6 +130,18 @@ class BM25Scoring:
                 parts.append(TermPart(word, float(query[word]), values[word], idf, float(part)))
         return np.float32(total), parts
 
+    def facts(self, code: int) -> dict[str, float]:
+        """The length of a document, as it is kept, and the average."""
+        return {"length": int(LENGTHS[self._index.length_code(code)]), "average length": self.average_length}
+
+    def document_frequencies(self, terms: Sequence[str]) -> NDArray[np.int64]:
+        """In how many documents each term occurs, int64 of shape (terms,)."""
+        return self._index.document_frequencies(terms)
+
+    def term_vectors(self, codes: NDArray[np.int32]) -> list[dict[str, int]]:
+        """Terms of documents and their frequencies."""
+        return self._index.term_vectors(codes)
+
     @property
     def average_length(self) -> float:
         """Terms in a document on average, over documents that have any."""
@@ -141,7 +150,7 @@ class BM25Scoring:
     def _frequencies(self, queries: Sequence[Mapping[str, float]]) -> dict[str, int]:
         """In how many documents each term of some queries occurs."""
         words = list({word: None for query in queries for word in query})
-        return dict(zip(words, self._index.document_frequencies(words).tolist(), strict=True))
+        return dict(zip(words, self.document_frequencies(words).tolist(), strict=True))
 
     def _weights(
         self, query: Mapping[str, float], frequencies: Mapping[str, int]
@@ -169,3 +178,11 @@ class BM25Scoring:
         reach[0] = self._shift
         made = Scoring(linear=False, inverse=self._inverse, shift=self._shift, bounds=reach)
         return self._scorings.setdefault(segment.name, made)
+
+
+def inverse_discount(k1: float, b: float, average: float) -> NDArray[np.float32]:
+    """What frequencies are multiplied by, `1 / K`, by length byte; float32 of shape (256,)."""
+    b32, lengths = np.float32(b), LENGTHS.astype(np.float32)
+    with np.errstate(all="ignore"):  # no documents: no average; k1 = 0: infinite, as it should
+        discount = np.float32(k1) * ((np.float32(1) - b32) + b32 * lengths / np.float32(average))
+        return np.asarray(np.float32(1) / discount, dtype=np.float32)

@@ -61,6 +61,13 @@ class Part:
         return len(self.segment) - len(self.deletions.documents)
 
     @property
+    def kept(self) -> NDArray[np.bool_]:
+        """Whether each document is left, bool of shape (documents,)."""
+        there = np.ones(len(self.segment), dtype=np.bool_)
+        there[self.deletions.documents] = False
+        return there
+
+    @property
     def total(self) -> int:
         """The sum of all values left."""
         return self.segment.total - self.deletions.total

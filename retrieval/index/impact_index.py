@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from rankloom.ids import DocIds
 from rankloom.retrieval.analysis import Analyzer
 from rankloom.retrieval.index.columns import LARGE
 from rankloom.retrieval.index.commit import FORMAT, VERSION, Commit, Part, read_commit
+from rankloom.retrieval.index.field_search import search_fields
+from rankloom.retrieval.index.fields import about_fields, fields_of
+from rankloom.retrieval.index.postings import postings_of
 from rankloom.retrieval.index.queries import (
     Hits,
     Searched,
@@ -29,10 +32,7 @@ from rankloom.retrieval.index.queries import (
 )
 from rankloom.retrieval.index.segment import Segment
 from rankloom.retrieval.index.term_vectors import term_vectors
-from rankloom.retrieval.index.writer import Buffer, ImpactIndexWriter
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from rankloom.retrieval.index.writer import Buffer, ImpactIndexWriter, Texts
 
 
 class ImpactIndex:
@@ -104,17 +104,19 @@ class ImpactIndex:
     @classmethod
     def of_texts(
         cls,
-        batches: Iterable[tuple[Sequence[str], pa.LargeStringArray]],
+        batches: Iterable[tuple[Sequence[str], Texts]],
         analyzer: Analyzer,
         *,
+        fields: Sequence[str] = (),
         term_vectors: bool = False,
         about: Mapping[str, str] | None = None,
     ) -> ImpactIndex:
-        """An index in memory, from batches of ids and texts."""
-        buffer = Buffer(analyzer, linear=False, term_vectors=term_vectors)
+        """An index in memory, from batches of ids and texts (with fields: of texts by field)."""
+        buffer = Buffer(analyzer, linear=False, fields=fields, term_vectors=term_vectors)
+        about = {**(about or {}), **about_fields(fields)}
         for doc_ids, texts in batches:
             buffer.add_texts(doc_ids, texts)
-        return cls(Commit((Part(buffer.take()),), about or {}, term_vectors=term_vectors))
+        return cls(Commit((Part(buffer.take()),), about, term_vectors=term_vectors))
 
     @classmethod
     def build(
@@ -167,6 +169,11 @@ class ImpactIndex:
     def about(self) -> Mapping[str, str]:
         """What the index was made of: digests and settings by name."""
         return self._commit.about
+
+    @property
+    def fields(self) -> list[str]:
+        """The fields of its documents, in order; none if their terms have no fields."""
+        return fields_of(self.about)
 
     @property
     def linear(self) -> bool:
@@ -225,6 +232,30 @@ class ImpactIndex:
                 counts[gone] -= part.deletions.counts[places[gone]]
         return counts
 
+    def collection_frequencies(self, terms: Sequence[str]) -> NDArray[np.int64]:
+        """The sum of each term's values over all documents; int64 of shape (terms,), 0 for unknown terms."""
+        sums = np.zeros(len(terms), dtype=np.int64)
+        for part in self._commit.parts:
+            kept = part.kept
+            for place, number in enumerate(part.segment.vocabulary.numbers(list(terms)).tolist()):
+                if number >= 0:
+                    documents, values = postings_of(part.segment, number)
+                    sums[place] += int(values[kept[documents]].sum(dtype=np.int64))
+        return sums
+
+    def documents_with_any(self, groups: Sequence[Sequence[str]]) -> NDArray[np.int64]:
+        """How many documents hold a term of each group, whichever; int64 of shape (groups,)."""
+        counts = np.zeros(len(groups), dtype=np.int64)
+        for part in self._commit.parts:
+            kept = part.kept
+            for place, group in enumerate(groups):
+                numbers = part.segment.vocabulary.numbers(list(group))
+                held = np.zeros(len(part.segment), dtype=np.bool_)
+                for number in numbers[numbers >= 0].tolist():
+                    held[postings_of(part.segment, number)[0]] = True
+                counts[place] += int(np.count_nonzero(held & kept))
+        return counts
+
     def term_vector(self, code: int) -> dict[str, int]:
         """The terms of a document and their values, in the order of terms; see `term_vectors`."""
         return self.term_vectors([code])[0]
@@ -281,11 +312,23 @@ class ImpactIndex:
             reach: What the bounds of blocks are multiplied by. 1 gives exact results; less leaves out blocks of
                 documents that hardly matter.
         """
-        searched = [
-            Searched(part.segment, codes, scoring(part.segment))
-            for part, codes in zip(self._commit.parts, self._named[1], strict=True)
-        ]
-        return search_segments(searched, queries, k, reach=reach, threads=self.threads)
+        return search_segments(self._searched(scoring), queries, k, reach=reach, threads=self.threads)
+
+    def search_fields(self, queries: WeightedTerms, fields: Sequence[str], k: int, scoring: Any) -> Hits:
+        """The best k documents of every query, each term looked for in some fields.
+
+        Args:
+            queries: Weighted terms, without fields.
+            fields: Names of fields.
+            k: How many hits a query gets at most.
+            scoring: Given a segment, its `FieldScoring`; see `rankloom.retrieval.index.fields_kernel`.
+        """
+        return search_fields(self._searched(scoring), fields, queries, k, threads=self.threads)
+
+    def _searched(self, scoring: Any) -> list[Searched]:
+        """The segments, each as it is to be scored."""
+        parts = zip(self._commit.parts, self._named[1], strict=True)
+        return [Searched(part.segment, codes, scoring(part.segment)) for part, codes in parts]
 
     def search_impacts(self, queries: Sequence[Mapping[str, float]], k: int, *, reach: float = 1.0) -> Hits:
         """The best k documents by the sum of query weights times values: learned sparse retrieval.

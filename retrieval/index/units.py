@@ -57,10 +57,11 @@ class TermCounter:
 
     Args:
         analyzer: What makes terms of texts.
+        terms: Numbers of terms, shared with other counters; by default its own.
     """
 
-    def __init__(self, analyzer: Analyzer) -> None:
-        self.terms = Terms()
+    def __init__(self, analyzer: Analyzer, terms: Terms | None = None) -> None:
+        self.terms = terms or Terms()
         self._analyzer = analyzer
         self._by_word = bool(getattr(analyzer, "by_word", False))
         self._stamps = np.zeros(0, dtype=np.int64)

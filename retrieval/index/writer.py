@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ from rankloom.retrieval.index.commit import (
     remove_unnamed,
     write_commit,
 )
+from rankloom.retrieval.index.fields import FieldCounter, about_fields, fields_of
 from rankloom.retrieval.index.inversion import Inverted, invert
 from rankloom.retrieval.index.merge import Source, merge
 from rankloom.retrieval.index.segment import Segment, save_segment
@@ -33,6 +34,9 @@ from rankloom.retrieval.index.units import TermCounter, Terms
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+#: Texts of documents, or of each of their fields.
+Texts: TypeAlias = "pa.LargeStringArray | Mapping[str, pa.LargeStringArray]"
 
 _MOST_POSTINGS = 1 << 23  # in memory, before they become a segment: some 250 MB while that is made
 _MOST_SEGMENTS = 8  # of an index; a commit that would leave more merges the smaller half
@@ -46,21 +50,32 @@ class Buffer:
     Args:
         analyzer: What makes terms of texts; None where only terms are added.
         linear: Whether values are impacts.
+        fields: Names of the documents' fields, if they have any.
         term_vectors: Whether segments also keep the terms of each document together.
     """
 
-    def __init__(self, analyzer: Analyzer | None, *, linear: bool, term_vectors: bool = False) -> None:
-        self._counter = None if analyzer is None else TermCounter(analyzer)
+    def __init__(
+        self, analyzer: Analyzer | None, *, linear: bool, fields: Sequence[str] = (), term_vectors: bool = False
+    ) -> None:
+        self._counter: Any = None
+        if analyzer is not None:
+            self._counter = FieldCounter(analyzer, fields) if fields else TermCounter(analyzer)
         self._terms = Terms() if self._counter is None else self._counter.terms
         self._linear, self._term_vectors = linear, term_vectors
         self.ids: dict[str, None] = {}  # in order
         self._parts: list[Inverted] = []
         self.postings = 0
 
-    def add_texts(self, doc_ids: Sequence[str], texts: pa.LargeStringArray) -> None:
+    def add_texts(self, doc_ids: Sequence[str], texts: Texts) -> None:
         """Take in documents by their texts."""
         if self._counter is None:
             raise UsageError("the index was opened without an analyzer", stage="index", fix="pass analyzer=")
+        if isinstance(texts, Mapping) != isinstance(self._counter, FieldCounter):
+            raise UsageError(
+                "an index of fields takes the texts of each field, another one texts",
+                stage="index",
+                value=type(texts).__name__,
+            )
         self._take(doc_ids, self._counter.count(texts))
 
     def add_terms(self, doc_ids: Sequence[str], documents: Sequence[Mapping[str, int]]) -> None:
@@ -111,6 +126,8 @@ class ImpactIndexWriter:
         term_vectors: Whether the terms of each document are kept together as well, so that `term_vectors` of an index
             costs microseconds a document instead of a pass over all postings; two thirds more on disk. Of an index that
             is there, what it was begun with.
+        fields: Names of the documents' fields, for `add_columns`; `add` takes terms named by
+            `rankloom.retrieval.index.fields.field_terms`. Of an index that is there, what it was begun with.
         about: What the index is made of, kept with it: digests and settings by name.
 
     Raises:
@@ -137,6 +154,7 @@ class ImpactIndexWriter:
         analyzer: Analyzer | None = None,
         linear: bool = False,
         term_vectors: bool = False,
+        fields: Sequence[str] = (),
         about: Mapping[str, str] | None = None,
     ) -> None:
         self._directory = Path(directory)
@@ -147,8 +165,10 @@ class ImpactIndexWriter:
         commit = read_commit(self._directory) if there else Commit(linear=linear, term_vectors=term_vectors)
         self._parts, self._linear, self._generation = list(commit.parts), commit.linear, commit.generation
         self._term_vectors = commit.term_vectors
-        self._about = {**commit.about, **(about or {})}
-        self._buffer = Buffer(analyzer, linear=self._linear, term_vectors=self._term_vectors)
+        self._about = {**commit.about, **(about or {}), **({} if there else about_fields(fields))}
+        self._buffer = Buffer(
+            analyzer, linear=self._linear, fields=fields_of(self._about), term_vectors=self._term_vectors
+        )
         self._gone: set[str] = set()  # ids to be deleted from the segments that are there
         remove_unnamed(  # what a writer that was killed has left
             self._directory,
@@ -180,8 +200,8 @@ class ImpactIndexWriter:
             texts = pa.array([_writable(text) for _, text in batch], pa.large_string())
             self.add_columns([doc_id for doc_id, _ in batch], texts)
 
-    def add_columns(self, doc_ids: Sequence[str], texts: pa.LargeStringArray) -> None:
-        """`add_texts` for columns: ids, and texts as an Arrow array."""
+    def add_columns(self, doc_ids: Sequence[str], texts: Texts) -> None:
+        """`add_texts` for columns: ids, and texts as an Arrow array (with fields: an array for each field)."""
         self._buffer.add_texts(doc_ids, texts)
         self._flush_if_full()
 
