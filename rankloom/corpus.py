@@ -85,7 +85,8 @@ class Corpus:
             source: A file, a folder of text files, records, or `ir_datasets:ID`; see `read_documents`.
             directory: Where the corpus shall live.
             format: What the file is, where its suffix does not tell.
-            on_bad_record: `error`, or `skip` to pass bad records over; `ledger` then holds a note for each.
+            on_bad_record: `error`, or `skip` to pass bad records over, among them those whose id another one before
+                them has; `ledger` then holds a note for each.
             session: Tells whether the network may be used, and shows progress.
 
         Raises:
@@ -145,7 +146,8 @@ class Corpus:
         Args:
             source: Documents, mappings, a file, a folder, or `ir_datasets:ID`; see `read_documents`.
             format: What the file is, where its suffix does not tell.
-            on_bad_record: `error`, or `skip` to pass bad records over; `ledger` then holds a note for each.
+            on_bad_record: `error`, or `skip` to pass bad records over, among them those whose id another one before
+                them has; `ledger` then holds a note for each.
             session: Tells whether the network may be used.
 
         Raises:

@@ -70,8 +70,9 @@ def sorted_batches(reader: DocumentReader, spool: Path | None) -> tuple[DocIds, 
         The ids, and record batches of `TEXT_COLUMNS`, `BATCH_ROWS` rows each, in id order.
 
     Raises:
-        DataError: No document at all, an id that stands twice, or a bad record that the reader does not skip.
+        DataError: No document at all, or an id that stands twice or a bad record, which the reader does not skip.
     """
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     ids = _Column(None)
@@ -90,7 +91,10 @@ def sorted_batches(reader: DocumentReader, spool: Path | None) -> tuple[DocIds, 
         raise DataError(f"the source holds no document{skipped}", stage="corpus", value=reader.file or "documents")
     order = pc.sort_indices(names)
     ordered = names.take(order)
-    _check_unique(ordered, order.to_numpy(), places, reader)
+    repeated = pc.equal(ordered[1:], ordered[:-1]).to_numpy(zero_copy_only=False)
+    if repeated.any():
+        order = pa.array(_first_of_each(names, order.to_numpy(), repeated, places, reader))
+        ordered = names.take(order)
     arrays = [column.finish() for column in columns]
     return DocIds(ordered), _take_batches(arrays, order)
 
@@ -124,24 +128,45 @@ class _Places:
         return f"{self._files[self._file_numbers[row]]} {unit} {self._lines[row]}"
 
 
-def _check_unique(
-    ordered: pa.LargeStringArray, order: NDArray[np.uint64], places: _Places, reader: DocumentReader
-) -> None:
-    """Refuse ids that stand twice, naming both places of the first such id."""
-    import pyarrow.compute as pc
+def _first_of_each(
+    names: pa.LargeStringArray,
+    order: NDArray[np.uint64],
+    repeated: NDArray[np.bool_],
+    places: _Places,
+    reader: DocumentReader,
+) -> NDArray[np.uint64]:
+    """The rows in id order without those whose id an earlier row has, each of which is noted.
 
-    same = np.flatnonzero(pc.equal(ordered[1:], ordered[:-1]).to_numpy(zero_copy_only=False))
-    if not len(same):
-        return
-    at = int(same[0])
-    first, second = sorted((int(order[at]), int(order[at + 1])))
-    raise DataError(
-        f"{len(same)} document ids stand twice; the first at {places.name(first, reader.unit)} "
-        f"and {places.name(second, reader.unit)}",
-        stage="corpus",
-        value=ordered[at].as_py(),
-        fix="give every document its own id",
-    )
+    Args:
+        names: The ids as they were read.
+        order: Rows in id order; the sort is stable, so that the first of equal ids was read first.
+        repeated: Whether each row of `order` but the first has the id of the one before.
+        places: Where documents were read.
+        reader: Tells whether bad records are skipped.
+
+    Raises:
+        DataError: They are not; names both places of the first such id.
+    """
+    later = np.concatenate([[False], repeated])
+    first = order[np.maximum.accumulate(np.where(later, 0, np.arange(len(order))))]
+    pairs = sorted(zip(order[later].tolist(), first[later].tolist(), strict=True))
+    if not reader.skips:
+        row, before = pairs[0]
+        raise DataError(
+            f"{len(pairs)} documents have the id of another one; the first at {places.name(before, reader.unit)} "
+            f"and {places.name(row, reader.unit)}",
+            stage="corpus",
+            value=names[row].as_py(),
+            fix="give every document its own id, or keep the first of each and note the others: on_bad_record='skip', "
+            "or --skip-bad-records",
+        )
+    for row, before in pairs:
+        doc_id = names[row].as_py()
+        reason = f"the id {doc_id!r} stands at {places.name(before, reader.unit)} already"
+        note = Note("corpus", "skipped_record", doc_id=doc_id, detail=f"{places.name(row, reader.unit)}: {reason}")
+        reader.notes.append(note)
+    kept: NDArray[np.uint64] = order[~later]
+    return kept
 
 
 class ContentDigest:

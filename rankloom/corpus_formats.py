@@ -71,6 +71,8 @@ class DocumentReader(Iterator[Document]):
     Attributes:
         file: The file now read, or a word for a source that is none.
         line: Line (row, record) of the last document, from 1; in TREC text the line of its `<DOC>`.
+        unit: What `line` counts.
+        skips: Whether bad records are passed over.
         notes: One `skipped_record` note for each record passed over, one `empty_document` for each document without
             title and text, and one `skipped_files` for the files of a folder that are not read.
     """
@@ -82,7 +84,7 @@ class DocumentReader(Iterator[Document]):
             raise UsageError("unknown format", stage="corpus", value=format, accepted=", ".join(get_args(Format)))
         self.file, self.line, self.unit = "", 0, "line"
         self.notes: list[Note] = []
-        self._skip = on_bad_record == "skip"
+        self.skips = on_bad_record == "skip"
         self._documents = self._open(source, format, offline)
 
     def __next__(self) -> Document:
@@ -97,7 +99,7 @@ class DocumentReader(Iterator[Document]):
     def bad(self, reason: str, line: int | None = None) -> None:
         """Treat a bad record by the policy: raise a DataError, or note it."""
         where = f"{self.file} {self.unit} {self.line if line is None else line}"
-        if not self._skip:
+        if not self.skips:
             raise DataError(
                 f"{where}: {reason}",
                 stage="corpus",

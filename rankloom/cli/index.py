@@ -32,7 +32,7 @@ def index(
     model: Annotated[str | None, typer.Option("--model", help="Encoder for --dense: a folder or hub name.")] = None,
     format: Annotated[str | None, typer.Option("--format", help="jsonl, tsv, trec, parquet, text.")] = None,
     skip_bad: Annotated[
-        bool, typer.Option("--skip-bad-records", help="Pass bad records over, and count them.")
+        bool, typer.Option("--skip-bad-records", help="Pass bad records over, and repeated ids; count them.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace the indexes that are there.")] = False,
     device: DeviceOption = "auto",

@@ -82,9 +82,38 @@ def test_empty_titles_and_texts_on_disk(tmp_path: Path) -> None:
 def test_duplicate_ids_name_both_places(tmp_path: Path) -> None:
     path = tmp_path / "corpus.jsonl"
     path.write_text('{"id": "a", "text": "1"}\n{"id": "b", "text": "2"}\n\n{"id": "a", "text": "3"}\n')
-    with pytest.raises(DataError, match=r"corpus\.jsonl line 1 and .*corpus\.jsonl line 4.*'a'"):
-        Corpus.build(path, tmp_path / "out", on_bad_record="skip")
+    with pytest.raises(DataError, match=r"corpus\.jsonl line 1 and .*corpus\.jsonl line 4.*'a'.*--skip-bad-records"):
+        Corpus.build(path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@given(st.lists(st.sampled_from("abc"), min_size=1, max_size=12))
+def test_skipped_duplicates_leave_the_first_of_each_and_a_note_for_each_other(ids: list[str]) -> None:
+    records = [{"id": name, "text": f"text {number}"} for number, name in enumerate(ids, start=1)]
+    corpus = Corpus.of(records, on_bad_record="skip")
+    first = {name: ids.index(name) + 1 for name in set(ids)}
+    assert {document.id: document.text for document in corpus} == {name: f"text {at}" for name, at in first.items()}
+    assert [(note.kind, note.doc_id, note.detail) for note in corpus.ledger.notes] == [
+        (
+            "skipped_record",
+            name,
+            f"documents record {at}: the id {name!r} stands at documents record {first[name]} already",
+        )
+        for at, name in enumerate(ids, start=1)
+        if at != first[name]
+    ]
+
+
+def test_duplicates_in_a_file_are_told_again_after_opening(tmp_path: Path) -> None:
+    path = tmp_path / "corpus.jsonl"
+    path.write_text('{"id": "b", "text": "1"}\n{"id": "a", "text": "2"}\nnot JSON\n{"id": "b", "text": "3"}\n')
+    Corpus.build(path, tmp_path / "out", on_bad_record="skip")
+    opened = Corpus.open(tmp_path / "out")
+    assert [(document.id, document.text) for document in opened] == [("a", "2"), ("b", "1")]
+    assert [note.detail.split(": ")[0] for note in opened.ledger.of("skipped_record")] == [
+        f"{path} line 3",
+        f"{path} line 4",
+    ]
 
 
 @pytest.mark.parametrize("source", [[], iter(())])
