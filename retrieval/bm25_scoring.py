@@ -18,7 +18,7 @@ five are one formula for the kernels: `w - w / (1 + tf / K + shift) + bonus`.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
@@ -38,6 +38,14 @@ Variant = Literal["lucene", "robertson", "atire", "bm25+", "bm25l"]
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
 #: delta of the variants that have one, as their authors set it (Lv and Zhai, CIKM 2011 and SIGIR 2011).
 DELTAS: Mapping[str, float] = {"bm25+": 1.0, "bm25l": 0.5}
+#: The weight of a term from how many documents there are, and how many hold it.
+_IDF: Mapping[Variant, Callable[[int, int], float]] = {
+    "lucene": lambda documents, df: math.log(1 + (documents - df + 0.5) / (df + 0.5)),
+    "robertson": lambda documents, df: max(0.0, math.log((documents - df + 0.5) / (df + 0.5))),
+    "atire": lambda documents, df: math.log(documents / df),
+    "bm25+": lambda documents, df: math.log((documents + 1) / df),
+    "bm25l": lambda documents, df: math.log((documents + 1) / (df + 0.5)),
+}
 
 
 class BM25Scoring:
@@ -71,6 +79,7 @@ class BM25Scoring:
             )
         self._index, self._variant = index, variant
         self._delta = delta if delta is not None else DELTAS.get(variant, 0.0)
+        self._documents = index.nonempty_documents
         self._inverse = inverse_discount(k1, b, self.average_length)
         with np.errstate(all="ignore"):  # k1 = 0: infinite, as it should
             self._shift = np.float32(self._delta) / np.float32(k1) if variant == "bm25l" else np.float32(0)
@@ -79,16 +88,7 @@ class BM25Scoring:
 
     def idf(self, document_frequency: int) -> np.float32:
         """The weight of a term that occurs in so many documents."""
-        documents, df = self._index.nonempty_documents, document_frequency
-        odds = (documents - df + 0.5) / (df + 0.5)
-        values = {
-            "lucene": lambda: math.log(1 + odds),
-            "robertson": lambda: max(0.0, math.log(odds)),
-            "atire": lambda: math.log(documents / df),
-            "bm25+": lambda: math.log((documents + 1) / df),
-            "bm25l": lambda: math.log((documents + 1) / (df + 0.5)),
-        }
-        return np.float32(values[self._variant]())
+        return np.float32(_IDF[self._variant](self._documents, document_frequency))
 
     def search(self, queries: Sequence[Mapping[str, float]], k: int) -> Hits:
         """The best k documents of each query, those that hold none of its terms left out.

@@ -6,39 +6,43 @@ from typing import Any
 
 import numpy as np
 
-from rankloom.retrieval.index.columns import LARGE
+from rankloom.retrieval.index.columns import STRETCH_SHIFT
 from rankloom.retrieval.index.compiled import compiled
+from rankloom.retrieval.index.runs_kernel import find, large_value
 
 
 @compiled
-def add_impacts(columns: Any, shift: Any, terms: Any, weights: Any, documents: Any, sums: Any) -> None:
+def add_impacts(columns: Any, terms: Any, weights: Any, documents: Any, sums: Any) -> None:
     """Add weight times impact of some terms to the sums of some documents.
 
     Args:
         columns: A segment of impacts.
-        shift: Binary logarithm of the size of a block.
         terms: Numbers of the terms, -1 for one that the segment has not; int64. They are added up in this order.
         weights: Of the same shape, float32.
         documents: Ascending, int32.
         sums: float64 of the same shape.
     """
     for row in range(len(terms)):
-        term, weight, place = terms[row], weights[row], 0
+        term, weight, number = terms[row], weights[row], 0
         if term < 0:
             continue
-        position = columns.term_bytes[term]
-        for group in range(columns.term_groups[term], columns.term_groups[term + 1]):
-            key, count = np.int64(columns.group_keys[group]), np.int64(columns.group_counts[group]) + 1
-            first, posting = (key >> 1) << shift, position
-            while place < len(documents) and documents[place] < first:
-                place += 1
-            while place < len(documents) and documents[place] >> shift == key >> 1:
-                while posting < position + count and first + columns.postings[posting] < documents[place]:
-                    posting += 1
-                if posting < position + count and first + columns.postings[posting] == documents[place]:
-                    value = np.int32(columns.postings[posting + count]) if key & 1 else np.int32(1)
-                    if value == LARGE:
-                        value = columns.large_values[np.searchsorted(columns.large_positions, posting + count)]
-                    sums[place] += np.float64(weight * np.float32(value))
-                place += 1
-            position += count << (key & 1)
+        start, position = columns.term_places[term], columns.term_values[term]
+        for run in range(columns.term_runs[term], columns.term_runs[term + 1]):
+            stretch = np.int64(columns.run_stretches[run])
+            other = start + np.int64(columns.run_ones[run])
+            end = other + np.int64(columns.run_others[run])
+            while number < len(documents) and documents[number] >> STRETCH_SHIFT < stretch:
+                number += 1
+            while number < len(documents) and documents[number] >> STRETCH_SHIFT == stretch:
+                place = np.int64(documents[number]) - (stretch << STRETCH_SHIFT)
+                found = find(columns.places, start, other, place)
+                if found >= 0:
+                    sums[number] += np.float64(weight)
+                else:
+                    found = find(columns.places, other, end, place)
+                    if found >= 0:
+                        value = large_value(columns, position + found - other)
+                        sums[number] += np.float64(weight * np.float32(value))
+                number += 1
+            start = end
+            position += np.int64(columns.run_others[run])

@@ -225,7 +225,7 @@ class ImpactIndex:
         for part in self._commit.parts:
             numbers = part.segment.vocabulary.numbers(list(terms))
             known = np.flatnonzero(numbers >= 0)
-            counts[known] += part.segment.columns.term_documents[numbers[known]]
+            counts[known] += part.segment.document_frequencies(numbers[known])
             if len(part.deletions.documents):
                 places = np.searchsorted(part.deletions.terms, numbers)
                 gone = np.flatnonzero(np.isin(numbers, part.deletions.terms))
@@ -379,7 +379,7 @@ class ImpactIndex:
         for part in self._commit.parts:
             here = slice(*np.searchsorted(homes, [first, first + len(part.segment)]).tolist())
             numbers, documents = part.segment.vocabulary.numbers(words), (homes[here] - first).astype(np.int32)
-            add_impacts(part.segment.columns, part.segment.shift, numbers, weights, documents, sums[here])
+            add_impacts(part.segment.columns, numbers, weights, documents, sums[here])
             first += len(part.segment)
         scores = np.empty(len(codes), dtype=np.float32)
         scores[order] = sums

@@ -9,13 +9,11 @@ from numpy.typing import NDArray
 
 from rankloom.ids import DocIds
 from rankloom.retrieval.document_length import LENGTHS, length_codes
-from rankloom.retrieval.index.columns import Columns
-from rankloom.retrieval.index.segment import Segment, column_type, ordered_ids
+from rankloom.retrieval.index.columns import BLOCKS, DENSE, LARGE, Columns
+from rankloom.retrieval.index.segment import Segment, ordered_ids
 from rankloom.retrieval.index.term_vectors import packed_by_document
 from rankloom.retrieval.vocabulary import Vocabulary
 
-#: Documents in a block are 2 to the power of this: few groups for texts, tight bounds for vectors.
-TEXT_SHIFT, VECTOR_SHIFT = 8, 5
 _REFERENCE_K1, _REFERENCE_B = 0.9, 0.4  # bounds are tightest for these; others are as exact, if slower
 
 
@@ -36,7 +34,7 @@ class Inverted(NamedTuple):
 
 
 def reference_inverse(average: float) -> NDArray[np.float32]:
-    """What frequencies are multiplied by for the bounds of groups, by length byte; float32 of shape (256,)."""
+    """What frequencies are multiplied by for the bounds of blocks, by length byte; float32 of shape (256,)."""
     lengths = LENGTHS / max(average, 1e-9)
     return np.asarray(1.0 / (_REFERENCE_K1 * (1.0 - _REFERENCE_B + _REFERENCE_B * lengths)), dtype=np.float32)
 
@@ -67,18 +65,17 @@ def invert(
     filled, total = int(np.count_nonzero(held.distinct)), int(held.lengths.sum())
     norms = np.zeros(len(doc_ids), dtype=np.uint8) if linear else length_codes(held.lengths.astype(np.int32))
     reference = reference_inverse(total / max(1, filled))
-    shift = VECTOR_SHIFT if linear else TEXT_SHIFT
-    columns = grouped(starts, documents, values, norms, reference, linear=linear, shift=shift, position=0)
+    columns = in_runs(starts, documents, values, norms, reference, linear=linear, position=0)
     ids, ranks = (
         ordered_ids(pa.array(doc_ids, pa.large_string())) if doc_ids else (DocIds.empty(), np.zeros(0, np.int32))
     )
     largest = int(values.max(initial=0))
-    fields = {"shift": shift, "total": total, "filled": filled, "largest": largest}
+    fields = {"total": total, "filled": filled, "largest": largest}
     vectors = packed_by_document(held.distinct, starts, documents, values) if term_vectors else None
     return Segment(columns, ids, ranks, vocabulary, reference, fields=fields, vectors=vectors)
 
 
-def grouped(
+def in_runs(
     starts: NDArray[np.int64],
     documents: NDArray[np.int32],
     values: NDArray[np.int32],
@@ -86,29 +83,33 @@ def grouped(
     reference: NDArray[np.float32],
     *,
     linear: bool,
-    shift: int,
     position: int,
 ) -> Columns:
-    """Postings in the order of terms, as groups; the first stands at `position` of the segment."""
+    """Postings in the order of terms, as runs; the first value stands at `position` of the segment."""
     from rankloom.retrieval.index.compiled import Compiling
-    from rankloom.retrieval.index.inversion_kernel import group
+    from rankloom.retrieval.index.inversion_kernel import pack
 
     postings, terms = len(documents), len(starts) - 1
-    term_groups, term_bytes = np.zeros(terms + 1, dtype=np.int64), np.zeros(terms + 1, dtype=np.int64)
-    keys = np.empty(postings, dtype=column_type("group_keys", len(norms), shift))
-    counts, bounds = np.empty(postings, dtype=np.uint8), np.empty(postings, dtype=np.uint8)
-    data = np.empty(2 * postings, dtype=np.uint8)
-    large = int(np.count_nonzero(values >= 255))
-    large_positions, large_values = np.empty(large, dtype=np.int64), np.empty(large, dtype=np.int32)
-    with Compiling("indexing", group):
-        groups, size, _ = group(
-            starts, documents, values, norms, reference, linear, shift, position, term_groups[1:], term_bytes[1:], keys,
-            counts, bounds, data, large_positions, large_values,
-        )  # fmt: skip
+    large = int(np.count_nonzero(values >= LARGE))
     columns = Columns(
-        term_groups, term_bytes, np.diff(starts).astype(np.int32), keys[:groups].copy(), counts[:groups].copy(),
-        bounds[:groups].copy(), data[:size].copy(), norms, large_positions, large_values,
-    )  # fmt: skip
+        term_runs=np.zeros(terms + 1, dtype=np.int64),
+        term_places=starts,
+        term_values=np.zeros(terms + 1, dtype=np.int64),
+        term_bounds=np.zeros(terms + 1, dtype=np.int64),
+        run_stretches=np.empty(postings, dtype=np.uint16),
+        run_ones=np.empty(postings, dtype=np.uint16),
+        run_others=np.empty(postings, dtype=np.uint16),
+        places=np.empty(postings, dtype=np.uint16),
+        values=np.empty(postings, dtype=np.uint8),
+        bounds=np.empty(postings // DENSE * BLOCKS, dtype=np.uint8),
+        norms=norms,
+        large_positions=np.empty(large, dtype=np.int64),
+        large_values=np.empty(large, dtype=np.int32),
+    )
+    with Compiling("indexing", pack):
+        runs, size, bounded, _ = pack(starts, documents, values, norms, reference, linear, position, columns)
+    cut = {"run_stretches": runs, "run_ones": runs, "run_others": runs, "values": size, "bounds": bounded}
+    columns = columns._replace(**{name: getattr(columns, name)[:end].copy() for name, end in cut.items()})
     for column in columns:
         column.setflags(write=False)  # numba compiles for arrays that can be written and others separately
     return columns

@@ -1,4 +1,4 @@
-"""From documents to postings and back: counting, sorting by term, grouping by block."""
+"""From documents to postings and back: counting, sorting by term, packing into runs."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from rankloom.retrieval.index.columns import LARGE
-from rankloom.retrieval.index.compiled import compiled, inlined
+from rankloom.retrieval.index.columns import BLOCK_SHIFT, BLOCKS, DENSE, LARGE, STRETCH_SHIFT
+from rankloom.retrieval.index.compiled import compiled
+from rankloom.retrieval.index.runs_kernel import large_value
 
 
 @compiled
@@ -96,30 +97,28 @@ def sort_by_term(
             place += 1
 
 
-@inlined
-def _group_at(
-    place: Any, end: Any, documents: Any, values: Any, norms: Any, inverse: Any, linear: Any, shift: Any
-) -> Any:
-    """One past the last posting of the group that starts at a place, whether a value is not 1, and its bound."""
-    block, stop, valued, reach = documents[place] >> shift, place, 0, 0.0
-    while stop < end and documents[stop] >> shift == block:
-        if values[stop] != 1:
-            valued = 1
-        if linear:
-            reach = max(reach, min(np.float64(LARGE), np.float64(values[stop])))
-        else:
-            reach = max(reach, np.float64(values[stop]) * np.float64(inverse[norms[documents[stop]]]))
-        stop += 1
-    return stop, valued, np.uint8(reach if linear else min(255.0, np.ceil(255.0 * reach / (1.0 + reach))))
+@compiled
+def _bound_run(documents: Any, values: Any, norms: Any, inverse: Any, linear: Any, reaches: Any, bounds: Any) -> None:
+    """Write the bounds of a run's blocks; `reaches` is room for as many float64 numbers."""
+    for block in range(BLOCKS):
+        reaches[block] = 0.0
+    for place in range(len(documents)):
+        document = documents[place]
+        reach = np.float64(values[place])
+        if not linear:
+            reach *= np.float64(inverse[norms[document]])
+        block = (document >> BLOCK_SHIFT) & (BLOCKS - 1)
+        reaches[block] = max(reaches[block], reach)
+    for block in range(BLOCKS):
+        reach = reaches[block]
+        bounds[block] = np.uint8(min(255.0, reach if linear else np.ceil(255.0 * reach / (1.0 + reach))))
 
 
 @compiled
-def group(
-    starts: Any, documents: Any, values: Any, norms: Any, inverse: Any, linear: Any, shift: Any, position: Any,
-    term_groups: Any, term_bytes: Any, keys: Any, counts: Any, bounds: Any, postings: Any, large_positions: Any,
-    large_values: Any,
-) -> Any:  # fmt: skip
-    """Write the groups of some terms; see `Columns` for what they are.
+def pack(
+    starts: Any, documents: Any, values: Any, norms: Any, inverse: Any, linear: Any, position: Any, packed: Any
+) -> Any:
+    """Write the postings of some terms as runs; see `Columns` for what they are.
 
     Args:
         starts: Where the postings of each term start, int64 of shape (terms + 1,).
@@ -128,82 +127,90 @@ def group(
         norms: Lengths of all documents as bytes.
         inverse: What the value is multiplied by before it saturates, by length byte; float32 of shape (256,).
         linear: Whether a bound is the value itself, or its saturation.
-        shift: Binary logarithm of the size of a block.
-        position: Where the first posting will stand in the segment.
-        term_groups: Receives how many groups there are up to and with each term, int64 of shape (terms,).
-        term_bytes: Receives how many bytes, likewise.
-        keys: Receives a key for each group, as the other arrays receive what their names say.
-        counts: uint8.
-        bounds: uint8.
-        postings: uint8.
-        large_positions: int64.
-        large_values: int32.
+        position: Where the first value will stand in the segment.
+        packed: `Columns` that receive everything but places of terms and norms.
 
     Returns:
-        How many groups, bytes and large values there are.
+        How many runs, values, bounds and large values there are.
     """
-    group_count, size, large = 0, 0, 0
+    runs, size, bounded, large = 0, 0, 0, 0
+    reaches = np.empty(BLOCKS, dtype=np.float64)
     for term in range(len(starts) - 1):
         place, end = starts[term], starts[term + 1]
         while place < end:
-            stop, valued, bound = _group_at(place, end, documents, values, norms, inverse, linear, shift)
-            block, count = documents[place] >> shift, stop - place
-            keys[group_count] = 2 * block + valued
-            counts[group_count] = count - 1
-            bounds[group_count] = bound
-            group_count += 1
-            for number in range(count):
-                postings[size + number] = documents[place + number] - (block << shift)
-                if valued:
-                    value = values[place + number]
-                    postings[size + count + number] = min(value, LARGE)
-                    if value >= LARGE:
-                        large_positions[large] = position + size + count + number
-                        large_values[large] = value
-                        large += 1
-            size += count << valued
-            place = stop
-        term_groups[term] = group_count
-        term_bytes[term] = size
-    return group_count, size, large
-
-
-@compiled
-def ungroup(columns: Any, shift: Any, first_term: Any, last_term: Any, terms: Any, documents: Any, values: Any) -> Any:
-    """The inverse of `group`: all postings of the terms from `first_term` to before `last_term`; returns how many."""
-    size, large = 0, np.searchsorted(columns.large_positions, columns.term_bytes[first_term])
-    for term in range(first_term, last_term):
-        start = columns.term_bytes[term]
-        for number in range(columns.term_groups[term], columns.term_groups[term + 1]):
-            key, count = np.int64(columns.group_keys[number]), np.int64(columns.group_counts[number]) + 1
-            for place in range(start, start + count):
-                value = np.int32(columns.postings[place + count]) if key & 1 else np.int32(1)
-                if value == LARGE:
-                    value = columns.large_values[large]
+            stretch, stop, ones = documents[place] >> STRETCH_SHIFT, place, 0
+            while stop < end and documents[stop] >> STRETCH_SHIFT == stretch:
+                ones += values[stop] == 1
+                stop += 1
+            first, other = place, place + ones
+            for number in range(place, stop):
+                value = values[number]
+                if value == 1:
+                    packed.places[first] = documents[number] & ((1 << STRETCH_SHIFT) - 1)
+                    first += 1
+                    continue
+                packed.places[other] = documents[number] & ((1 << STRETCH_SHIFT) - 1)
+                other += 1
+                packed.values[size] = min(value, LARGE)
+                if value >= LARGE:
+                    packed.large_positions[large] = position + size
+                    packed.large_values[large] = value
                     large += 1
-                terms[size] = term - first_term
-                documents[size] = ((key >> 1) << shift) + columns.postings[place]
-                values[size] = value
                 size += 1
-            start += count << (key & 1)
-    return size
+            if stop - place >= DENSE:
+                row = packed.bounds[bounded : bounded + BLOCKS]
+                _bound_run(documents[place:stop], values[place:stop], norms, inverse, linear, reaches, row)
+                bounded += BLOCKS
+            packed.run_stretches[runs] = stretch
+            packed.run_ones[runs] = ones
+            packed.run_others[runs] = stop - place - ones
+            runs += 1
+            place = stop
+        packed.term_runs[term + 1], packed.term_values[term + 1], packed.term_bounds[term + 1] = runs, size, bounded
+    return runs, size, bounded, large
 
 
 @compiled
-def deleted_counts(columns: Any, shift: Any, deleted: Any, counts: Any, sums: Any) -> None:
+def unpack(columns: Any, first_term: Any, last_term: Any, terms: Any, documents: Any, values: Any) -> None:
+    """The inverse of `pack`: all postings of the terms from `first_term` to before `last_term`, documents ascending."""
+    size = 0
+    for term in range(first_term, last_term):
+        start, position = columns.term_places[term], columns.term_values[term]
+        for run in range(columns.term_runs[term], columns.term_runs[term + 1]):
+            first = np.int32(columns.run_stretches[run]) << STRETCH_SHIFT
+            one, other = start, start + np.int64(columns.run_ones[run])
+            last, end = other, other + np.int64(columns.run_others[run])
+            while one < last or other < end:
+                terms[size] = term - first_term
+                if other == end or (one < last and columns.places[one] < columns.places[other]):
+                    documents[size] = first + columns.places[one]
+                    values[size] = 1
+                    one += 1
+                else:
+                    documents[size] = first + columns.places[other]
+                    values[size] = large_value(columns, position)
+                    other += 1
+                    position += 1
+                size += 1
+            start = end
+
+
+@compiled
+def deleted_counts(columns: Any, deleted: Any, counts: Any, sums: Any) -> None:
     """For each term, in how many deleted documents it occurs; for each of these documents, the sum of its values."""
-    large = 0
-    for term in range(len(columns.term_documents)):
-        start = columns.term_bytes[term]
-        for number in range(columns.term_groups[term], columns.term_groups[term + 1]):
-            key, count = np.int64(columns.group_keys[number]), np.int64(columns.group_counts[number]) + 1
-            for place in range(start, start + count):
-                document = ((key >> 1) << shift) + columns.postings[place]
-                value = np.int64(columns.postings[place + count]) if key & 1 else np.int64(1)
-                if value == LARGE:
-                    value = np.int64(columns.large_values[large])
-                    large += 1
+    for term in range(len(columns.term_runs) - 1):
+        place, position = columns.term_places[term], columns.term_values[term]
+        for run in range(columns.term_runs[term], columns.term_runs[term + 1]):
+            first = np.int64(columns.run_stretches[run]) << STRETCH_SHIFT
+            for _ in range(columns.run_ones[run]):
+                document = first + np.int64(columns.places[place])
+                counts[term] += deleted[document]
+                sums[document] += deleted[document]
+                place += 1
+            for _ in range(columns.run_others[run]):
+                document = first + np.int64(columns.places[place])
                 if deleted[document]:
                     counts[term] += 1
-                    sums[document] += value
-            start += count << (key & 1)
+                    sums[document] += large_value(columns, position)
+                place += 1
+                position += 1

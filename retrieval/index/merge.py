@@ -10,18 +10,18 @@ from numpy.typing import NDArray
 
 from rankloom.files import atomic_path
 from rankloom.ids import DocIds
-from rankloom.retrieval.index.inversion import grouped, reference_inverse
+from rankloom.retrieval.index.inversion import in_runs, reference_inverse
 from rankloom.retrieval.index.segment import (
     IDS,
-    LAYOUT,
     RANKS,
     REFERENCE,
+    STARTS,
     TERMS,
+    TYPES,
     VECTOR_LAYOUT,
     VECTOR_STARTS,
     VECTORS,
     Segment,
-    column_type,
     describe,
     ordered_ids,
 )
@@ -55,13 +55,12 @@ def merge(sources: Sequence[Source], directory: Path, *, linear: bool) -> None:
     """Write the documents of several segments, one segment after another, as one segment.
 
     Args:
-        sources: The segments, of blocks of one size.
+        sources: The segments.
         directory: Where the new segment shall live.
         linear: Whether values are impacts.
     """
     import pyarrow as pa
 
-    shift = sources[0].segment.shift
     total, filled = sum(one.total for one in sources), sum(one.filled for one in sources)
     reference = reference_inverse(total / max(1, filled))
     with_vectors = all(one.segment.vectors is not None for one in sources)
@@ -69,28 +68,27 @@ def merge(sources: Sequence[Source], directory: Path, *, linear: bool) -> None:
     vocabulary, numbers = _merged_vocabulary([one.segment.vocabulary for one in sources])
     with atomic_path(directory) as temporary:
         temporary.mkdir()
-        types = {name: column_type(name, len(norms), shift) for name in LAYOUT}
-        types |= VECTOR_LAYOUT if with_vectors else {}
+        types = TYPES | (VECTOR_LAYOUT if with_vectors else {})
         used: list[NDArray[np.int64]] = []
-        groups = size = largest = first = 0
+        before = dict.fromkeys(STARTS, 0)
+        largest = first = 0
         with ColumnWriters(temporary, types) as writers:
-            for name in ("term_groups", "term_bytes"):
+            for name in STARTS:
                 writers.append(name, np.zeros(1, dtype=np.int64))
             for starts, documents, values in _stretches(sources, numbers, len(vocabulary)):
                 kept = np.flatnonzero(np.diff(starts))  # a term whose documents are all deleted goes with them
                 used.append(kept + first)
                 first += len(starts) - 1
                 starts = np.append(starts[kept], starts[-1])  # noqa: PLW2901
-                columns = grouped(
-                    starts, documents, values, norms, reference, linear=linear, shift=shift, position=size
+                columns = in_runs(
+                    starts, documents, values, norms, reference, linear=linear, position=before["term_values"]
                 )
-                writers.append("term_groups", columns.term_groups[1:] + groups)
-                writers.append("term_bytes", columns.term_bytes[1:] + size)
-                for name in ("term_documents", "group_keys", "group_counts", "group_bounds", "postings"):
-                    writers.append(name, getattr(columns, name))
-                for name in ("large_positions", "large_values"):
-                    writers.append(name, getattr(columns, name))
-                groups, size = groups + len(columns.group_keys), size + len(columns.postings)
+                for name, column in columns._asdict().items():
+                    if name in STARTS:
+                        writers.append(name, column[1:] + before[name])
+                        before[name] += int(column[-1])
+                    elif name != "norms":
+                        writers.append(name, column)
                 largest = max(largest, int(values.max(initial=0)))
             writers.append("norms", norms)
             writers.append(REFERENCE, reference)
@@ -105,7 +103,7 @@ def merge(sources: Sequence[Source], directory: Path, *, linear: bool) -> None:
         terms = vocabulary.array.take(pa.array(left))
         write_strings(temporary / IDS, ids.array)
         write_strings(temporary / TERMS, terms)
-        describe(temporary, shift=shift, total=total, filled=filled, largest=largest, terms=len(terms))
+        describe(temporary, total=total, filled=filled, largest=largest, terms=len(terms))
 
 
 def _merged_vocabulary(vocabularies: Sequence[Vocabulary]) -> tuple[Vocabulary, list[NDArray[np.int64]]]:
@@ -124,7 +122,7 @@ def _stretches(
     """Postings of consecutive terms of the union: where each term starts, documents, values."""
     counts = np.zeros(terms, dtype=np.int64)
     for one, places in zip(sources, numbers, strict=True):
-        counts[places] += one.segment.columns.term_documents
+        counts[places] += np.diff(one.segment.columns.term_places)
     sums = np.cumsum(counts)
     first = 0
     while first < terms:
@@ -168,11 +166,9 @@ def _postings(
     segment: Segment, first: int, last: int
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
     """Postings of the terms from `first` to before `last`: terms counted from `first`, documents, values."""
-    from rankloom.retrieval.index.inversion_kernel import ungroup
+    from rankloom.retrieval.index.inversion_kernel import unpack
 
-    most = int(segment.columns.term_documents[first:last].sum())
-    terms, documents, values = (np.empty(most, dtype=np.int32) for _ in range(3))
-    size = ungroup(segment.columns, segment.shift, first, last, terms, documents, values)
-    if size != most:
-        raise ValueError("a segment does not hold the postings it says")
+    starts = segment.columns.term_places
+    terms, documents, values = (np.empty(starts[last] - starts[first], dtype=np.int32) for _ in range(3))
+    unpack(segment.columns, first, last, terms, documents, values)
     return terms, documents, values

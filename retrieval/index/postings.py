@@ -15,9 +15,9 @@ def postings_of(segment: Segment, term: int) -> tuple[NDArray[np.int32], NDArray
         segment: The segment.
         term: The term's number.
     """
-    from rankloom.retrieval.index.inversion_kernel import ungroup
+    from rankloom.retrieval.index.inversion_kernel import unpack
 
-    most = int(segment.columns.term_documents[term])
-    terms, documents, values = (np.empty(most, dtype=np.int32) for _ in range(3))
-    ungroup(segment.columns, segment.shift, term, term + 1, terms, documents, values)
+    starts = segment.columns.term_places
+    terms, documents, values = (np.empty(starts[term + 1] - starts[term], dtype=np.int32) for _ in range(3))
+    unpack(segment.columns, term, term + 1, terms, documents, values)
     return documents, values

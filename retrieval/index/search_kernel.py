@@ -1,13 +1,14 @@
-"""Exact top-k search over blocks of documents, best blocks first.
+"""Exact top-k search, a stretch of documents at a time.
 
-Block-Max Pruning (Mallia, Suel and Tonellotto, Faster Learned Sparse Retrieval with Block-Max Pruning, SIGIR 2024):
-the bounds of a query's terms are added up for every block of documents, blocks are visited in descending order of
-their sums, and the search ends when no block left can hold a document that would enter the top k. Within a block the
-terms come in the query's order, heaviest first; once the rest can lift no new document into the top k, only
-the documents seen so far are looked up in the longer lists (MaxScore).
+The parts of every term are added up for the documents of one stretch, whose sums fit into the processor's cache, in
+long runs without a branch. Beside them the terms' bounds are added up for every block of the stretch, and only blocks
+whose bounds reach the top k are looked into, sixty-four sums in a step: the bounds of Block-Max indexes (Ding and
+Suel, Faster Top-k Document Retrieval Using Block-Max Indexes, SIGIR 2011) over the accumulators of term-at-a-time
+search. Skipping single postings instead was measured to be slower: a branch that is guessed wrong costs as much as
+ten postings.
 
-A score is a float64 sum of float32 parts, rounded to float32, added in the query's order whatever is pruned. Nothing is
-pruned that could tie with the last hit, so results are those of scoring everything.
+A score is a float64 sum of float32 parts, rounded to float32, added in the query's order whatever is left out. Nothing
+is left out that could tie with the last hit, so results are those of scoring everything.
 """
 
 from __future__ import annotations
@@ -15,18 +16,20 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from numba.cpython.unsafe.numbers import trailing_zeros
 from numpy.typing import NDArray
 
-from rankloom.retrieval.index.columns import LARGE
+from rankloom.retrieval.index.columns import BLOCK_SHIFT, BLOCKS, DENSE, STRETCH_SHIFT
 from rankloom.retrieval.index.compiled import compiled, inlined
+from rankloom.retrieval.index.runs_kernel import large_value
 
-_BUCKETS = 64  # steps of a block's bound that blocks are sorted by
-_LANES = 16  # documents compared with the threshold at once
+_BLOCK = np.uint64(1 << BLOCK_SHIFT)
+_LANES = np.uint64(64)  # sums that are compared with the threshold at once; fewer are not made into vectors
+_ONE = np.uint64(1)  # unsigned numbers index without a check for signs, which would double the time of short loops
 _TABLED = 16  # values below are looked up in tables
-_FEW = 32  # documents of a block that are listed rather than sought among all
-_LOOK_UP = 8  # postings that can be added up in the time that looking up one document takes
 _LEAST = 1e-30  # a bound that is not 0, so that a block without any term can be told apart
 _NO_KEY = np.int64(-(2**63))
+_trailing_zeros: Any = trailing_zeros  # an instruction of the processor, which numba has no public name for
 _UNTOUCHED = np.int64(-(2**63))  # the bits of -0.0, which no sum that parts were added to can have
 
 
@@ -108,19 +111,6 @@ def keep_best(keys: Any, size: Any, k: Any) -> None:
             return
 
 
-@compiled
-def _large_value(positions: Any, values: Any, position: Any) -> Any:
-    """The value that the byte 255 at a position stands for."""
-    low, high = 0, len(positions)
-    while low < high:
-        middle = (low + high) >> 1
-        if positions[middle] < position:
-            low = middle + 1
-        else:
-            high = middle
-    return values[low] if low < len(positions) and positions[low] == position else np.int32(LARGE)
-
-
 @inlined
 def _part(linear: Any, inverse: Any, raised: Any, value: Any, norm: Any, weight: Any, bonus: Any) -> Any:
     """What a posting adds to the score."""
@@ -128,84 +118,6 @@ def _part(linear: Any, inverse: Any, raised: Any, value: Any, norm: Any, weight:
         return weight * np.float32(value) + np.float32(0)  # never -0.0
     saturated = np.float32(1) + (np.float32(value) * inverse[norm] + raised)
     return (weight - weight / saturated) + bonus
-
-
-@inlined
-def _find(postings: Any, start: Any, count: Any, document: Any) -> Any:
-    """The position of a document in a group, or -1; counting those before it needs no branch."""
-    before = np.int32(0)
-    for place in range(np.uint64(start), np.uint64(start + count)):  # unsigned, for else it is checked for signs
-        before += np.int32(postings[place] < document)
-    position = start + np.int64(before)
-    return position if before < count and postings[position] == document else -1
-
-
-@compiled
-def _bound_blocks(
-    columns: Any,
-    scoring: Any,
-    queries: Any,
-    query: Any,
-    by_byte: Any,
-    parts: Any,
-    bounds: Any,
-    starts: Any,
-    groups: Any,
-) -> None:
-    """Add up the bounds of a query's terms for every block, and note where each term's group of the block is."""
-    keys, counts, reaches, begin = (
-        columns.group_keys,
-        columns.group_counts,
-        columns.group_bounds,
-        queries.offsets[query],
-    )
-    linear, inverse, raised, limits = scoring.linear, scoring.inverse, scoring.shift, scoring.bounds
-    for block in range(len(bounds)):
-        bounds[block] = 0
-    for place in range(begin, queries.offsets[query + 1]):
-        term, row = queries.terms[place], place - begin
-        for block in range(len(bounds)):
-            groups[row, block] = -1
-        if term < 0:
-            continue
-        weight, bonus = queries.weights[place], queries.bonuses[place]
-        for value in range(1, _TABLED):
-            for norm in range(1 if linear else 256):
-                parts[row, value, norm] = _part(linear, inverse, raised, value, norm, weight, bonus)
-        for byte in range(256):
-            part = weight * limits[byte] if linear else weight - weight / (1.0 + limits[byte]) + bonus
-            by_byte[row, byte] = max(_LEAST, part + 3e-7 * abs(weight))  # what float32 parts may lose
-        start = columns.term_bytes[term]
-        for group in range(columns.term_groups[term], columns.term_groups[term + 1]):
-            key = np.int64(keys[group])
-            home = key >> 1
-            bounds[home] += by_byte[row, reaches[group]]
-            starts[row, home] = start
-            groups[row, home] = group
-            start += (np.int64(counts[group]) + 1) << (key & 1)
-
-
-@compiled
-def _sorted_blocks(bounds: Any, order: Any) -> Any:
-    """Put the blocks that hold any term into roughly descending order of their bounds; returns how many there are."""
-    highest, places = _LEAST, np.empty(_BUCKETS + 1, dtype=np.int64)
-    for block in range(len(bounds)):
-        highest = max(highest, np.float64(bounds[block]))
-    scale = (_BUCKETS - 1) / highest
-    for bucket in range(_BUCKETS + 1):
-        places[bucket] = 0
-    for block in range(len(bounds)):
-        if bounds[block] > 0:
-            places[_BUCKETS - np.int64(bounds[block] * scale)] += 1
-    for bucket in range(_BUCKETS):
-        places[bucket + 1] += places[bucket]
-    count = places[_BUCKETS]
-    for block in range(len(bounds)):
-        if bounds[block] > 0:
-            own = _BUCKETS - 1 - np.int64(bounds[block] * scale)
-            order[places[own]] = block
-            places[own] += 1
-    return count
 
 
 @compiled
@@ -223,138 +135,137 @@ def _offer(score: Any, code: Any, keys: Any, size: Any, k: Any, worst: Any) -> A
 
 
 @compiled
-def _reaching(sums: Any, threshold: Any, seen: Any) -> Any:
-    """The documents of a block whose sum may round to a threshold or more, and how many they are."""
-    count, low = 0, threshold - abs(threshold) * 1e-7
-    for start in range(0, len(sums), _LANES):
-        here = 0
-        for lane in range(_LANES):  # without a branch, so that it is one comparison of many numbers
-            here += sums[start + lane] >= low
-        if here:
-            for document in range(start, start + _LANES):
-                seen[count] = document
-                count += sums[document] >= low
-    return count
+def _weigh(scoring: Any, weight: Any, bonus: Any, parts: Any, limits: Any) -> None:
+    """Write a term's parts by value and length byte, and what is behind each bound byte."""
+    linear, inverse, raised, bounds = scoring.linear, scoring.inverse, scoring.shift, scoring.bounds
+    for value in range(1, _TABLED):
+        for norm in range(1 if linear else 256):
+            parts[value, norm] = _part(linear, inverse, raised, value, norm, weight, bonus)
+    limits[0] = 0.0
+    for byte in range(1, 256):
+        part = weight * bounds[byte] if linear else weight - weight / (1.0 + bounds[byte]) + bonus
+        limits[byte] = max(_LEAST, part + 3e-7 * abs(weight))  # what float32 parts may lose
+
+
+@compiled
+def _add_run(
+    columns: Any, scoring: Any, weight: Any, bonus: Any, parts: Any, first: Any, cursor: Any, sums: Any, blocks: Any
+) -> None:
+    """Add a run's parts to the sums of its documents and, if it has no bounds of its own, to those of its blocks.
+
+    Args:
+        columns: The segment.
+        scoring: How postings become parts.
+        weight: The term's.
+        bonus: The term's.
+        parts: By value and length byte.
+        first: The first document of the stretch.
+        cursor: The run, and where its places and values start.
+        sums: By document of the stretch, float64.
+        blocks: By block of the stretch, float64.
+    """
+    places, values = columns.places, columns.values
+    norms = columns.norms[first:]
+    run, start, position = cursor[0], np.uint64(cursor[1]), cursor[2]
+    ones, others = np.uint64(columns.run_ones[run]), np.uint64(columns.run_others[run])
+    sparse = ones + others < np.uint64(DENSE)
+    row = parts[1]
+    for place in range(start, start + ones):
+        document = np.uint64(places[place])
+        part = np.float64(row[norms[document]])
+        sums[document] += part
+        if sparse:
+            blocks[document >> np.uint64(BLOCK_SHIFT)] += max(_LEAST, part)
+    start += ones
+    behind = np.uint64(position) - start
+    for place in range(start, start + others):
+        document, value = np.uint64(places[place]), np.uint64(values[place + behind])
+        norm = norms[document]
+        if value < np.uint64(_TABLED):
+            part = np.float64(parts[value, norm])
+        else:
+            whole = large_value(columns, np.int64(place + behind))
+            part = np.float64(_part(scoring.linear, scoring.inverse, scoring.shift, whole, norm, weight, bonus))
+        sums[document] += part
+        if sparse:
+            blocks[document >> np.uint64(BLOCK_SHIFT)] += max(_LEAST, part)
+
+
+@compiled
+def _take_best(
+    sums: Any, blocks: Any, reach: Any, codes: Any, first: Any, keys: Any, size: Any, k: Any, worst: Any
+) -> Any:
+    """Take in the documents of a stretch that may be among the best k, and clear its sums and bounds.
+
+    Returns:
+        How many keys there are, and the k-th so far.
+    """
+    bits = sums.view(np.int64)
+    threshold = np.float64(_score_of(worst)) if worst > _NO_KEY else -np.inf
+    low = threshold - abs(threshold) * 1e-7  # what may round to the threshold
+    for block in range(np.uint64(BLOCKS)):
+        if blocks[block] == 0.0:
+            continue
+        start = block << np.uint64(BLOCK_SHIFT)
+        if blocks[block] * reach >= low:
+            for lanes in range(start, start + _BLOCK, _LANES):
+                found = np.uint64(0)
+                for lane in range(np.uint64(0), _LANES):
+                    found |= np.uint64(sums[lanes + lane] >= low) << lane
+                while found:
+                    document = lanes + np.uint64(_trailing_zeros(found))
+                    found &= found - _ONE
+                    if np.float32(sums[document]) >= threshold and bits[document] != _UNTOUCHED:
+                        whole = np.int64(document) + first
+                        code = codes[whole] if len(codes) else np.int32(whole)
+                        if code >= 0:
+                            size, worst = _offer(sums[document], code, keys, size, k, worst)
+            threshold = np.float64(_score_of(worst)) if worst > _NO_KEY else -np.inf
+            low = threshold - abs(threshold) * 1e-7
+        for place in range(start, start + _BLOCK):
+            sums[place] = -0.0
+        blocks[block] = 0.0
+    return size, worst
 
 
 @compiled
 def _search_query(
-    columns: Any,
-    scoring: Any,
-    queries: Any,
-    query: Any,
-    codes: Any,
-    shift: Any,
-    reach: Any,
-    k: Any,
-    scratch: Any,
-    keys: Any,
-    size: Any,
-    worst: Any,
-) -> Any:
+    columns: Any, scoring: Any, queries: Any, query: Any, codes: Any, reach: Any, k: Any, scratch: Any, keys: Any,
+    size: Any, worst: Any,
+) -> Any:  # fmt: skip
     """One query over one segment; returns the number of keys and the k-th so far."""
-    # taken out of their tuples once: numba counts references each time, and these loops are hot
-    postings, norms, large, values = columns.postings, columns.norms, columns.large_positions, columns.large_values
-    group_keys, group_counts, group_bounds = columns.group_keys, columns.group_counts, columns.group_bounds
-    linear, inverse, raised = scoring.linear, scoring.inverse, scoring.shift
-    weights, bonuses = queries.weights, queries.bonuses
+    parts, limits, cursors, ends, sums, blocks = scratch
     begin = queries.offsets[query]
     terms = queries.offsets[query + 1] - begin
-    by_byte, parts, bounds, starts, groups, order = scratch
-    _bound_blocks(columns, scoring, queries, query, by_byte, parts, bounds, starts, groups)
-    found = _sorted_blocks(bounds, order)
-    # a bound is a float32 sum itself, and so are scores; what may prune is stretched by more than both can lose
-    stretch = np.float64(1 + 1e-6 + 1.2e-7 * terms) * reach
-    edge = 1.0 + 1.0 / (_BUCKETS - 1)
-    sums = np.empty(1 << shift, dtype=np.float64)
-    bits = sums.view(np.int64)
-    seen = np.empty((1 << shift) + 1, dtype=np.int64)
-    rest = np.empty(terms + 1, dtype=np.float64)
-    rest[terms] = 0.0
-    for lane in range(len(sums)):
-        sums[lane] = -0.0
-    threshold = np.float64(_score_of(worst)) if worst > _NO_KEY else -np.inf
-    for turn in range(found):
-        block = order[turn]
-        bound = np.float64(bounds[block]) * stretch
-        if bound < threshold:
-            if bound + np.float64(bounds[order[0]]) * stretch * (edge - 1.0) * 2.0 < threshold:
-                break  # and so is every block that follows
-            continue
-        first = np.int64(block) << shift
-        for row in range(terms - 1, -1, -1):
-            group = groups[row, block]
-            rest[row] = rest[row + 1] + (by_byte[row, group_bounds[group]] * stretch if group >= 0 else 0.0)
-        split, few = 0, 0  # documents that only hold terms from `split` on can not enter the top k
-        while split < terms and rest[split] >= threshold:
-            if groups[split, block] >= 0:
-                few += int(group_counts[groups[split, block]]) + 1
-            split += 1
-        listed = few <= _FEW and split < terms
-        count = 0
+    for row in range(terms):
+        term = queries.terms[begin + row]
+        ends[row] = 0
+        if term >= 0:
+            _weigh(scoring, queries.weights[begin + row], queries.bonuses[begin + row], parts[row], limits[row])
+            cursors[row, 0], ends[row] = columns.term_runs[term], columns.term_runs[term + 1]
+            cursors[row, 1], cursors[row, 2] = columns.term_places[term], columns.term_values[term]
+            cursors[row, 3] = columns.term_bounds[term]
+        else:
+            cursors[row, 0] = 0
+    for stretch in range(((len(columns.norms) - 1) >> STRETCH_SHIFT) + 1):
+        first = stretch << STRETCH_SHIFT
         for row in range(terms):
-            group = groups[row, block]
-            if group < 0:
+            run = cursors[row, 0]
+            if run == ends[row] or columns.run_stretches[run] != stretch:
                 continue
-            start, held = starts[row, block], np.int64(group_counts[group]) + 1
-            valued = np.int64(group_keys[group]) & 1
-            weight, bonus = weights[begin + row], bonuses[begin + row]
-            if listed and row < split:
-                for place in range(start, start + held):
-                    document = np.int64(postings[place])
-                    if bits[document] == _UNTOUCHED:
-                        seen[count] = document
-                        count += 1
-                        sums[document] = 0.0
-            if listed and row >= split:  # only documents that may still enter the top k matter
-                kept = 0
-                for number in range(count):
-                    seen[kept] = seen[number]
-                    kept += sums[seen[number]] + rest[row] >= threshold
-                count = kept
-                if count == 0:
-                    break
-            if listed and row >= split and held > count * _LOOK_UP:
-                for number in range(count):
-                    document = seen[number]
-                    place = _find(postings, start, held, document)
-                    if place >= 0:
-                        value = np.int64(postings[place + held]) if valued else np.int64(1)
-                        if value == LARGE:
-                            value = np.int64(_large_value(large, values, place + held))
-                        norm = norms[first + document]
-                        sums[document] += np.float64(_part(linear, inverse, raised, value, norm, weight, bonus))
-            elif linear and valued:
-                for place in range(start, start + held):
-                    document, value = np.int64(postings[place]), np.int64(postings[place + held])
-                    if value == LARGE:
-                        value = np.int64(_large_value(large, values, place + held))
-                    sums[document] += np.float64(weight * np.float32(value) + np.float32(0))
-            elif valued == 0:
-                for place in range(start, start + held):
-                    document = np.int64(postings[place])
-                    sums[document] += np.float64(parts[row, 1, norms[first + document]])
-            else:
-                for place in range(start, start + held):
-                    document, value = np.int64(postings[place]), np.int64(postings[place + held])
-                    if value < _TABLED:
-                        sums[document] += np.float64(parts[row, value, norms[first + document]])
-                    else:
-                        if value == LARGE:
-                            value = np.int64(_large_value(large, values, place + held))
-                        norm = norms[first + document]
-                        sums[document] += np.float64(_part(linear, inverse, raised, value, norm, weight, bonus))
-        if not listed:
-            count = _reaching(sums, threshold, seen)
-        for number in range(count):
-            if np.float32(sums[seen[number]]) >= threshold and bits[seen[number]] != _UNTOUCHED:
-                whole = first + seen[number]
-                code = codes[whole] if len(codes) else np.int32(whole)
-                if code >= 0:
-                    size, worst = _offer(sums[seen[number]], code, keys, size, k, worst)
-        for lane in range(len(sums)):  # a loop, for `sums[:] =` is not made into one of whole vectors
-            sums[lane] = -0.0
-        threshold = np.float64(_score_of(worst)) if worst > _NO_KEY else -np.inf
+            cursor, weight, bonus = cursors[row], queries.weights[begin + row], queries.bonuses[begin + row]
+            _add_run(columns, scoring, weight, bonus, parts[row], first, cursor, sums, blocks)
+            others = np.int64(columns.run_others[run])
+            postings = np.int64(columns.run_ones[run]) + others
+            if postings >= DENSE:
+                bounds, by_byte = columns.bounds[cursor[3] : cursor[3] + BLOCKS], limits[row]
+                for block in range(np.uint64(BLOCKS)):
+                    blocks[block] += by_byte[bounds[block]]
+                cursor[3] += BLOCKS
+            cursor[0] += 1
+            cursor[1] += postings
+            cursor[2] += others
+        size, worst = _take_best(sums, blocks, reach, codes, first, keys, size, k, worst)
     return size, worst
 
 
@@ -364,9 +275,9 @@ def search(
     scoring: Any,
     queries: Any,
     codes: Any,
-    shift: Any,
     reach: Any,
     k: Any,
+    sums: Any,
     keys: Any,
     sizes: Any,
     worsts: Any,
@@ -378,25 +289,25 @@ def search(
         scoring: How postings become parts of scores.
         queries: The queries.
         codes: What a document is called in the result, -1 for a deleted one; int32. Empty: its number.
-        shift: Binary logarithm of the size of a block.
-        reach: What bounds are multiplied by; 1 gives exact results, less prunes more.
+        reach: What bounds are multiplied by; 1 gives exact results, less leaves out more.
         k: How many hits are wanted.
+        sums: Room for the sums of a stretch, all -0.0 before and after; float64 of shape (1 << STRETCH_SHIFT,).
         keys: The best hits so far, see `_key`; int64 of shape (queries, more than k).
         sizes: How many keys each query has, int64 of shape (queries,).
         worsts: The k-th best key so far, the least int64 while there are fewer; int64 of shape (queries,).
     """
-    terms, blocks = 0, ((len(columns.norms) - 1) >> shift) + 1
+    terms = 0
     for query in range(len(sizes)):
         terms = max(terms, int(queries.offsets[query + 1] - queries.offsets[query]))
     scratch = (
-        np.empty((terms, 256), dtype=np.float32),
         np.empty((terms, _TABLED, 256), dtype=np.float32),
-        np.empty(blocks, dtype=np.float32),
-        np.empty((terms, blocks), dtype=np.int64),
-        np.empty((terms, blocks), dtype=np.int32),
-        np.empty(blocks, dtype=np.int32),
+        np.empty((terms, 256), dtype=np.float64),
+        np.empty((terms, 4), dtype=np.int64),
+        np.empty(terms, dtype=np.int64),
+        sums,
+        np.zeros(BLOCKS, dtype=np.float64),
     )
     for query in range(len(sizes)):
         sizes[query], worsts[query] = _search_query(
-            columns, scoring, queries, query, codes, shift, reach, k, scratch, keys[query], sizes[query], worsts[query]
+            columns, scoring, queries, query, codes, reach, k, scratch, keys[query], sizes[query], worsts[query]
         )

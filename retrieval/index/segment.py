@@ -22,29 +22,34 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FORMAT = "rankloom-index-segment"
-VERSION = 2
+VERSION = 3
 IDS, TERMS = "ids.arrow", "terms.arrow"
 #: Columns besides those of `Columns`: see `Segment`.
 RANKS, REFERENCE = "ranks", "reference"
 #: Name of a column -> type of its values, which of the manifest's counts says how many there are, and how many more.
 LAYOUT: dict[str, tuple[str, str, int]] = {
-    "term_groups": ("i8", "terms", 1),
-    "term_bytes": ("i8", "terms", 1),
-    "term_documents": ("i4", "terms", 0),
-    "group_keys": ("u4", "groups", 0),  # u2 in a segment of few blocks
-    "group_counts": ("u1", "groups", 0),
-    "group_bounds": ("u1", "groups", 0),
-    "postings": ("u1", "bytes", 0),
+    "term_runs": ("i8", "terms", 1),
+    "term_places": ("i8", "terms", 1),
+    "term_values": ("i8", "terms", 1),
+    "term_bounds": ("i8", "terms", 1),
+    "run_stretches": ("u2", "runs", 0),
+    "run_ones": ("u2", "runs", 0),
+    "run_others": ("u2", "runs", 0),
+    "places": ("u2", "postings", 0),
+    "values": ("u1", "values", 0),
+    "bounds": ("u1", "bounds", 0),
     "norms": ("u1", "documents", 0),
     "large_positions": ("i8", "large", 0),
     "large_values": ("i4", "large", 0),
     RANKS: ("i4", "ranks", 0),
     REFERENCE: ("f4", "reference", 0),
 }
+TYPES = {name: kind for name, (kind, _, _) in LAYOUT.items()}
+#: Which column says where the postings of each term start in which count of the manifest.
+STARTS = {"term_runs": "runs", "term_places": "postings", "term_values": "values", "term_bounds": "bounds"}
 #: Columns of `PackedVectors`, in a segment that has them, and the types of their values.
 VECTOR_STARTS, VECTORS = "vector_starts", "vectors"
 VECTOR_LAYOUT = {VECTOR_STARTS: "i8", VECTORS: "u1"}
-_MOST_SHORT_BLOCKS = 1 << 15  # a key is twice the block's number, plus 1
 
 
 class Segment:
@@ -58,9 +63,8 @@ class Segment:
         ids: The documents' ids.
         ranks: The place of each document in `ids`, int32 of shape (documents,); empty if that is its number.
         vocabulary: The terms; a term's number is its place.
-        reference: What frequencies were multiplied by for the groups' bounds, by length byte; float32 (256,).
-        fields: `shift` (binary logarithm of a block's size), `total` (sum of all values), `filled` (documents that
-            have a term), `largest` (of all values).
+        reference: What frequencies were multiplied by for the bounds of blocks, by length byte; float32 (256,).
+        fields: `total` (sum of all values), `filled` (documents that have a term), `largest` (of all values).
         vectors: The terms of each document once more, for whoever asks for them; None if they are to be found in the
             postings.
         name: What the index calls it.
@@ -81,8 +85,8 @@ class Segment:
         fingerprint: str | None = None,
     ) -> None:
         self.columns, self.ids, self.ranks, self.vocabulary, self.reference = columns, ids, ranks, vocabulary, reference
-        self.shift, self.total, self.filled = fields["shift"], fields["total"], fields["filled"]
-        self.largest, self.name, self.fingerprint = fields["largest"], name, fingerprint
+        self.total, self.filled, self.largest = fields["total"], fields["filled"], fields["largest"]
+        self.name, self.fingerprint = name, fingerprint
         self.vectors = vectors
 
     @classmethod
@@ -105,12 +109,10 @@ class Segment:
             ids = read_strings(directory / IDS, fields["documents"])
             terms = read_strings(directory / TERMS, fields["terms"])
             columns = {
-                name: read_column(
-                    directory / name, column_type(name, fields["documents"], fields["shift"]), fields[count] + more
-                )
-                for name, (_, count, more) in LAYOUT.items()
+                name: read_column(directory / name, kind, fields[count] + more)
+                for name, (kind, count, more) in LAYOUT.items()
             }
-            if columns["term_groups"][-1] != fields["groups"] or columns["term_bytes"][-1] != fields["bytes"]:
+            if any(columns[name][-1] != fields[count] for name, count in STARTS.items()):
                 raise ValueError("the terms do not end where the postings do")
             ranks, reference = columns.pop(RANKS), columns.pop(REFERENCE)
             vectors = None
@@ -125,7 +127,7 @@ class Segment:
                 ranks,
                 Vocabulary(terms),
                 reference,
-                fields={name: int(fields[name]) for name in ("shift", "total", "filled", "largest")},
+                fields={name: int(fields[name]) for name in ("total", "filled", "largest")},
                 vectors=vectors,
                 name=directory.name,
                 fingerprint=str(fields["fingerprint"]),
@@ -164,15 +166,14 @@ class Segment:
             return places
         return np.where(places < 0, np.int32(-1), self.documents_by_rank[np.maximum(places, 0)])
 
+    def document_frequencies(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """In how many documents, deleted ones included, the terms of some numbers occur; int64 of shape (numbers,)."""
+        starts = self.columns.term_places
+        return starts[numbers + 1] - starts[numbers]
+
     def ids_in_order(self) -> pa.LargeStringArray:
         """The ids in the order of the documents' numbers."""
         return self.ids.array if not len(self.ranks) else self.ids.strings(self.ranks)
-
-
-def column_type(name: str, documents: int, shift: int) -> str:
-    """The type of a column in a segment of so many documents."""
-    short = name == "group_keys" and documents >> shift < _MOST_SHORT_BLOCKS
-    return "u2" if short else LAYOUT[name][0]
 
 
 def ordered_ids(in_order: pa.LargeStringArray) -> tuple[DocIds, NDArray[np.int32]]:
@@ -187,8 +188,7 @@ def save_segment(segment: Segment, directory: Path) -> None:
     """Write a segment from memory; the directory appears whole or not at all."""
     with atomic_path(directory) as temporary:
         temporary.mkdir()
-        types = {name: column_type(name, len(segment), segment.shift) for name in LAYOUT}
-        types |= {} if segment.vectors is None else VECTOR_LAYOUT
+        types = TYPES | ({} if segment.vectors is None else VECTOR_LAYOUT)
         with ColumnWriters(temporary, types) as writers:
             for name, column in segment.columns._asdict().items():
                 writers.append(name, column)
@@ -199,23 +199,23 @@ def save_segment(segment: Segment, directory: Path) -> None:
                 writers.append(VECTORS, segment.vectors.packed)
         write_strings(temporary / IDS, segment.ids.array)
         write_strings(temporary / TERMS, segment.vocabulary.array)
-        counts = {name: getattr(segment, name) for name in ("shift", "total", "filled", "largest")}
+        counts = {name: getattr(segment, name) for name in ("total", "filled", "largest")}
         describe(temporary, **counts, terms=len(segment.vocabulary))
 
 
-def describe(folder: Path, *, shift: int, total: int, filled: int, largest: int, terms: int) -> None:
+def describe(folder: Path, *, total: int, filled: int, largest: int, terms: int) -> None:
     """Write the manifest of a segment whose files are all there."""
-    size = {name: (folder / name).stat().st_size for name in LAYOUT}
-    documents = size["norms"]
+    held = {name: (folder / name).stat().st_size // np.dtype(kind).itemsize for name, kind in TYPES.items()}
     fields = {
-        "documents": documents,
+        "documents": held["norms"],
         "terms": terms,
-        "groups": size["group_counts"],
-        "bytes": size["postings"],
-        "large": size["large_values"] // 4,
-        "ranks": size[RANKS] // 4,
-        "reference": size[REFERENCE] // 4,
-        "shift": shift,
+        "runs": held["run_stretches"],
+        "postings": held["places"],
+        "values": held["values"],
+        "bounds": held["bounds"],
+        "large": held["large_values"],
+        "ranks": held[RANKS],
+        "reference": held[REFERENCE],
         "total": total,
         "filled": filled,
         "largest": largest,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rankloom.retrieval.index.columns import PackedVectors
+from rankloom.retrieval.index.columns import STRETCH_SHIFT, PackedVectors
 from rankloom.retrieval.index.segment import Segment
 
 _ROOM = 256  # terms that a document is expected to have at most
@@ -99,13 +99,12 @@ def _scanned(segment: Segment, wanted: NDArray[np.int32]) -> _Rows:
     """The terms of some documents, in ascending order, by going through all postings."""
     from rankloom.retrieval.index.term_vectors_kernel import scan
 
-    blocks = wanted >> segment.shift
-    firsts = np.full((len(segment) >> segment.shift) + 1, -1, dtype=np.int32)
-    firsts[blocks[::-1]] = np.arange(len(wanted), dtype=np.int32)[::-1]
+    stretches = np.arange((len(segment) >> STRETCH_SHIFT) + 2, dtype=np.int64) << STRETCH_SHIFT
+    firsts = np.searchsorted(wanted, stretches)
     room, size = 0, _ROOM * len(wanted)
     while size > room:
         room = size
         places, terms, values = (np.empty(room, dtype=np.int32) for _ in range(3))
-        size = scan(segment.columns, firsts, wanted, segment.shift, places, terms, values)
+        size = scan(segment.columns, firsts, wanted, places, terms, values)
     order = places[:size].argsort(kind="stable")
     return np.cumsum(np.bincount(places[:size], minlength=len(wanted))), terms[order], values[order]

@@ -6,19 +6,20 @@ from typing import Any
 
 import numpy as np
 
-from rankloom.retrieval.index.columns import LARGE
+from rankloom.retrieval.index.columns import STRETCH_SHIFT
 from rankloom.retrieval.index.compiled import compiled, inlined
+from rankloom.retrieval.index.runs_kernel import find, large_value
 
 
 @compiled
-def scan(columns: Any, firsts: Any, wanted: Any, shift: Any, places: Any, terms: Any, values: Any) -> Any:
-    """The postings of some documents, in one pass over the groups of all terms.
+def scan(columns: Any, firsts: Any, wanted: Any, places: Any, terms: Any, values: Any) -> Any:
+    """The postings of some documents, in one pass over the runs of all terms.
 
     Args:
         columns: The segment.
-        firsts: For each block, the place in `wanted` of its first document, -1 if it has none; int32.
+        firsts: For each stretch, the place in `wanted` of the first document that is not before it; int64 of shape
+            (stretches + 1,).
         wanted: The documents, ascending; int32.
-        shift: Binary logarithm of the size of a block.
         places: Receives the place in `wanted` of each posting's document, int32; terms ascend.
         terms: Receives the terms, int32.
         values: Receives the values, int32.
@@ -26,31 +27,27 @@ def scan(columns: Any, firsts: Any, wanted: Any, shift: Any, places: Any, terms:
     Returns:
         How many postings there are; where there is less room, only the first are received.
     """
-    size, last = 0, wanted[len(wanted) - 1] >> shift
-    for term in range(len(columns.term_documents)):
-        start = columns.term_bytes[term]
-        for group in range(columns.term_groups[term], columns.term_groups[term + 1]):
-            key, count = np.int64(columns.group_keys[group]), np.int64(columns.group_counts[group]) + 1
-            block = key >> 1
-            if block > last:
-                break
-            place = firsts[block]
-            if place >= 0:
-                position, end = start, start + count
-                while position < end and place < len(wanted) and wanted[place] >> shift == block:
-                    document = (block << shift) + columns.postings[position]
-                    if document == wanted[place]:
-                        if size < len(terms):
-                            value = np.int32(columns.postings[position + count]) if key & 1 else np.int32(1)
-                            if value == LARGE:
-                                value = columns.large_values[np.searchsorted(columns.large_positions, position + count)]
-                            places[size], terms[size], values[size] = place, term, value
-                        size += 1
-                    if document <= wanted[place]:
-                        position += 1
-                    else:
-                        place += 1
-            start += count << (key & 1)
+    size = 0
+    for term in range(len(columns.term_runs) - 1):
+        start, position = columns.term_places[term], columns.term_values[term]
+        for run in range(columns.term_runs[term], columns.term_runs[term + 1]):
+            stretch = np.int64(columns.run_stretches[run])
+            other = start + np.int64(columns.run_ones[run])
+            end = other + np.int64(columns.run_others[run])
+            for number in range(firsts[stretch], firsts[stretch + 1]):
+                document = np.int64(wanted[number]) - (stretch << STRETCH_SHIFT)
+                value = np.int32(1)
+                found = find(columns.places, start, other, document)
+                if found < 0:
+                    found = find(columns.places, other, end, document)
+                    if found < 0:
+                        continue
+                    value = large_value(columns, position + found - other)
+                if size < len(terms):
+                    places[size], terms[size], values[size] = number, term, value
+                size += 1
+            start = end
+            position += np.int64(columns.run_others[run])
     return size
 
 

@@ -320,7 +320,7 @@ def deletions(segment: Segment, documents: NDArray[np.int32]) -> Deletions:
     deleted[documents] = True
     counts = np.zeros(len(segment.vocabulary), dtype=np.int32)
     sums = np.zeros(len(segment), dtype=np.int64)
-    deleted_counts(segment.columns, segment.shift, deleted, counts, sums)
+    deleted_counts(segment.columns, deleted, counts, sums)
     terms = np.flatnonzero(counts).astype(np.int32)
     return Deletions(documents, terms, counts[terms], int(sums.sum()), int(np.count_nonzero(sums)))
 

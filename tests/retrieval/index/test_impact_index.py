@@ -241,9 +241,9 @@ def segment_of(folder):
 FILES = [
     "ids.arrow",
     "terms.arrow",
-    "term_groups",
-    "group_keys",
-    "postings",
+    "term_runs",
+    "run_stretches",
+    "places",
     "norms",
     "large_values",
     "reference",
@@ -268,11 +268,11 @@ def test_a_file_is_cut_off(folder, name, kept):
 
 
 def test_a_changed_byte_is_found_when_asked(folder):
-    file = segment_of(folder) / "postings"
+    file = segment_of(folder) / "places"
     data = bytearray(file.read_bytes())
     data[-1] ^= 1
     file.write_bytes(bytes(data))
-    with pytest.raises(DamagedIndexError, match="postings"):
+    with pytest.raises(DamagedIndexError, match="places"):
         ImpactIndex.open(folder, verify=True)
 
 
