@@ -10,8 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -108,10 +107,15 @@ class Downloads:
             StageError: The server could not be reached.
             DataError: A checksum does not hold, or an archive is damaged.
         """
+        from filelock import FileLock
+
+        held = self.held(file)
+        if held is not None:
+            return held
         path = self.folder / file.path
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(path.parent):
-            held = self.held(file)
+        with FileLock(path.parent / ".lock"):
+            held = self.held(file)  # another process may have been faster
             if held is not None:
                 return held
             before = self.receipt(file)
@@ -250,19 +254,3 @@ def _same(url: str, before: str, arrived: Downloaded, receipt: Path) -> None:
             accepted=before,
             fix=f"if the change is rightful, delete {receipt} and download again",
         )
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the right to write in a folder; another process waits (on Windows, which has no such lock, it does not)."""
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)

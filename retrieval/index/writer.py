@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -34,6 +33,7 @@ from rankloom.retrieval.index.units import TermCounter, Terms
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from filelock import FileLock
 
 #: Texts of documents, or of each of their fields.
 Texts: TypeAlias = "pa.LargeStringArray | Mapping[str, pa.LargeStringArray]"
@@ -250,9 +250,7 @@ class ImpactIndexWriter:
 
     def close(self) -> None:
         """Let go of the index; what was not committed is lost."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self._lock.release()
 
     def __enter__(self) -> Self:
         return self
@@ -325,25 +323,22 @@ def deletions(segment: Segment, documents: NDArray[np.int32]) -> Deletions:
     return Deletions(documents, terms, counts[terms], int(sums.sum()), int(np.count_nonzero(sums)))
 
 
-def _locked(path: Path) -> int | None:
+def _locked(path: Path) -> FileLock:
     """Hold an index's lock, which the system lets go of when the process ends, however it ends.
 
     Raises:
         UsageError: Another writer holds it.
     """
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path, thread_local=False)  # a writer may be closed by another thread than made it
     try:
-        import fcntl
-    except ImportError:  # pragma: no cover  # Windows has no such locks
-        return handle
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(handle)
+        lock.acquire(blocking=False)
+    except Timeout as error:
         raise UsageError(
             "another writer is at work on this index", stage="index", value=str(path.parent), fix="close it first"
         ) from error
-    return handle
+    return lock
 
 
 def _check_place(directory: Path) -> None:

@@ -2,11 +2,14 @@
 
 import io
 import json
+import os
+import secrets
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -175,8 +178,25 @@ def test_a_list_whose_last_file_fails_goes_on_with_that_file(web: Web, known: An
     assert [path for path, _ in web.asked] == ["/api", "/shards/1", "/shards/2"]
     folder = tmp_path / "downloads/web"
     assert [(folder / name).read_text() for name in receipt.files] == ["shard 0", "shard 1", "shard 2"]
-    assert sorted(path.name for path in folder.iterdir()) == ["documents", "documents.receipt.json"]
+    assert sorted(path.name for path in folder.iterdir()) == [".lock", "documents", "documents.receipt.json"]
     assert receipt.verified == "first use"
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="nothing is forbidden to this user")
+def test_what_is_held_in_a_folder_that_can_not_be_written(web: Web, known: Any, tmp_path: Path) -> None:
+    record = known("web/tiny", **beir(web, zipped(BEIR)))
+    (receipt,) = download_collection(record, "test", session=ONLINE)
+    (tmp_path / "downloads/web").chmod(0o500)
+    assert download_collection(record, "test", session=ONLINE) == [receipt]
+
+
+def test_two_who_want_the_same_fetch_it_once(web: Web, known: Any) -> None:
+    web.pause = 0.01
+    record = known("web/tiny", **beir(web, zipped({**BEIR, "tiny/more": secrets.token_hex(20_000)})))
+    with ThreadPoolExecutor(3) as pool:
+        receipts = list(pool.map(lambda _: download_collection(record, "test", session=ONLINE), range(3)))
+    assert receipts[0] == receipts[1] == receipts[2]
+    assert len(web.asked) == 1
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
@@ -208,7 +228,7 @@ def test_an_archive_is_not_fetched_again_when_the_process_dies_while_unpacking(
     (receipt,) = download_collection(record, "test", session=Session(offline=True))  # nothing has to be fetched
     assert receipt.verified == ("md5" if pinned else "first use")
     assert len(web.asked) == 1
-    assert sorted(path.name for path in folder.iterdir()) == ["tiny", "tiny.zip.receipt.json"]
+    assert sorted(path.name for path in folder.iterdir()) == [".lock", "tiny", "tiny.zip.receipt.json"]
     assert (folder / "tiny/tiny/corpus.jsonl").read_text() == BEIR["tiny/corpus.jsonl"]
 
 
