@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rankloom.retrieval.index.compiled import compiled, inlined
+from rankloom.retrieval.index.compiled import compiled, inlined, nested
 
 #: What a byte is, in `KINDS`.
 BREAK, WORD, INNER, FOREIGN, SPACE = 0, 1, 2, 3, 4
@@ -60,7 +60,7 @@ def _same(table: Any, unit: Any, text: Any, start: Any, end: Any, lower: Any) ->
     return True
 
 
-@compiled
+@nested
 def _number(table: Any, known: Any, text: Any, start: Any, end: Any, digest: Any, lower: Any) -> Any:
     """The number of the unit that stands at a place; one more than all known for a new one, which is taken in."""
     mask = len(table.slots) - 1
