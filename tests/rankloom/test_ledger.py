@@ -46,7 +46,7 @@ def test_costs_are_summed_by_stage():
 
 
 def test_the_json_form_is_json():
-    ledger = Ledger((Note("a", "truncated", "q", "d", 7, "cut"),), (Cost("a", "1", seconds=0.5),))
+    ledger = Ledger((Note("a", "truncated", "q", "d", 7, "cut"),), (Cost("a", "1", seconds=0.5, model="m"),))
     assert json.loads(json.dumps(ledger.to_dict())) == {
         "counts": {"truncated": 1},
         "notes": [
@@ -62,6 +62,7 @@ def test_the_json_form_is_json():
                 "tokens": 0,
                 "seconds": 0.5,
                 "written": 0,
+                "model": "m",
             },
         ],
     }
