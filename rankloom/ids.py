@@ -16,6 +16,8 @@ from rankloom.order import Codes
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_FEW = 32  # ids that are fetched one by one in less time than Arrow needs to begin
+
 
 class DocIds:
     """An immutable, sorted table of unique document ids, in Arrow memory.
@@ -95,6 +97,8 @@ class DocIds:
 
     def take(self, codes: Codes) -> list[str]:
         """The ids of many codes as a list, in one pass."""
+        if len(codes) <= _FEW:
+            return [self[code] for code in codes.tolist()]
         return list(self.strings(codes).to_pylist())
 
     def find(self, doc_id: str) -> int | None:

@@ -14,6 +14,8 @@ from rankloom.ids import lengths_and_bytes
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_MOST_REMEMBERED = 1 << 16  # terms
+
 
 class Vocabulary:
     """An immutable, sorted table of unique terms in Arrow memory, which may be a mapped file.
@@ -29,6 +31,7 @@ class Vocabulary:
 
     def __init__(self, array: pa.LargeStringArray) -> None:
         self.array = array
+        self._remembered: dict[str, int] = {}
 
     @classmethod
     def number(cls, terms: Sequence[str]) -> tuple[Vocabulary, NDArray[np.int32]]:
@@ -52,7 +55,22 @@ class Vocabulary:
         return None if number < 0 else number
 
     def numbers(self, terms: Sequence[str]) -> NDArray[np.int64]:
-        """The number of each term, -1 for unknown ones; int64 of shape (terms,). A binary search in the file."""
+        """The number of each term, -1 for unknown ones; int64 of shape (terms,).
+
+        A binary search in the file, whose outcome is remembered: queries share terms.
+        """
+        if len(terms) > _MOST_REMEMBERED:
+            return self._searched(terms)
+        if len(self._remembered) > _MOST_REMEMBERED:
+            self._remembered = {}
+        remembered = self._remembered
+        new = [term for term in terms if term not in remembered]
+        if new:
+            remembered.update(zip(new, self._searched(new).tolist(), strict=True))
+        return np.array([remembered[term] for term in terms], dtype=np.int64)
+
+    def _searched(self, terms: Sequence[str]) -> NDArray[np.int64]:
+        """`numbers`, by binary search."""
         from rankloom.retrieval.index.vocabulary_kernel import find_strings
 
         encoded = [term.encode("utf-8", "surrogatepass") for term in terms]

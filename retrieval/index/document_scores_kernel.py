@@ -8,7 +8,7 @@ import numpy as np
 
 from rankloom.retrieval.index.columns import STRETCH_SHIFT
 from rankloom.retrieval.index.compiled import compiled
-from rankloom.retrieval.index.runs_kernel import find, large_value
+from rankloom.retrieval.index.runs_kernel import find, value_at
 
 
 @compiled
@@ -41,7 +41,7 @@ def add_impacts(columns: Any, terms: Any, weights: Any, documents: Any, sums: An
                 else:
                     found = find(columns.places, other, end, place)
                     if found >= 0:
-                        value = large_value(columns, position + found - other)
+                        value = value_at(columns, position + found - other)
                         sums[number] += np.float64(weight * np.float32(value))
                 number += 1
             start = end

@@ -8,7 +8,7 @@ import numpy as np
 
 from rankloom.retrieval.index.columns import BLOCK_SHIFT, BLOCKS, DENSE, LARGE, STRETCH_SHIFT
 from rankloom.retrieval.index.compiled import compiled
-from rankloom.retrieval.index.runs_kernel import large_value
+from rankloom.retrieval.index.runs_kernel import value_at
 
 
 @compiled
@@ -188,7 +188,7 @@ def unpack(columns: Any, first_term: Any, last_term: Any, terms: Any, documents:
                     one += 1
                 else:
                     documents[size] = first + columns.places[other]
-                    values[size] = large_value(columns, position)
+                    values[size] = value_at(columns, position)
                     other += 1
                     position += 1
                 size += 1
@@ -211,6 +211,6 @@ def deleted_counts(columns: Any, deleted: Any, counts: Any, sums: Any) -> None:
                 document = first + np.int64(columns.places[place])
                 if deleted[document]:
                     counts[term] += 1
-                    sums[document] += large_value(columns, position)
+                    sums[document] += value_at(columns, position)
                 place += 1
                 position += 1

@@ -6,6 +6,7 @@ import math
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -117,6 +118,8 @@ def search_segments(
             parts = list(pool.map(found, stretches))
     else:
         parts = [found(stretch) for stretch in stretches]
+    if len(parts) == 1:
+        return parts[0]
     counts = np.concatenate([np.zeros(1, dtype=np.int64), *(np.diff(part.offsets) for part in parts)])
     return Hits(
         np.cumsum(counts),
@@ -133,17 +136,18 @@ def _search_stretch(
     from rankloom.retrieval.index.compiled import Compiling
 
     first, last = stretch
-    begin, end = queries.offsets[[first, last]].tolist()
+    begin, end = int(queries.offsets[first]), int(queries.offsets[last])
     count = last - first
     keys = np.empty((count, k + max(_SPARE, k // 2)), dtype=np.int64)
     sizes = np.zeros(count, dtype=np.int64)
     worsts = np.full(count, _NO_KEY, dtype=np.int64)
     offsets = queries.offsets[first : last + 1] - begin
+    compiled = getattr(kernel.search, "overloads", None)
     for segment, codes, scoring in segments:
         if len(segment):
             terms = segment.vocabulary.numbers(queries.words[begin:end])
             asked = kernel.Queries(offsets, terms, queries.weights[begin:end], queries.bonuses[begin:end])
-            with Compiling("searching", kernel.search):
+            with nullcontext() if compiled else Compiling("searching", kernel.search):
                 kernel.search(segment.columns, scoring, asked, codes, reach, k, _sums(), keys, sizes, worsts)
     return _in_order(keys, sizes, k)
 
@@ -158,11 +162,12 @@ def _sums() -> NDArray[np.float64]:
 
 def _in_order(keys: NDArray[np.int64], sizes: NDArray[np.int64], k: int) -> Hits:
     """The best k of the keys of each query, in order and taken apart; see `search_kernel._key`."""
-    keys[np.arange(keys.shape[1]) >= sizes[:, None]] = _NO_KEY
-    best = np.sort(keys, axis=1)[:, ::-1][:, :k]
-    held = best > _NO_KEY
-    flat = best[held]
-    bits = flat >> 32
-    scores = np.where(bits < 0, -bits | 0x80000000, bits).astype(np.uint32).view(np.float32)
-    codes = (0xFFFFFFFF - (flat & 0xFFFFFFFF)).astype(np.int32)
-    return Hits(np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(held.sum(axis=1))]), codes, scores)
+    best = [np.sort(row[:size])[::-1][:k] for row, size in zip(keys, sizes.tolist(), strict=True)]
+    flat = best[0] if len(best) == 1 else np.concatenate(best)
+    bits = (flat >> 32).astype(np.int32)
+    if (bits < 0).any():
+        bits = np.where(bits < 0, np.int32(-(2**31)) - bits, bits)
+    scores, codes = bits.view(np.float32), (~flat).astype(np.int32)
+    offsets = np.zeros(len(best) + 1, dtype=np.int64)
+    offsets[1:] = np.cumsum([len(row) for row in best])
+    return Hits(offsets, codes, scores)

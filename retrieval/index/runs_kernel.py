@@ -24,11 +24,14 @@ def find(places: Any, start: Any, end: Any, wanted: Any) -> Any:
 
 
 @inlined
-def large_value(columns: Any, position: Any) -> Any:
-    """The value at a position of `values`, which may be a large one if its byte is 255."""
+def large_value(large_positions: Any, large_values: Any, position: Any) -> Any:
+    """What the byte 255 at a position of `values` stands for."""
+    place = find(large_positions, 0, len(large_positions), position)
+    return np.int32(large_values[place]) if place >= 0 else np.int32(LARGE)
+
+
+@inlined
+def value_at(columns: Any, position: Any) -> Any:
+    """The value at a position of `values`."""
     value = np.int32(columns.values[position])
-    if value == LARGE:
-        place = find(columns.large_positions, 0, len(columns.large_positions), position)
-        if place >= 0:
-            value = np.int32(columns.large_values[place])
-    return value
+    return large_value(columns.large_positions, columns.large_values, position) if value == LARGE else value

@@ -19,7 +19,7 @@ import numpy as np
 from numba.cpython.unsafe.numbers import trailing_zeros
 from numpy.typing import NDArray
 
-from rankloom.retrieval.index.columns import BLOCK_SHIFT, BLOCKS, DENSE, STRETCH_SHIFT
+from rankloom.retrieval.index.columns import BLOCK_SHIFT, BLOCKS, DENSE, LARGE, STRETCH_SHIFT
 from rankloom.retrieval.index.compiled import compiled, inlined
 from rankloom.retrieval.index.runs_kernel import large_value
 
@@ -148,44 +148,42 @@ def _weigh(scoring: Any, weight: Any, bonus: Any, parts: Any, limits: Any) -> No
 
 
 @compiled
-def _add_run(
-    columns: Any, scoring: Any, weight: Any, bonus: Any, parts: Any, first: Any, cursor: Any, sums: Any, blocks: Any
-) -> None:
-    """Add a run's parts to the sums of its documents and, if it has no bounds of its own, to those of its blocks.
+def _add_ones(places: Any, norms: Any, parts: Any, sums: Any, blocks: Any, sparse: Any) -> None:
+    """Add a term's parts to the sums of the documents that hold it once.
 
     Args:
-        columns: The segment.
-        scoring: How postings become parts.
-        weight: The term's.
-        bonus: The term's.
-        parts: By value and length byte.
-        first: The first document of the stretch.
-        cursor: The run, and where its places and values start.
+        places: Of a run, those whose value is 1.
+        norms: Of the stretch's documents.
+        parts: Of the value 1, by length byte.
         sums: By document of the stretch, float64.
         blocks: By block of the stretch, float64.
+        sparse: Whether the run has no bounds, so that parts are added to those of their blocks one by one.
     """
-    places, values = columns.places, columns.values
-    norms = columns.norms[first:]
-    run, start, position = cursor[0], np.uint64(cursor[1]), cursor[2]
-    ones, others = np.uint64(columns.run_ones[run]), np.uint64(columns.run_others[run])
-    sparse = ones + others < np.uint64(DENSE)
-    row = parts[1]
-    for place in range(start, start + ones):
+    for place in range(np.uint64(len(places))):
         document = np.uint64(places[place])
-        part = np.float64(row[norms[document]])
+        part = np.float64(parts[norms[document]])
         sums[document] += part
         if sparse:
             blocks[document >> np.uint64(BLOCK_SHIFT)] += max(_LEAST, part)
-    start += ones
-    behind = np.uint64(position) - start
-    for place in range(start, start + others):
-        document, value = np.uint64(places[place]), np.uint64(values[place + behind])
+
+
+@compiled
+def _add_others(
+    places: Any, values: Any, first: Any, large_positions: Any, large_values: Any, scale: Any, norms: Any, parts: Any,
+    sums: Any, blocks: Any, sparse: Any,
+) -> None:  # fmt: skip
+    """`_add_ones` for places with values, which start at `first` of the column; `scale` is what `_part` asks for."""
+    linear, inverse, raised, weight, bonus = scale
+    for place in range(np.uint64(len(places))):
+        document, value = np.uint64(places[place]), np.uint64(values[place])
         norm = norms[document]
         if value < np.uint64(_TABLED):
             part = np.float64(parts[value, norm])
         else:
-            whole = large_value(columns, np.int64(place + behind))
-            part = np.float64(_part(scoring.linear, scoring.inverse, scoring.shift, whole, norm, weight, bonus))
+            whole = np.int64(value)
+            if whole == LARGE:
+                whole = np.int64(large_value(large_positions, large_values, first + np.int64(place)))
+            part = np.float64(_part(linear, inverse, raised, whole, norm, weight, bonus))
         sums[document] += part
         if sparse:
             blocks[document >> np.uint64(BLOCK_SHIFT)] += max(_LEAST, part)
@@ -235,13 +233,18 @@ def _search_query(
 ) -> Any:  # fmt: skip
     """One query over one segment; returns the number of keys and the k-th so far."""
     parts, limits, cursors, ends, sums, blocks = scratch
+    # taken out of the tuple once: numba counts references each time
+    run_stretches, run_ones, run_others = columns.run_stretches, columns.run_ones, columns.run_others
+    places, values, bounds = columns.places, columns.values, columns.bounds
+    large_positions, large_values = columns.large_positions, columns.large_values
+    weights, bonuses = queries.weights, queries.bonuses
     begin = queries.offsets[query]
     terms = queries.offsets[query + 1] - begin
     for row in range(terms):
         term = queries.terms[begin + row]
         ends[row] = 0
         if term >= 0:
-            _weigh(scoring, queries.weights[begin + row], queries.bonuses[begin + row], parts[row], limits[row])
+            _weigh(scoring, weights[begin + row], bonuses[begin + row], parts[row], limits[row])
             cursors[row, 0], ends[row] = columns.term_runs[term], columns.term_runs[term + 1]
             cursors[row, 1], cursors[row, 2] = columns.term_places[term], columns.term_values[term]
             cursors[row, 3] = columns.term_bounds[term]
@@ -249,18 +252,26 @@ def _search_query(
             cursors[row, 0] = 0
     for stretch in range(((len(columns.norms) - 1) >> STRETCH_SHIFT) + 1):
         first = stretch << STRETCH_SHIFT
+        norms = columns.norms[first:]
         for row in range(terms):
             run = cursors[row, 0]
-            if run == ends[row] or columns.run_stretches[run] != stretch:
+            if run == ends[row] or run_stretches[run] != stretch:
                 continue
-            cursor, weight, bonus = cursors[row], queries.weights[begin + row], queries.bonuses[begin + row]
-            _add_run(columns, scoring, weight, bonus, parts[row], first, cursor, sums, blocks)
-            others = np.int64(columns.run_others[run])
-            postings = np.int64(columns.run_ones[run]) + others
-            if postings >= DENSE:
-                bounds, by_byte = columns.bounds[cursor[3] : cursor[3] + BLOCKS], limits[row]
+            cursor = cursors[row]
+            ones, others = np.int64(run_ones[run]), np.int64(run_others[run])
+            start, postings = cursor[1], ones + others
+            sparse = postings < DENSE
+            _add_ones(places[start : start + ones], norms, parts[row, 1], sums, blocks, sparse)
+            if others:
+                scale = (scoring.linear, scoring.inverse, scoring.shift, weights[begin + row], bonuses[begin + row])
+                _add_others(
+                    places[start + ones : start + postings], values[cursor[2] : cursor[2] + others], cursor[2],
+                    large_positions, large_values, scale, norms, parts[row], sums, blocks, sparse,
+                )  # fmt: skip
+            if not sparse:
+                row_bounds, by_byte = bounds[cursor[3] : cursor[3] + BLOCKS], limits[row]
                 for block in range(np.uint64(BLOCKS)):
-                    blocks[block] += by_byte[bounds[block]]
+                    blocks[block] += by_byte[row_bounds[block]]
                 cursor[3] += BLOCKS
             cursor[0] += 1
             cursor[1] += postings

@@ -8,7 +8,7 @@ import numpy as np
 
 from rankloom.retrieval.index.columns import STRETCH_SHIFT
 from rankloom.retrieval.index.compiled import compiled, inlined
-from rankloom.retrieval.index.runs_kernel import find, large_value
+from rankloom.retrieval.index.runs_kernel import find, value_at
 
 
 @compiled
@@ -42,7 +42,7 @@ def scan(columns: Any, firsts: Any, wanted: Any, places: Any, terms: Any, values
                     found = find(columns.places, other, end, document)
                     if found < 0:
                         continue
-                    value = large_value(columns, position + found - other)
+                    value = value_at(columns, position + found - other)
                 if size < len(terms):
                     places[size], terms[size], values[size] = number, term, value
                 size += 1
