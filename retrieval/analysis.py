@@ -61,7 +61,7 @@ class EnglishAnalyzer:
     def __init__(self, *, stop_words: Iterable[str] = STOP_WORDS, stem: bool = True) -> None:
         self.stop_words = frozenset(stop_words)
         self.stem = stem
-        self._chunks = _Chunks(self._terms)
+        self._chunks = Chunks(self._terms)
 
     def __call__(self, text: str) -> list[str]:
         """The terms of a text, in order.
@@ -89,7 +89,7 @@ class EnglishAnalyzer:
         return tuple(map(stem, kept) if self.stem else kept)
 
 
-class _Chunks(dict[str, tuple[str, ...]]):
+class Chunks(dict[str, tuple[str, ...]]):
     """Terms by stretch of text between white space: most stretches of a collection occur many times."""
 
     def __init__(self, analyse: Callable[[str], tuple[str, ...]]) -> None:

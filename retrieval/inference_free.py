@@ -68,9 +68,8 @@ class InferenceFreeEncoder:
 
     def _terms(self, text: str) -> Terms:
         """The tokens of one text and their weights, heaviest first."""
-        weighted = {token: self._weights.get(token, _UNKNOWN) for token in set(self._tokens(text))}
-        ordered = sorted(weighted.items(), key=lambda pair: (-pair[1], pair[0]))
-        return {token: weight for token, weight in ordered if weight > 0}
+        weighted = [(-self._weights.get(token, _UNKNOWN), token) for token in set(self._tokens(text))]
+        return {token: -negative for negative, token in sorted(weighted) if negative < 0}
 
     @cached_property
     def _content(self) -> bytes:

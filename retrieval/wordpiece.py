@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,10 @@ from rankloom.encoders import readable
 from rankloom.errors import DataError, NotFoundError
 from rankloom.extras import require
 from rankloom.fingerprint import digest, digest_bytes
+from rankloom.retrieval.analysis import Chunks
 
 _STAGE = "wordpiece"
+_BERT = ["BertNormalizer", "BertPreTokenizer", "WordPiece"]
 
 
 class WordPieceAnalyzer:
@@ -33,11 +37,17 @@ class WordPieceAnalyzer:
         self.path = found / "tokenizer.json" if found.is_dir() else found
         if not self.path.is_file():
             raise NotFoundError("there is no tokenizer.json", stage=_STAGE, value=str(path))
+        self._chunks = Chunks(self._terms)
 
     def __call__(self, text: str) -> list[str]:
         """The terms of a text, in order."""
-        tokens = self.tokenizer.encode(readable(text), add_special_tokens=False).tokens
-        return [token for token in tokens if token not in self.special]
+        chunks = readable(text).split(" ") if self._by_chunk else [readable(text)]
+        return list(chain.from_iterable(map(self._chunks.__getitem__, chunks)))
+
+    def _terms(self, chunk: str) -> tuple[str, ...]:
+        """The terms of one stretch of text."""
+        tokens = self.tokenizer.encode(chunk, add_special_tokens=False).tokens
+        return tuple(token for token in tokens if token not in self.special)
 
     def fingerprint(self) -> str:
         """A digest of the file, as it was when it was first read."""
@@ -63,6 +73,15 @@ class WordPieceAnalyzer:
         tokenizer.no_padding()
         tokenizer.no_truncation()
         return tokenizer
+
+    @cached_property
+    def _by_chunk(self) -> bool:
+        """Whether no token goes across a blank, so that stretches between blanks can be remembered: BERT's rules."""
+        kinds = json.loads(self.tokenizer.to_str())
+        added = self.tokenizer.get_added_tokens_decoder().values()
+        return [(kinds[part] or {}).get("type") for part in ("normalizer", "pre_tokenizer", "model")] == _BERT and all(
+            " " not in token.content and not (token.lstrip or token.rstrip or token.single_word) for token in added
+        )
 
     @cached_property
     def special(self) -> frozenset[str]:

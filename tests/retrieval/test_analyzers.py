@@ -4,7 +4,7 @@ import pytest
 import snowballstemmer
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from rankloom.errors import DataError, NotFoundError, UsageError
 from rankloom.retrieval.analysis import EnglishAnalyzer
@@ -49,8 +49,13 @@ def test_an_unknown_language_names_the_known_ones():
         SnowballAnalyzer("germann")
 
 
-@given(text=st.text(max_size=80))
-@settings(deadline=None)
+WORDS = ["sky", "Blue", "u.s.", "[CLS]", "e\u0301", "\u0301", "\u6f22"]
+BLANKS = [" ", "  ", "\t", "\n", "\x1c", "\x85", "\xa0", "\u3000"]
+PIECES = st.sampled_from([*WORDS, *BLANKS])
+
+
+@given(text=st.one_of(st.text(max_size=80), st.lists(PIECES, max_size=12).map("".join)))
+@settings(deadline=None, max_examples=300)
 def test_subwords_are_the_tokenizer_s(tmp_path_factory, text):
     if "analyzer" not in SHARED:
         folder = tmp_path_factory.mktemp("wordpiece")
@@ -64,6 +69,15 @@ def test_subwords_are_the_tokenizer_s(tmp_path_factory, text):
 
 
 SHARED: dict = {}
+
+
+def test_a_tokenizer_that_looks_across_blanks_sees_the_whole_text(tmp_path):
+    whole = Tokenizer(models.BPE(unk_token="[UNK]"))
+    whole.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trainer = trainers.BpeTrainer(vocab_size=300, initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
+    whole.train_from_iterator(["the sky the sea the sky"], trainer)
+    whole.save(str(tmp_path / "tokenizer.json"))
+    assert WordPieceAnalyzer(tmp_path)("the sky") == whole.encode("the sky").tokens == ["the", "\u0120sky"]
 
 
 def test_a_tokenizer_that_is_missing_or_damaged(tmp_path):
