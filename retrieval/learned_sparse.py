@@ -122,7 +122,7 @@ class LearnedSparse(Retriever, ScoreExplainer):
 
         Args:
             documents: Id and weighted terms of each.
-            scale: See `SCALE`.
+            scale: See `SCALE`; 1 for weights that are whole numbers already, as Anserini publishes them.
             params: Parameters of the stage.
 
         Raises:

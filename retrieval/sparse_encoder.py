@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
@@ -65,8 +66,8 @@ class SparseEncoder:
 
     Args:
         model: A name such as `naver/splade-v3`, or a folder; see `rankloom.models.resolve_model`.
-        activation: `model` as the checkpoint says. Old checkpoints do not say; one that was trained with two logs
-            runs with one as well, and ranks badly, so name it.
+        activation: `model` as the checkpoint says. A plain masked language model does not say, and has to be told: one
+            that was trained with two logs runs with one as well, and ranks badly.
         prune_ratio: Weights up to this share of a document's largest are dropped, below 1 (0: none; OpenSearch's models
             use 0.1). Queries are left whole.
         top_terms: Only this many terms of a document are kept, the heaviest; all by default.
@@ -128,7 +129,7 @@ class SparseEncoder:
 
         Raises:
             NotFoundError: The model is not to be had.
-            DataError: It does not give a weight for each term of its vocabulary.
+            DataError: It does not give a weight for each term of its vocabulary, or needs an `activation`.
             StageError: It can not be loaded.
         """
         load = partial(_load, activation=self.activation)
@@ -227,6 +228,13 @@ def _load(folder: str, device: str, dtype: Any, *, activation: Activation) -> _M
             stage="sparse_encoder",
             value=folder,
             accepted="a masked language model, or a SparseEncoder of sentence-transformers with SpladePooling",
+        )
+    if activation == "model" and not (Path(folder) / "modules.json").is_file():
+        raise DataError(  # sentence-transformers would take one logarithm, whatever the model was trained with
+            "the checkpoint does not say whether its weights take one logarithm or two",
+            stage="sparse_encoder",
+            value=folder,
+            accepted="activation='log1p' (SPLADE) or activation='log1p_log1p' (OpenSearch v3)",
         )
     if activation != "model":
         for pooling in poolings:

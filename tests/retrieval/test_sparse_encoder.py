@@ -41,7 +41,8 @@ def peer_terms(folder, texts, role):
 @pytest.mark.parametrize("layout", ["splade", "routed"])
 def test_terms_are_those_of_sentence_transformers(layout, role, request):
     folder = request.getfixturevalue(layout)
-    ours = SparseEncoder(str(folder), batch_size=2).encode(TEXTS[:5], role=role, session=SESSION)
+    activation = "model" if layout == "routed" else "log1p"
+    ours = SparseEncoder(str(folder), activation=activation, batch_size=2).encode(TEXTS[:5], role=role, session=SESSION)
     for terms, expected in zip(ours.terms, peer_terms(folder, TEXTS[:5], role), strict=True):
         assert terms.keys() == expected.keys()
         assert all(terms[term] == pytest.approx(weight, abs=1e-5) for term, weight in expected.items())
@@ -49,29 +50,35 @@ def test_terms_are_those_of_sentence_transformers(layout, role, request):
 
 def test_the_second_logarithm_is_the_checkpoint_s_or_is_asked_for(splade, routed):
     encode = {"role": "document", "session": SESSION}
-    one = SparseEncoder(str(splade)).encode(TEXTS[:1], **encode).terms[0]
+    one = SparseEncoder(str(splade), activation="log1p").encode(TEXTS[:1], **encode).terms[0]
     two = SparseEncoder(str(splade), activation="log1p_log1p").encode(TEXTS[:1], **encode).terms[0]
     saved = SparseEncoder(str(routed)).encode(TEXTS[:1], **encode).terms[0]
     undone = SparseEncoder(str(routed), activation="log1p").encode(TEXTS[:1], **encode).terms[0]
     assert two == pytest.approx({term: float(np.log1p(weight)) for term, weight in one.items()}, abs=1e-6)
     assert saved == pytest.approx(two, abs=1e-6)
     assert undone == pytest.approx(one, abs=1e-6)
-    assert SparseEncoder(str(splade)).fingerprint() != SparseEncoder(str(splade), activation="log1p").fingerprint()
+    prints = {SparseEncoder(str(splade), activation=name).fingerprint() for name in ("model", "log1p", "log1p_log1p")}
+    assert len(prints) == 3
+
+
+def test_a_checkpoint_that_does_not_say_how_many_logarithms_must_be_told(splade):
+    with pytest.raises(DataError, match=r"one logarithm or two.*activation='log1p'"):
+        SparseEncoder(str(splade)).encode(TEXTS[:1], role="document", session=SESSION)
 
 
 def test_pruning_drops_light_terms_and_the_cap_keeps_the_heaviest(splade):
     encode = {"role": "document", "session": SESSION}
-    whole = SparseEncoder(str(splade)).encode(TEXTS[:1], **encode).terms[0]
+    whole = SparseEncoder(str(splade), activation="log1p").encode(TEXTS[:1], **encode).terms[0]
     heaviest = max(whole.values())
-    pruned = SparseEncoder(str(splade), prune_ratio=0.5).encode(TEXTS[:1], **encode).terms[0]
+    pruned = SparseEncoder(str(splade), activation="log1p", prune_ratio=0.5).encode(TEXTS[:1], **encode).terms[0]
     assert pruned == {term: weight for term, weight in whole.items() if weight > 0.5 * heaviest}
     assert 0 < len(pruned) < len(whole)
-    capped = SparseEncoder(str(splade), top_terms=3).encode(TEXTS[:1], **encode).terms[0]
+    capped = SparseEncoder(str(splade), activation="log1p", top_terms=3).encode(TEXTS[:1], **encode).terms[0]
     assert list(capped.items()) == sorted(whole.items(), key=lambda pair: (-pair[1], pair[0]))[:3]
 
 
 def test_tokens_and_truncation_are_counted(splade, routed):
-    encoded = SparseEncoder(str(splade)).encode(TEXTS, role="document", session=SESSION)
+    encoded = SparseEncoder(str(splade), activation="log1p").encode(TEXTS, role="document", session=SESSION)
     assert encoded.truncated.tolist() == [0, 0, 70, 0, 0, 0]
     assert encoded.tokens.tolist()[:3] == [7, 2, 32]
     assert encoded.calls == 1
