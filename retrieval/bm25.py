@@ -24,7 +24,13 @@ from rankloom.ranking import Ranking, concatenate
 from rankloom.records import Document, Documents, Query
 from rankloom.retrieval.analysis import Analyzer, EnglishAnalyzer
 from rankloom.retrieval.analyzers import analyzer_of
-from rankloom.retrieval.bm25_fields import check_index_fields, checked_lengths, checked_weights
+from rankloom.retrieval.bm25_fields import (
+    check_index_fields,
+    checked_lengths,
+    checked_weights,
+    field_names,
+    warn_of_empty,
+)
 from rankloom.retrieval.bm25_scoring import VARIANTS, BM25Scoring, Variant
 from rankloom.retrieval.index.commit import FORMAT, VERSION
 from rankloom.retrieval.index.impact_index import ImpactIndex
@@ -144,21 +150,21 @@ class BM25(Retriever, TermSource, ScoreExplainer):
             directory: Where the index shall live; an existing directory is replaced.
             analyzer: What makes terms of texts.
             term_vectors: Whether the index keeps the terms of each document together as well, for feedback on single
-                queries in microseconds a document, not a pass over all postings; two thirds more on disk.
+                queries in microseconds a document, not a pass over all postings; three quarters more on disk.
             session: Shows progress.
             parameters: As for the constructor; with `fields`, the index is made of these.
 
         Raises:
             DataError: No document has one of the fields.
         """
-        analyzer, fields = analyzer or EnglishAnalyzer(), parameters.get("fields")
+        analyzer, fields = analyzer or EnglishAnalyzer(), field_names(parameters.get("fields"), stage=cls.name)
         with (
             atomic_path(Path(directory)) as temporary,
             ImpactIndexWriter(
                 temporary,
                 analyzer=analyzer,
                 term_vectors=term_vectors,
-                fields=list(fields or ()),
+                fields=fields,
                 about=_about(corpus, analyzer),
             ) as writer,
         ):
@@ -166,6 +172,7 @@ class BM25(Retriever, TermSource, ScoreExplainer):
                 writer.add_columns(doc_ids, texts)
             writer.merge()
         index = ImpactIndex.open(directory)
+        warn_of_empty(index, stage=cls.name)
         return cls(index, corpus=corpus, analyzer=analyzer, **parameters)
 
     @classmethod
@@ -181,14 +188,15 @@ class BM25(Retriever, TermSource, ScoreExplainer):
         """Index a corpus, or a list of documents, in memory; the other parameters are those of `build`."""
         corpus = corpus if isinstance(corpus, Corpus) else Corpus.of(corpus)
         analyzer = analyzer or EnglishAnalyzer()
-        fields, about = parameters.get("fields"), _about(corpus, analyzer)
+        fields, about = field_names(parameters.get("fields"), stage=cls.name), _about(corpus, analyzer)
         index = ImpactIndex.of_texts(
             _columns(corpus, session or Session(), fields),
             analyzer,
-            fields=list(fields or ()),
+            fields=fields,
             term_vectors=term_vectors,
             about=about,
         )
+        warn_of_empty(index, stage=cls.name)
         return cls(index, corpus=corpus, analyzer=analyzer, **parameters)
 
     @classmethod
@@ -232,7 +240,7 @@ class BM25(Retriever, TermSource, ScoreExplainer):
         if session.cache is None:
             return cls.of(corpus, session=session, term_vectors=term_vectors, **params)
         made_of = [FORMAT, VERSION, _about(corpus, made_with), *(["term vectors"] if term_vectors else [])]
-        made_of += [sorted(fields)] if fields else []
+        made_of += [names] if (names := field_names(fields, stage=cls.name)) else []
         directory = session.cache.index_directory("bm25", digest(*made_of))
         return opened_or_built(
             directory,
@@ -381,9 +389,9 @@ def _about(corpus: Corpus, analyzer: Analyzer) -> dict[str, str]:
     return {"corpus": corpus.fingerprint(), "analyzer": analyzer.fingerprint()}
 
 
-def _columns(corpus: Corpus, session: Session, fields: Iterable[str] | None) -> Iterator[tuple[list[str], Texts]]:
+def _columns(corpus: Corpus, session: Session, fields: Sequence[str]) -> Iterator[tuple[list[str], Texts]]:
     """Ids and contents of the documents, or their fields, a batch at a time."""
-    batches: Iterator[Texts] = corpus.contents() if fields is None else corpus.fields(fields)
+    batches: Iterator[Texts] = corpus.fields(fields) if fields else corpus.contents()
     start = 0
     with session.progress.task("bm25 index", len(corpus)) as advance:
         for texts in batches:

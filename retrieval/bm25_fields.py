@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rankloom.checks import between
 from rankloom.errors import UsageError, nearest
+from rankloom.retrieval.index.impact_index import ImpactIndex
 
+_log = logging.getLogger("rankloom")
 _LEAST_WEIGHT, _LARGEST_WEIGHT = 1e-6, 1e6
 
 
@@ -26,6 +29,23 @@ def checked_weights(fields: Any, *, stage: str) -> dict[str, float]:
         name: between(weight, low, high, stage=stage, parameter=f"the weight of the field {name!r}")
         for name, weight in fields.items()
     }
+
+
+def field_names(fields: Any, *, stage: str) -> list[str]:
+    """The names of fields, in order; none where there are no fields.
+
+    Raises:
+        UsageError: As for `checked_weights`.
+    """
+    return [] if fields is None else sorted(checked_weights(fields, stage=stage))
+
+
+def warn_of_empty(index: ImpactIndex, *, stage: str) -> None:
+    """Tell the log which fields of a new index are empty in all documents: their weights change nothing."""
+    filled = index.document_frequencies(index.fields).tolist()
+    for name, count in zip(index.fields, filled, strict=True):
+        if not count:
+            _log.warning("%s: no document has a term in the field %r", stage, name)
 
 
 def checked_lengths(field_b: Any, fields: Any, *, stage: str) -> dict[str, float]:

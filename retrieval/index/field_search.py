@@ -13,6 +13,8 @@ from rankloom.retrieval.index.fields import field_term
 from rankloom.retrieval.index.postings import postings_of
 from rankloom.retrieval.index.queries import Hits, Searched, WeightedTerms
 
+_SAMPLE = 1 << 14  # scores whose k-th best is a bound for all, found in a tenth of the time that sorting out all takes
+
 
 def search_fields(
     segments: Sequence[Searched], fields: Sequence[str], queries: WeightedTerms, k: int, *, threads: int = 1
@@ -31,7 +33,8 @@ def search_fields(
         parts = [_scored(one, fields, queries, number) for one in segments if len(one.segment)]
         codes = np.concatenate([np.zeros(0, dtype=np.int32), *(codes for codes, _ in parts)])
         scores = np.concatenate([np.zeros(0, dtype=np.float32), *(scores for _, scores in parts)])
-        best = top_order(codes, scores, k)
+        hopeful = _hopeful(scores, k)
+        best = hopeful[top_order(codes[hopeful], scores[hopeful], k)]
         return codes[best], scores[best]
 
     numbers = range(len(queries.offsets) - 1)
@@ -46,6 +49,13 @@ def search_fields(
         np.concatenate([np.zeros(0, dtype=np.int32), *(codes for codes, _ in hits)]),
         np.concatenate([np.zeros(0, dtype=np.float32), *(scores for _, scores in hits)]),
     )
+
+
+def _hopeful(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+    """Where the scores are that may be among the best k: those not below the k-th best of the first ones."""
+    if len(scores) <= _SAMPLE or k > _SAMPLE // 4:
+        return np.arange(len(scores))
+    return np.flatnonzero(scores >= np.partition(scores[:_SAMPLE], -k)[-k])
 
 
 def _scored(

@@ -101,10 +101,12 @@ def _scanned(segment: Segment, wanted: NDArray[np.int32]) -> _Rows:
 
     stretches = np.arange((len(segment) >> STRETCH_SHIFT) + 2, dtype=np.int64) << STRETCH_SHIFT
     firsts = np.searchsorted(wanted, stretches)
+    known = np.full(len(segment), -1, dtype=np.int32)
+    known[wanted] = np.arange(len(wanted), dtype=np.int32)
     room, size = 0, _ROOM * len(wanted)
     while size > room:
         room = size
         places, terms, values = (np.empty(room, dtype=np.int32) for _ in range(3))
-        size = scan(segment.columns, firsts, wanted, places, terms, values)
+        size = scan(segment.columns, firsts, wanted, known, places, terms, values)
     order = places[:size].argsort(kind="stable")
     return np.cumsum(np.bincount(places[:size], minlength=len(wanted))), terms[order], values[order]

@@ -10,9 +10,11 @@ from rankloom.retrieval.index.columns import STRETCH_SHIFT
 from rankloom.retrieval.index.compiled import compiled, inlined
 from rankloom.retrieval.index.runs_kernel import find, value_at
 
+_LOOK_UP = 64  # postings that can be looked at in the time that seeking one document among them takes
+
 
 @compiled
-def scan(columns: Any, firsts: Any, wanted: Any, places: Any, terms: Any, values: Any) -> Any:
+def scan(columns: Any, firsts: Any, wanted: Any, known: Any, places: Any, terms: Any, values: Any) -> Any:
     """The postings of some documents, in one pass over the runs of all terms.
 
     Args:
@@ -20,6 +22,7 @@ def scan(columns: Any, firsts: Any, wanted: Any, places: Any, terms: Any, values
         firsts: For each stretch, the place in `wanted` of the first document that is not before it; int64 of shape
             (stretches + 1,).
         wanted: The documents, ascending; int32.
+        known: For each document, its place in `wanted`, or -1; int32.
         places: Receives the place in `wanted` of each posting's document, int32; terms ascend.
         terms: Receives the terms, int32.
         values: Receives the values, int32.
@@ -34,16 +37,22 @@ def scan(columns: Any, firsts: Any, wanted: Any, places: Any, terms: Any, values
             stretch = np.int64(columns.run_stretches[run])
             other = start + np.int64(columns.run_ones[run])
             end = other + np.int64(columns.run_others[run])
-            for number in range(firsts[stretch], firsts[stretch + 1]):
-                document = np.int64(wanted[number]) - (stretch << STRETCH_SHIFT)
-                value = np.int32(1)
-                found = find(columns.places, start, other, document)
-                if found < 0:
-                    found = find(columns.places, other, end, document)
+            first = stretch << STRETCH_SHIFT
+            sought = firsts[stretch + 1] - firsts[stretch]
+            seek = end - start > sought * _LOOK_UP
+            for turn in range(sought if seek else end - start):
+                if seek:
+                    number = firsts[stretch] + turn
+                    found = find(columns.places, start, other, np.int64(wanted[number]) - first)
                     if found < 0:
-                        continue
-                    value = value_at(columns, position + found - other)
+                        found = find(columns.places, other, end, np.int64(wanted[number]) - first)
+                else:
+                    found = start + turn
+                    number = np.int64(known[first + np.int64(columns.places[found])])
+                if found < 0 or number < 0:
+                    continue
                 if size < len(terms):
+                    value = value_at(columns, position + found - other) if found >= other else np.int32(1)
                     places[size], terms[size], values[size] = number, term, value
                 size += 1
             start = end

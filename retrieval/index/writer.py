@@ -124,8 +124,8 @@ class ImpactIndexWriter:
         linear: Whether values are impacts, whose products with query weights are added up; else frequencies. Of an
             index that is there, what it was begun with.
         term_vectors: Whether the terms of each document are kept together as well, so that `term_vectors` of an index
-            costs microseconds a document instead of a pass over all postings; two thirds more on disk. Of an index that
-            is there, what it was begun with.
+            costs microseconds a document instead of a pass over all postings; three quarters more on disk. Of an index
+            that is there, what it was begun with.
         fields: Names of the documents' fields, for `add_columns`; `add` takes terms named by
             `rankloom.retrieval.index.fields.field_terms`. Of an index that is there, what it was begun with.
         about: What the index is made of, kept with it: digests and settings by name.

@@ -122,13 +122,15 @@ def test_more_documents_than_are_scored_at_a_time():
     ids = [f"{number * 7919 % 40_009:05}" for number in range(40_000)]  # neither ascending nor descending
     fields = {"title": 3.0, "text": 1.0}
     scoring = BM25FScoring(index_of(documents, ids), fields, field_b={}, k1=0.9, b=0.4)
-    everything = scoring.search([{"w1": 1.0, "w2": 1.0}], 40_000)
-    best = scoring.search([{"w1": 1.0, "w2": 1.0}], 100)  # deep in ties
-    assert best.codes.tolist() == everything.codes[:100].tolist()
+    query = dict.fromkeys(["w1", "w2", "w3", "w4", "w5", "w6"], 1.0)
+    everything = scoring.search([query], 40_000)
+    for k in (1, 100, 5000):  # deep in ties
+        assert scoring.search([query], k).codes.tolist() == everything.codes[:k].tolist()
     keys = list(zip((-everything.scores).tolist(), everything.codes.tolist(), strict=True))
     assert keys == sorted(keys)
-    assert len(keys) == sum(not {"w1", "w2"}.isdisjoint(one["title"] + one["text"]) for one in documents)
-    assert scoring.explain({"w1": 1.0, "w2": 1.0}, keys[-1][1])[0] == -keys[-1][0]
+    assert len(keys) > 20_000
+    assert len(keys) == sum(not query.keys().isdisjoint(one["title"] + one["text"]) for one in documents)
+    assert scoring.explain(query, keys[-1][1])[0] == -keys[-1][0]
 
 
 STEP = st.one_of(
@@ -271,6 +273,8 @@ def test_feedback_reads_the_terms_of_all_fields(corpus):
 def test_weights_are_checked(corpus, wrong):
     with pytest.raises(UsageError, match="field"):
         BM25.of(corpus, fields={"title": 1.0}).replace(fields=wrong)
+    with pytest.raises(UsageError, match="field"):
+        BM25.for_corpus(corpus, Session(), fields=wrong)
 
 
 def test_what_has_no_such_field(corpus, tmp_path):
@@ -288,6 +292,16 @@ def test_what_has_no_such_field(corpus, tmp_path):
         stage.replace(fields=None)
     with pytest.raises(UsageError, match="build the index with fields"):
         BM25.of(corpus).replace(fields={"title": 1.0})
+
+
+def test_a_field_that_is_empty_in_all_documents_is_told(tmp_path, caplog):
+    held = Corpus.of([Document("d1", "The sky."), Document("d2", "The sea.")])
+    stage = BM25.of(held, fields={"title": 2.0, "text": 1.0})
+    assert "no document has a term in the field 'title'" in caplog.text
+    assert list(scores_of(stage, "sky")) == ["d1"]
+    caplog.clear()
+    BM25.build(held, tmp_path / "index", fields={"text": 1.0})
+    assert not caplog.text
 
 
 def test_a_value_that_is_no_text():
