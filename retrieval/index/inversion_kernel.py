@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from rankloom.retrieval.index.columns import BLOCK_SHIFT, BLOCKS, DENSE, LARGE, STRETCH_SHIFT
-from rankloom.retrieval.index.compiled import compiled
+from rankloom.retrieval.index.compiled import compiled, nested
 from rankloom.retrieval.index.runs_kernel import value_at
 
 
@@ -97,7 +97,7 @@ def sort_by_term(
             place += 1
 
 
-@compiled
+@nested
 def _bound_run(documents: Any, values: Any, norms: Any, inverse: Any, linear: Any, reaches: Any, bounds: Any) -> None:
     """Write the bounds of a run's blocks; `reaches` is room for as many float64 numbers."""
     for block in range(BLOCKS):
