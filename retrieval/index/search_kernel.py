@@ -20,7 +20,7 @@ from numba.cpython.unsafe.numbers import trailing_zeros
 from numpy.typing import NDArray
 
 from rankloom.retrieval.index.columns import BLOCK_SHIFT, BLOCKS, DENSE, LARGE, STRETCH_SHIFT
-from rankloom.retrieval.index.compiled import compiled, inlined
+from rankloom.retrieval.index.compiled import compiled, inlined, nested
 from rankloom.retrieval.index.runs_kernel import large_value
 
 _BLOCK = np.uint64(1 << BLOCK_SHIFT)
@@ -86,8 +86,8 @@ def _score_of(key: Any) -> Any:
     return np.int32(bits).view(np.float32)
 
 
-@compiled
-def keep_best(keys: Any, size: Any, k: Any) -> None:
+@nested
+def _keep_best(keys: Any, size: Any, k: Any) -> None:
     """Move the k largest of the first `size` keys to the front, the smallest of them to place k - 1 (quickselect)."""
     low, high, target = 0, size - 1, k - 1
     while low < high:
@@ -120,7 +120,7 @@ def _part(linear: Any, inverse: Any, raised: Any, value: Any, norm: Any, weight:
     return (weight - weight / saturated) + bonus
 
 
-@compiled
+@nested
 def _offer(score: Any, code: Any, keys: Any, size: Any, k: Any, worst: Any) -> Any:
     """Take in a hit that may be among the best k; returns how many keys there are, and the k-th so far."""
     key = _key(score, code)
@@ -129,12 +129,12 @@ def _offer(score: Any, code: Any, keys: Any, size: Any, k: Any, worst: Any) -> A
     keys[size] = key
     size += 1
     if size == len(keys):
-        keep_best(keys, size, k)
+        _keep_best(keys, size, k)
         return k, keys[k - 1]
     return size, worst
 
 
-@compiled
+@nested
 def _weigh(scoring: Any, weight: Any, bonus: Any, parts: Any, limits: Any) -> None:
     """Write a term's parts by value and length byte, and what is behind each bound byte."""
     linear, inverse, raised, bounds = scoring.linear, scoring.inverse, scoring.shift, scoring.bounds
@@ -147,7 +147,7 @@ def _weigh(scoring: Any, weight: Any, bonus: Any, parts: Any, limits: Any) -> No
         limits[byte] = max(_LEAST, part + 3e-7 * abs(weight))  # what float32 parts may lose
 
 
-@compiled
+@nested
 def _add_ones(places: Any, norms: Any, parts: Any, sums: Any, blocks: Any, sparse: Any) -> None:
     """Add a term's parts to the sums of the documents that hold it once.
 
@@ -167,7 +167,7 @@ def _add_ones(places: Any, norms: Any, parts: Any, sums: Any, blocks: Any, spars
             blocks[document >> np.uint64(BLOCK_SHIFT)] += max(_LEAST, part)
 
 
-@compiled
+@nested
 def _add_others(
     places: Any, values: Any, first: Any, large_positions: Any, large_values: Any, scale: Any, norms: Any, parts: Any,
     sums: Any, blocks: Any, sparse: Any,
@@ -189,7 +189,7 @@ def _add_others(
             blocks[document >> np.uint64(BLOCK_SHIFT)] += max(_LEAST, part)
 
 
-@compiled
+@nested
 def _take_best(
     sums: Any, blocks: Any, reach: Any, codes: Any, first: Any, keys: Any, size: Any, k: Any, worst: Any
 ) -> Any:
@@ -213,7 +213,7 @@ def _take_best(
                 while found:
                     document = lanes + np.uint64(_trailing_zeros(found))
                     found &= found - _ONE
-                    if np.float32(sums[document]) >= threshold and bits[document] != _UNTOUCHED:
+                    if bits[document] != _UNTOUCHED and np.float32(sums[document]) >= threshold:
                         whole = np.int64(document) + first
                         code = codes[whole] if len(codes) else np.int32(whole)
                         if code >= 0:
@@ -226,7 +226,7 @@ def _take_best(
     return size, worst
 
 
-@compiled
+@nested
 def _search_query(
     columns: Any, scoring: Any, queries: Any, query: Any, codes: Any, reach: Any, k: Any, scratch: Any, keys: Any,
     size: Any, worst: Any,
@@ -237,14 +237,15 @@ def _search_query(
     run_stretches, run_ones, run_others = columns.run_stretches, columns.run_ones, columns.run_others
     places, values, bounds = columns.places, columns.values, columns.bounds
     large_positions, large_values = columns.large_positions, columns.large_values
-    weights, bonuses = queries.weights, queries.bonuses
+    linear, inverse, raised = scoring.linear, scoring.inverse, scoring.shift
     begin = queries.offsets[query]
     terms = queries.offsets[query + 1] - begin
+    weights, bonuses = queries.weights[begin : begin + terms], queries.bonuses[begin : begin + terms]
     for row in range(terms):
         term = queries.terms[begin + row]
         ends[row] = 0
         if term >= 0:
-            _weigh(scoring, weights[begin + row], bonuses[begin + row], parts[row], limits[row])
+            _weigh(scoring, weights[row], bonuses[row], parts[row], limits[row])
             cursors[row, 0], ends[row] = columns.term_runs[term], columns.term_runs[term + 1]
             cursors[row, 1], cursors[row, 2] = columns.term_places[term], columns.term_values[term]
             cursors[row, 3] = columns.term_bounds[term]
@@ -263,7 +264,7 @@ def _search_query(
             sparse = postings < DENSE
             _add_ones(places[start : start + ones], norms, parts[row, 1], sums, blocks, sparse)
             if others:
-                scale = (scoring.linear, scoring.inverse, scoring.shift, weights[begin + row], bonuses[begin + row])
+                scale = (linear, inverse, raised, weights[row], bonuses[row])
                 _add_others(
                     places[start + ones : start + postings], values[cursor[2] : cursor[2] + others], cursor[2],
                     large_positions, large_values, scale, norms, parts[row], sums, blocks, sparse,
