@@ -303,11 +303,10 @@ class LearnedSparse(Retriever, ScoreExplainer):
             if approximate:
                 notes.append(Note(self.name, "approximate", query.id, detail="light terms have chosen no document"))
         typed = replace(run, queries=tuple(query.as_typed() for query in run.queries))
-        return (
-            typed.ranked(Ranking(self.index.ids, *hits))
-            .noted(*notes)
-            .counted(inputs=len(run), calls=encoded.calls, tokens=int(encoded.tokens.sum()))
-        )
+        found = typed.ranked(Ranking(self.index.ids, *hits)).noted(*notes)
+        if not encoded.calls:  # no model has run
+            return found
+        return found.counted(inputs=len(run), calls=encoded.calls, tokens=int(encoded.tokens.sum()))
 
     def _search(self, weights: Sequence[Terms]) -> tuple[Hits, list[bool]]:
         """The hits, and for each query whether some may have been left out."""

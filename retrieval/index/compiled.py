@@ -50,14 +50,18 @@ class Compiling:
         self._what, self._kernels = what, kernels
 
     def __enter__(self) -> None:
-        self._started, self._known = time.perf_counter(), self._misses()
+        self._started, self._known = time.perf_counter(), self._versions()
 
     def __exit__(self, *_: object) -> None:
         seconds = time.perf_counter() - self._started
-        if self._misses() > self._known and seconds > _WORTH_SAYING:
+        if seconds > _WORTH_SAYING and self._versions() > self._known and self._misses():
             _log.info("compiled the kernels for %s in %.1f s; the next process finds them on disk", self._what, seconds)
 
+    def _versions(self) -> int:
+        """How many versions of the kernels are loaded: one for each combination of types that they were called with."""
+        return sum(len(getattr(kernel, "overloads", ())) for kernel in self._kernels)  # none where numba is put off
+
     def _misses(self) -> int:
-        """How many times one of the kernels was not found on disk."""
-        stats = [kernel.stats for kernel in self._kernels if hasattr(kernel, "stats")]  # none where numba is put off
+        """How many of them were not found on disk."""
+        stats = [kernel.stats for kernel in self._kernels if hasattr(kernel, "stats")]
         return sum(sum(one.cache_misses.values()) for one in stats)
