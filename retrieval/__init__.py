@@ -10,13 +10,14 @@ from rankloom.retrieval.analyzers import CustomAnalyzer, WhitespaceAnalyzer, ana
 from rankloom.retrieval.bm25 import BM25
 from rankloom.retrieval.bm25_scoring import BM25Scoring
 from rankloom.retrieval.dense import Dense
-from rankloom.retrieval.index import ImpactIndex, ImpactIndexWriter
+from rankloom.retrieval.index import ImpactBatch, ImpactIndex, ImpactIndexWriter
 from rankloom.retrieval.inference_free import InferenceFreeEncoder
 from rankloom.retrieval.learned_sparse import LearnedSparse
 from rankloom.retrieval.lucene import Lucene, LuceneAnalyzer, LuceneIndex
 from rankloom.retrieval.rank_bm25 import RankBM25
 from rankloom.retrieval.snowball import SnowballAnalyzer
 from rankloom.retrieval.sparse_encoder import SparseEncoder
+from rankloom.retrieval.sparse_vectors import SparseVectors
 from rankloom.retrieval.stored_terms import StoredTerms
 from rankloom.retrieval.vector_index import VectorIndex
 from rankloom.retrieval.wordpiece import WordPieceAnalyzer
@@ -29,6 +30,7 @@ __all__ = [
     "CustomAnalyzer",
     "Dense",
     "EnglishAnalyzer",
+    "ImpactBatch",
     "ImpactIndex",
     "ImpactIndexWriter",
     "InferenceFreeEncoder",
@@ -39,6 +41,7 @@ __all__ = [
     "RankBM25",
     "SnowballAnalyzer",
     "SparseEncoder",
+    "SparseVectors",
     "StoredTerms",
     "VectorIndex",
     "WhitespaceAnalyzer",

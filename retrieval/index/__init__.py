@@ -5,7 +5,8 @@ for (analyzers, encoders) and how BM25 weighs it (`rankloom.retrieval.bm25_scori
 `_kernel` are compiled by numba and loaded on first use.
 """
 
+from rankloom.retrieval.index.impact_batch import ImpactBatch
 from rankloom.retrieval.index.impact_index import ImpactIndex
 from rankloom.retrieval.index.writer import ImpactIndexWriter
 
-__all__ = ["ImpactIndex", "ImpactIndexWriter"]
+__all__ = ["ImpactBatch", "ImpactIndex", "ImpactIndexWriter"]

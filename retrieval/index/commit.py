@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from rankloom.errors import DamagedIndexError
 from rankloom.files import MANIFEST, Manifest, atomic_path, checksum, write_json
+from rankloom.retrieval.index.impact_segment import ImpactSegment
 from rankloom.retrieval.index.segment import Segment
 
 FORMAT = "rankloom-impact-index"
@@ -53,7 +54,7 @@ class Deletions:
 class Part:
     """A segment and what is deleted from it."""
 
-    segment: Segment
+    segment: Segment | ImpactSegment
     deletions: Deletions = field(default_factory=Deletions)
 
     def __len__(self) -> int:
@@ -132,9 +133,10 @@ def _opened(directory: Path, manifest: Manifest, *, verify: bool) -> Commit:
     """What a manifest describes."""
     fields = manifest.fields
     try:
+        linear = bool(fields["linear"])
         parts = [
             Part(
-                Segment.open(directory / SEGMENTS / str(one["name"]), verify=verify),
+                open_segment(directory / SEGMENTS / str(one["name"]), linear=linear, verify=verify),
                 _read_deletions(directory, one["deletions"]),
             )
             for one in fields["segments"]
@@ -143,7 +145,7 @@ def _opened(directory: Path, manifest: Manifest, *, verify: bool) -> Commit:
         return Commit(
             tuple(parts),
             about,
-            bool(fields["linear"]),
+            linear,
             bool(fields.get("term_vectors", False)),
             int(fields["generation"]),
         )
@@ -153,6 +155,11 @@ def _opened(directory: Path, manifest: Manifest, *, verify: bool) -> Commit:
             value=str(directory),
             fix="delete the index and build it again",
         ) from error
+
+
+def open_segment(directory: Path, *, linear: bool, verify: bool = False) -> Segment | ImpactSegment:
+    """Map a segment of impacts (linear) or of frequencies; see `Segment.open`."""
+    return ImpactSegment.open(directory, verify=verify) if linear else Segment.open(directory, verify=verify)
 
 
 def write_commit(directory: Path, commit: Commit) -> None:

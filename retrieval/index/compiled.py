@@ -38,6 +38,12 @@ def inlined(function: _Function) -> _Function:
     return cast("_Function", numba.njit(nogil=True, inline="always", error_model="numpy")(function))
 
 
+def reassociated(function: _Function) -> _Function:
+    """A compiled function whose sums are made in any order, so that one instruction adds many numbers."""
+    options = {"reassoc", "contract", "nsz"}
+    return cast("_Function", numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=options)(function))
+
+
 class Compiling:
     """Tells the log how long the first call of a kernel has taken, where it had to be compiled.
 

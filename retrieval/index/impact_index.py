@@ -16,19 +16,18 @@ from rankloom.files import atomic_path
 from rankloom.fingerprint import digest
 from rankloom.ids import DocIds
 from rankloom.retrieval.analysis import Analyzer
-from rankloom.retrieval.index.columns import LARGE
 from rankloom.retrieval.index.commit import FORMAT, VERSION, Commit, Part, read_commit
 from rankloom.retrieval.index.field_search import search_fields
 from rankloom.retrieval.index.fields import about_fields, fields_of
+from rankloom.retrieval.index.impact_batch import ImpactBatch
+from rankloom.retrieval.index.impact_search import SearchedImpacts, impact_queries, score_documents, search_impacts
+from rankloom.retrieval.index.impact_segment import ImpactSegment
 from rankloom.retrieval.index.postings import postings_of
 from rankloom.retrieval.index.queries import (
     Hits,
     Searched,
     WeightedTerms,
-    check_finite,
-    in_order,
     search_segments,
-    weighted_terms,
 )
 from rankloom.retrieval.index.segment import Segment
 from rankloom.retrieval.index.term_vectors import term_vectors
@@ -102,6 +101,23 @@ class ImpactIndex:
         return cls(Commit((Part(buffer.take()),), about or {}, linear, term_vectors))
 
     @classmethod
+    def of_impacts(cls, batches: Iterable[ImpactBatch], *, about: Mapping[str, str] | None = None) -> ImpactIndex:
+        """An index of impacts in memory, from columns.
+
+        Args:
+            batches: The documents.
+            about: As for `of`.
+
+        Raises:
+            DataError: An id stands twice, a term stands twice in a document, a value is out of range, or the columns
+                do not fit together.
+        """
+        buffer = Buffer(None, linear=True)
+        for batch in batches:
+            buffer.add_impacts(batch)
+        return cls(Commit((Part(buffer.take()),), about or {}, linear=True))
+
+    @classmethod
     def of_texts(
         cls,
         batches: Iterable[tuple[Sequence[str], Texts]],
@@ -155,6 +171,20 @@ class ImpactIndex:
             writer.merge()
         return cls.open(directory)
 
+    @classmethod
+    def build_impacts(
+        cls, directory: str | Path, batches: Iterable[ImpactBatch], *, about: Mapping[str, str] | None = None
+    ) -> ImpactIndex:
+        """`of_impacts`, written to a directory and opened; see `build`. Batches are streamed, never held."""
+        with (
+            atomic_path(Path(directory)) as temporary,
+            ImpactIndexWriter(temporary, linear=True, about=about) as writer,
+        ):
+            for batch in batches:
+                writer.add_impacts(batch)
+            writer.merge()
+        return cls.open(directory)
+
     # --- what it holds ---------------------------------------------------------------------------------------
 
     def __len__(self) -> int:
@@ -183,7 +213,7 @@ class ImpactIndex:
     @property
     def has_term_vectors(self) -> bool:
         """Whether the terms of each document are kept together; see `ImpactIndexWriter`."""
-        return self._commit.term_vectors
+        return self._commit.term_vectors or self.linear
 
     @property
     def total_terms(self) -> int:
@@ -296,11 +326,12 @@ class ImpactIndex:
         """
         if not 0 <= code < len(self):
             raise IndexError(f"code {code} in an index of {len(self)} documents")
-        norms = [part.segment.columns.norms for part in self._commit.parts]
-        home, held = int(self._homes[code]), 0
-        while home >= len(norms[held]):
-            home, held = home - len(norms[held]), held + 1
-        return int(norms[held][home])
+        home = int(self._homes[code])
+        for part in self._commit.parts:
+            if home < len(part.segment):
+                break
+            home -= len(part.segment)
+        return int(part.segment.columns.norms[home]) if isinstance(part.segment, Segment) else 0
 
     def search(self, queries: WeightedTerms, k: int, scoring: Any, *, reach: float = 1.0) -> Hits:
         """The best k documents of every query, by score descending, then id ascending.
@@ -328,7 +359,11 @@ class ImpactIndex:
     def _searched(self, scoring: Any) -> list[Searched]:
         """The segments, each as it is to be scored."""
         parts = zip(self._commit.parts, self._named[1], strict=True)
-        return [Searched(part.segment, codes, scoring(part.segment)) for part, codes in parts]
+        return [
+            Searched(part.segment, codes, scoring(part.segment))
+            for part, codes in parts
+            if isinstance(part.segment, Segment)
+        ]
 
     def search_impacts(self, queries: Sequence[Mapping[str, float]], k: int, *, reach: float = 1.0) -> Hits:
         """The best k documents by the sum of query weights times values: learned sparse retrieval.
@@ -336,26 +371,20 @@ class ImpactIndex:
         Args:
             queries: Weights by term; terms that the index does not know, and weights of 0, add nothing.
             k: How many hits a query gets at most.
-            reach: As for `search`.
+            reach: What the bound on what was not added up is multiplied by. 1 gives exact results; less is faster and
+                leaves out documents that are unlikely to be among the best.
 
         Raises:
             UsageError: It is an index of frequencies.
             DataError: A weight is NaN or infinite.
         """
         self._check_linear()
-        from rankloom.retrieval.index.search_kernel import Scoring
-
-        largest = np.arange(256, dtype=np.float64)
-        nothing = np.float32(0)
-
-        def scoring(segment: Segment) -> Scoring:
-            largest[LARGE] = max(segment.largest, LARGE)
-            return Scoring(linear=True, inverse=segment.reference, shift=nothing, bounds=largest.copy())
-
-        for query in queries:
-            check_finite(query, stage="index")
-        weights = [{word: (np.float32(one), nothing) for word, one in query.items() if one} for query in queries]
-        return self.search(weighted_terms(weights), k, scoring, reach=reach)
+        searched = [
+            SearchedImpacts(part.segment, codes)
+            for part, codes in zip(self._commit.parts, self._named[1], strict=True)
+            if isinstance(part.segment, ImpactSegment)
+        ]
+        return search_impacts(searched, impact_queries(queries), k, reach=reach, threads=self.threads)
 
     def impact_scores(self, query: Mapping[str, float], codes: NDArray[np.int32]) -> NDArray[np.float32]:
         """The scores of some documents, as `search_impacts` gives them; 0 for those that hold no term.
@@ -368,22 +397,19 @@ class ImpactIndex:
             UsageError: It is an index of frequencies.
             DataError: A weight is NaN or infinite.
         """
-        from rankloom.retrieval.index.document_scores_kernel import add_impacts
-
         self._check_linear()
-        check_finite(query, stage="index")
-        asked = in_order({word: (np.float32(weight), np.float32(0)) for word, weight in query.items() if weight})
-        words, weights = [word for word, _ in asked], np.array([both[0] for _, both in asked], dtype=np.float32)
+        asked = impact_queries([query])
         order = np.argsort(self._homes[codes])
-        homes, sums, first = self._homes[codes][order], np.zeros(len(codes), dtype=np.float64), 0
+        homes, scores, first = self._homes[codes][order], np.zeros(len(codes), dtype=np.float64), 0
         for part in self._commit.parts:
             here = slice(*np.searchsorted(homes, [first, first + len(part.segment)]).tolist())
-            numbers, documents = part.segment.vocabulary.numbers(words), (homes[here] - first).astype(np.int32)
-            add_impacts(part.segment.columns, numbers, weights, documents, sums[here])
+            documents = (homes[here] - first).astype(np.int32)
+            if isinstance(part.segment, ImpactSegment) and len(documents):
+                scores[here] = score_documents(part.segment, asked.words, asked.weights, documents)
             first += len(part.segment)
-        scores = np.empty(len(codes), dtype=np.float32)
-        scores[order] = sums
-        return scores
+        given = np.empty(len(codes), dtype=np.float32)
+        given[order] = scores
+        return given
 
     def _check_linear(self) -> None:
         """Refuse to score frequencies as impacts."""

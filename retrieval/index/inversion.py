@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rankloom.ids import DocIds
 from rankloom.retrieval.document_length import LENGTHS, length_codes
 from rankloom.retrieval.index.columns import BLOCKS, DENSE, LARGE, Columns
-from rankloom.retrieval.index.segment import Segment, ordered_ids
+from rankloom.retrieval.index.numbered import ordered_ids
+from rankloom.retrieval.index.segment import Segment
 from rankloom.retrieval.index.term_vectors import packed_by_document
 from rankloom.retrieval.vocabulary import Vocabulary
 
@@ -39,16 +39,13 @@ def reference_inverse(average: float) -> NDArray[np.float32]:
     return np.asarray(1.0 / (_REFERENCE_K1 * (1.0 - _REFERENCE_B + _REFERENCE_B * lengths)), dtype=np.float32)
 
 
-def invert(
-    doc_ids: list[str], held: Inverted, words: list[str], *, linear: bool, term_vectors: bool = False
-) -> Segment:
+def invert(doc_ids: list[str], held: Inverted, words: list[str], *, term_vectors: bool = False) -> Segment:
     """A segment of some documents.
 
     Args:
         doc_ids: Their ids, in the order of the documents.
         held: Their terms.
         words: The terms by their numbers; those that no document has are left out.
-        linear: Whether values are impacts, which no length discounts.
         term_vectors: Whether the segment also keeps the terms of each document together.
     """
     import pyarrow as pa
@@ -63,12 +60,10 @@ def invert(
     documents, values = np.empty_like(held.terms), np.empty_like(held.values)
     sort_by_term(held.distinct, held.terms, held.values, numbers, starts, documents, values)
     filled, total = int(np.count_nonzero(held.distinct)), int(held.lengths.sum())
-    norms = np.zeros(len(doc_ids), dtype=np.uint8) if linear else length_codes(held.lengths.astype(np.int32))
+    norms = length_codes(held.lengths.astype(np.int32))
     reference = reference_inverse(total / max(1, filled))
-    columns = in_runs(starts, documents, values, norms, reference, linear=linear, position=0)
-    ids, ranks = (
-        ordered_ids(pa.array(doc_ids, pa.large_string())) if doc_ids else (DocIds.empty(), np.zeros(0, np.int32))
-    )
+    columns = in_runs(starts, documents, values, norms, reference, position=0)
+    ids, ranks = ordered_ids(pa.array(doc_ids, pa.large_string()))
     largest = int(values.max(initial=0))
     fields = {"total": total, "filled": filled, "largest": largest}
     vectors = packed_by_document(held.distinct, starts, documents, values) if term_vectors else None
@@ -82,7 +77,6 @@ def in_runs(
     norms: NDArray[np.uint8],
     reference: NDArray[np.float32],
     *,
-    linear: bool,
     position: int,
 ) -> Columns:
     """Postings in the order of terms, as runs; the first value stands at `position` of the segment."""
@@ -107,7 +101,7 @@ def in_runs(
         large_values=np.empty(large, dtype=np.int32),
     )
     with Compiling("indexing", pack):
-        runs, size, bounded, _ = pack(starts, documents, values, norms, reference, linear, position, columns)
+        runs, size, bounded, _ = pack(starts, documents, values, norms, reference, False, position, columns)
     cut = {"run_stretches": runs, "run_ones": runs, "run_others": runs, "values": size, "bounds": bounded}
     columns = columns._replace(**{name: getattr(columns, name)[:end].copy() for name, end in cut.items()})
     for column in columns:

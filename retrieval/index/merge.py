@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rankloom.files import atomic_path
-from rankloom.ids import DocIds
 from rankloom.retrieval.index.inversion import in_runs, reference_inverse
+from rankloom.retrieval.index.numbered import NumberedDocuments, ordered_ids
 from rankloom.retrieval.index.segment import (
     IDS,
     RANKS,
@@ -23,7 +24,6 @@ from rankloom.retrieval.index.segment import (
     VECTORS,
     Segment,
     describe,
-    ordered_ids,
 )
 from rankloom.retrieval.index.storage import ColumnWriters, write_strings
 from rankloom.retrieval.index.term_vectors import packed, unpacked
@@ -33,7 +33,10 @@ _STRETCH = 1 << 21  # postings in memory at a time
 _DOCUMENTS = 1 << 14  # whose terms are in memory at a time
 
 
-class Source:
+_Kind = TypeVar("_Kind", bound=NumberedDocuments)
+
+
+class Source(Generic[_Kind]):
     """A segment that goes into a merge.
 
     Args:
@@ -43,7 +46,7 @@ class Source:
         filled: How many of the others have a term.
     """
 
-    def __init__(self, segment: Segment, deleted: NDArray[np.int32], total: int, filled: int) -> None:
+    def __init__(self, segment: _Kind, deleted: NDArray[np.int32], total: int, filled: int) -> None:
         self.segment, self.total, self.filled = segment, total, filled
         keep = np.ones(len(segment), dtype=np.bool_)
         keep[deleted] = False
@@ -51,13 +54,12 @@ class Source:
         self.numbers = np.where(keep, np.cumsum(keep) - 1, -1).astype(np.int32)
 
 
-def merge(sources: Sequence[Source], directory: Path, *, linear: bool) -> None:
+def merge(sources: Sequence[Source[Segment]], directory: Path) -> None:
     """Write the documents of several segments, one segment after another, as one segment.
 
     Args:
         sources: The segments.
         directory: Where the new segment shall live.
-        linear: Whether values are impacts.
     """
     import pyarrow as pa
 
@@ -65,7 +67,7 @@ def merge(sources: Sequence[Source], directory: Path, *, linear: bool) -> None:
     reference = reference_inverse(total / max(1, filled))
     with_vectors = all(one.segment.vectors is not None for one in sources)
     norms = np.concatenate([one.segment.columns.norms[one.kept] for one in sources])
-    vocabulary, numbers = _merged_vocabulary([one.segment.vocabulary for one in sources])
+    vocabulary, numbers = merged_vocabulary([one.segment.vocabulary for one in sources])
     with atomic_path(directory) as temporary:
         temporary.mkdir()
         types = TYPES | (VECTOR_LAYOUT if with_vectors else {})
@@ -80,9 +82,7 @@ def merge(sources: Sequence[Source], directory: Path, *, linear: bool) -> None:
                 used.append(kept + first)
                 first += len(starts) - 1
                 starts = np.append(starts[kept], starts[-1])  # noqa: PLW2901
-                columns = in_runs(
-                    starts, documents, values, norms, reference, linear=linear, position=before["term_values"]
-                )
+                columns = in_runs(starts, documents, values, norms, reference, position=before["term_values"])
                 for name, column in columns._asdict().items():
                     if name in STARTS:
                         writers.append(name, column[1:] + before[name])
@@ -93,9 +93,7 @@ def merge(sources: Sequence[Source], directory: Path, *, linear: bool) -> None:
             writers.append("norms", norms)
             writers.append(REFERENCE, reference)
             in_order = [one.segment.ids_in_order().take(pa.array(one.kept)) for one in sources]
-            ids, ranks = (
-                ordered_ids(pa.concat_arrays(in_order)) if len(norms) else (DocIds.empty(), np.zeros(0, np.int32))
-            )
+            ids, ranks = ordered_ids(pa.concat_arrays(in_order))
             writers.append(RANKS, ranks)
             left = np.concatenate([np.zeros(0, dtype=np.int64), *used])
             if with_vectors:
@@ -106,7 +104,7 @@ def merge(sources: Sequence[Source], directory: Path, *, linear: bool) -> None:
         describe(temporary, total=total, filled=filled, largest=largest, terms=len(terms))
 
 
-def _merged_vocabulary(vocabularies: Sequence[Vocabulary]) -> tuple[Vocabulary, list[NDArray[np.int64]]]:
+def merged_vocabulary(vocabularies: Sequence[Vocabulary]) -> tuple[Vocabulary, list[NDArray[np.int64]]]:
     """The union, and the place of each vocabulary's terms in it (ascending)."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -117,7 +115,7 @@ def _merged_vocabulary(vocabularies: Sequence[Vocabulary]) -> tuple[Vocabulary, 
 
 
 def _stretches(
-    sources: Sequence[Source], numbers: Sequence[NDArray[np.int64]], terms: int
+    sources: Sequence[Source[Segment]], numbers: Sequence[NDArray[np.int64]], terms: int
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]]]:
     """Postings of consecutive terms of the union: where each term starts, documents, values."""
     counts = np.zeros(terms, dtype=np.int64)
@@ -143,7 +141,9 @@ def _stretches(
         first = last
 
 
-def _write_vectors(writers: ColumnWriters, sources: Sequence[Source], numbers: Sequence[NDArray[np.int64]]) -> None:
+def _write_vectors(
+    writers: ColumnWriters, sources: Sequence[Source[Segment]], numbers: Sequence[NDArray[np.int64]]
+) -> None:
     """Write the terms of each document once more, a stretch of documents at a time.
 
     Args:

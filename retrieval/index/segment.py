@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +13,9 @@ from rankloom.files import Manifest, atomic_path, checksum
 from rankloom.fingerprint import digest
 from rankloom.ids import DocIds
 from rankloom.retrieval.index.columns import Columns, PackedVectors
+from rankloom.retrieval.index.numbered import NumberedDocuments
 from rankloom.retrieval.index.storage import ColumnWriters, read_column, read_strings, write_strings
 from rankloom.retrieval.vocabulary import Vocabulary
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 FORMAT = "rankloom-index-segment"
 VERSION = 3
@@ -52,16 +48,13 @@ VECTOR_STARTS, VECTORS = "vector_starts", "vectors"
 VECTOR_LAYOUT = {VECTOR_STARTS: "i8", VECTORS: "u1"}
 
 
-class Segment:
+class Segment(NumberedDocuments):
     """Postings, terms and ids of some documents.
-
-    Documents are numbered in the order they came in. `ids` is in the order of ids, and `ranks` says where each
-    document stands in it.
 
     Args:
         columns: The postings.
         ids: The documents' ids.
-        ranks: The place of each document in `ids`, int32 of shape (documents,); empty if that is its number.
+        ranks: See `NumberedDocuments`.
         vocabulary: The terms; a term's number is its place.
         reference: What frequencies were multiplied by for the bounds of blocks, by length byte; float32 (256,).
         fields: `total` (sum of all values), `filled` (documents that have a term), `largest` (of all values).
@@ -84,7 +77,8 @@ class Segment:
         name: str = "memory",
         fingerprint: str | None = None,
     ) -> None:
-        self.columns, self.ids, self.ranks, self.vocabulary, self.reference = columns, ids, ranks, vocabulary, reference
+        super().__init__(ids, ranks)
+        self.columns, self.vocabulary, self.reference = columns, vocabulary, reference
         self.total, self.filled, self.largest = fields["total"], fields["filled"], fields["largest"]
         self.name, self.fingerprint = name, fingerprint
         self.vectors = vectors
@@ -139,19 +133,6 @@ class Segment:
                 fix="delete the index and build it again",
             ) from error
 
-    def __len__(self) -> int:
-        """How many documents there are, deleted ones included."""
-        return len(self.columns.norms)
-
-    @cached_property
-    def documents_by_rank(self) -> NDArray[np.int32]:
-        """The document of each place in `ids`, int32 of shape (documents,)."""
-        if not len(self.ranks):
-            return np.arange(len(self), dtype=np.int32)
-        documents = np.empty(len(self), dtype=np.int32)
-        documents[self.ranks] = np.arange(len(self), dtype=np.int32)
-        return documents
-
     @property
     def nbytes(self) -> int:
         """Bytes of its columns, ids and terms, in memory or in mapped files."""
@@ -159,29 +140,10 @@ class Segment:
         columns += self.ranks.nbytes + self.reference.nbytes
         return int(columns + self.ids.array.nbytes + self.vocabulary.array.nbytes)
 
-    def find(self, doc_ids: list[str]) -> NDArray[np.int32]:
-        """The documents of some ids, -1 for those that are not here; int32 of shape (ids,)."""
-        places = self.ids.codes(doc_ids)
-        if not len(self):
-            return places
-        return np.where(places < 0, np.int32(-1), self.documents_by_rank[np.maximum(places, 0)])
-
     def document_frequencies(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         """In how many documents, deleted ones included, the terms of some numbers occur; int64 of shape (numbers,)."""
         starts = self.columns.term_places
         return starts[numbers + 1] - starts[numbers]
-
-    def ids_in_order(self) -> pa.LargeStringArray:
-        """The ids in the order of the documents' numbers."""
-        return self.ids.array if not len(self.ranks) else self.ids.strings(self.ranks)
-
-
-def ordered_ids(in_order: pa.LargeStringArray) -> tuple[DocIds, NDArray[np.int32]]:
-    """Ids in the order of documents as a segment keeps them: sorted, and the rank of each document (see `Segment`)."""
-    ids, ranks = DocIds.encode(in_order)
-    if np.array_equal(ranks, np.arange(len(ranks), dtype=np.int32)):
-        ranks = np.zeros(0, dtype=np.int32)
-    return ids, ranks
 
 
 def save_segment(segment: Segment, directory: Path) -> None:

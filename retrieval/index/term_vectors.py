@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankloom.retrieval.index.columns import STRETCH_SHIFT, PackedVectors
+from rankloom.retrieval.index.impact_columns import rows, values_at
+from rankloom.retrieval.index.impact_segment import ImpactSegment
 from rankloom.retrieval.index.segment import Segment
 
 _ROOM = 256  # terms that a document is expected to have at most
@@ -15,17 +17,22 @@ _ROOM = 256  # terms that a document is expected to have at most
 _Rows = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]]
 
 
-def term_vectors(segment: Segment, documents: NDArray[np.int32]) -> list[dict[str, int]]:
+def term_vectors(segment: Segment | ImpactSegment, documents: NDArray[np.int32]) -> list[dict[str, int]]:
     """The terms of some documents of a segment and their values, in the order of terms.
 
-    Without packed vectors, all documents together cost one pass over the segment's postings.
+    Without packed vectors, all documents together cost one pass over the postings of a segment of texts.
 
     Args:
         segment: The segment.
         documents: Their numbers, int32 of shape (documents,).
     """
     wanted, copies = np.unique(documents, return_inverse=True)
-    ends, terms, values = _scanned(segment, wanted) if segment.vectors is None else unpacked(segment, wanted)
+    if isinstance(segment, ImpactSegment):
+        ends, positions = rows(segment.columns, wanted)
+        terms = segment.columns.document_terms[positions].astype(np.int32)
+        values = values_at(segment.columns, positions)
+    else:
+        ends, terms, values = _scanned(segment, wanted) if segment.vectors is None else unpacked(segment, wanted)
     words, numbers = segment.vocabulary.take(terms), values.tolist()
     vectors = [
         dict(zip(words[start:end], numbers[start:end], strict=True))

@@ -21,11 +21,17 @@ from rankloom.retrieval.index.commit import (
     Commit,
     Deletions,
     Part,
+    open_segment,
     read_commit,
     remove_unnamed,
     write_commit,
 )
 from rankloom.retrieval.index.fields import FieldCounter, about_fields, fields_of
+from rankloom.retrieval.index.impact_batch import ImpactBatch, check_values, counted
+from rankloom.retrieval.index.impact_columns import rows, values_at
+from rankloom.retrieval.index.impact_inversion import invert_impacts
+from rankloom.retrieval.index.impact_merge import merge_impacts
+from rankloom.retrieval.index.impact_segment import ImpactSegment, save_impacts
 from rankloom.retrieval.index.inversion import Inverted, invert
 from rankloom.retrieval.index.merge import Source, merge
 from rankloom.retrieval.index.segment import Segment, save_segment
@@ -41,7 +47,6 @@ Texts: TypeAlias = "pa.LargeStringArray | Mapping[str, pa.LargeStringArray]"
 _MOST_POSTINGS = 1 << 23  # in memory, before they become a segment: some 250 MB while that is made
 _MOST_SEGMENTS = 8  # of an index; a commit that would leave more merges the smaller half
 _TEXTS_AT_ONCE = 4096
-_LARGEST_VALUE = 2**31 - 1
 
 
 class Buffer:
@@ -81,34 +86,33 @@ class Buffer:
     def add_terms(self, doc_ids: Sequence[str], documents: Sequence[Mapping[str, int]]) -> None:
         """Take in documents by their terms and the value of each, a whole number from 1."""
         terms = [number for document in documents for number in self._terms.numbers(list(document))]
-        values = np.array([value for document in documents for value in document.values()], dtype=np.int64)
-        if len(values) and not (values.min() >= 1 and values.max() <= _LARGEST_VALUE):
-            raise DataError(
-                "a value is out of range",
-                stage="index",
-                value=int(values.min() if values.min() < 1 else values.max()),
-                accepted=f"whole numbers from 1 to {_LARGEST_VALUE}",
-            )
+        values = check_values([value for document in documents for value in document.values()])
         lengths = np.array([sum(document.values()) for document in documents], dtype=np.int64)
         distinct = np.array([len(document) for document in documents], dtype=np.int64)
         self._take(doc_ids, Inverted(distinct, lengths, np.array(terms, dtype=np.int32), values.astype(np.int32)))
 
-    def take(self) -> Segment:
+    def add_impacts(self, batch: ImpactBatch) -> None:
+        """Take in documents by the columns of their terms and impacts."""
+        self._take(batch.doc_ids, counted(batch, np.array(self._terms.numbers(batch.words), dtype=np.int32)))
+
+    def take(self) -> Segment | ImpactSegment:
         """All documents taken in as a segment; the buffer is empty then."""
         nothing = np.zeros(0, dtype=np.int64)
         parts = self._parts or [Inverted(nothing, nothing, nothing.astype(np.int32), nothing.astype(np.int32))]
         whole = parts[0] if len(parts) == 1 else Inverted(*map(np.concatenate, zip(*parts, strict=True)))
         doc_ids, self.ids, self._parts, self.postings = list(self.ids), {}, [], 0
-        return invert(doc_ids, whole, self._terms.words, linear=self._linear, term_vectors=self._term_vectors)
+        if self._linear:
+            return invert_impacts(doc_ids, whole, self._terms.words)
+        return invert(doc_ids, whole, self._terms.words, term_vectors=self._term_vectors)
 
-    def _take(self, doc_ids: Sequence[str], counted: Inverted) -> None:
+    def _take(self, doc_ids: Sequence[str], held: Inverted) -> None:
         """Take in counted documents."""
         for doc_id in doc_ids:
             if doc_id in self.ids:
                 raise _known(doc_id)
             self.ids[doc_id] = None
-        self._parts.append(counted)
-        self.postings += len(counted.terms)
+        self._parts.append(held)
+        self.postings += len(held.terms)
 
 
 class ImpactIndexWriter:
@@ -125,7 +129,7 @@ class ImpactIndexWriter:
             index that is there, what it was begun with.
         term_vectors: Whether the terms of each document are kept together as well, so that `term_vectors` of an index
             costs microseconds a document instead of a pass over all postings; three quarters more on disk. Of an index
-            that is there, what it was begun with.
+            that is there, what it was begun with. An index of impacts always does, at no cost.
         fields: Names of the documents' fields, for `add_columns`; `add` takes terms named by
             `rankloom.retrieval.index.fields.field_terms`. Of an index that is there, what it was begun with.
         about: What the index is made of, kept with it: digests and settings by name.
@@ -185,6 +189,19 @@ class ImpactIndexWriter:
             DataError: A value is out of range. (An id that is there already is found when its segment is made.)
         """
         self._buffer.add_terms([doc_id], [terms])
+        self._flush_if_full()
+
+    def add_impacts(self, batch: ImpactBatch) -> None:
+        """`add` for columns: a batch of documents by their terms and impacts.
+
+        Raises:
+            UsageError: It is an index of frequencies.
+            DataError: The columns do not fit together, or a value is out of range. (A term that stands twice in a
+                document is found when its segment is made.)
+        """
+        if not self._linear:
+            raise UsageError("holds frequencies, not impacts", stage="index", fix="begin it with linear=True")
+        self._buffer.add_impacts(batch)
         self._flush_if_full()
 
     def add_texts(self, documents: Iterable[tuple[str, str]]) -> None:
@@ -284,8 +301,8 @@ class ImpactIndexWriter:
             if len(there):
                 raise _known(doc_ids[int(there[0])])
         name = self._name()
-        save_segment(self._buffer.take(), self._directory / SEGMENTS / name)
-        self._parts.append(Part(Segment.open(self._directory / SEGMENTS / name)))
+        _save(self._buffer.take(), self._directory / SEGMENTS / name)
+        self._parts.append(Part(open_segment(self._directory / SEGMENTS / name, linear=self._linear)))
 
     def _delete_from_segments(self) -> None:
         """Note in the segments which of their documents are gone."""
@@ -299,10 +316,9 @@ class ImpactIndexWriter:
     def _merge(self, parts: Sequence[Part]) -> None:
         """Put one segment in the place of several."""
         name = self._name()
-        sources = [Source(part.segment, part.deletions.documents, part.total, part.filled) for part in parts]
-        merge(sources, self._directory / SEGMENTS / name, linear=self._linear)
+        _merge_parts(parts, self._directory / SEGMENTS / name)
         gone = {part.segment.name for part in parts}
-        merged = Part(Segment.open(self._directory / SEGMENTS / name))
+        merged = Part(open_segment(self._directory / SEGMENTS / name, linear=self._linear))
         self._parts = [*(part for part in self._parts if part.segment.name not in gone), merged]
 
     def _name(self) -> str:
@@ -310,10 +326,40 @@ class ImpactIndexWriter:
         return f"{self._generation + 1:06}-{uuid.uuid4().hex[:12]}"
 
 
-def deletions(segment: Segment, documents: NDArray[np.int32]) -> Deletions:
-    """What the deletion of some documents takes away from a segment; reads all of its postings once."""
+def _save(segment: Segment | ImpactSegment, directory: Path) -> None:
+    """Write a segment from memory."""
+    if isinstance(segment, ImpactSegment):
+        save_impacts(segment, directory)
+    else:
+        save_segment(segment, directory)
+
+
+def _merge_parts(parts: Sequence[Part], directory: Path) -> None:
+    """Write the documents of some parts as one segment; all of them hold impacts, or none does."""
+    texts: list[Source[Segment]] = []
+    impacts: list[Source[ImpactSegment]] = []
+    for part in parts:
+        left = (part.deletions.documents, part.total, part.filled)
+        if isinstance(part.segment, ImpactSegment):
+            impacts.append(Source(part.segment, *left))
+        else:
+            texts.append(Source(part.segment, *left))
+    if impacts:
+        merge_impacts(impacts, directory)
+    else:
+        merge(texts, directory)
+
+
+def deletions(segment: Segment | ImpactSegment, documents: NDArray[np.int32]) -> Deletions:
+    """What the deletion of some documents takes away from a segment; reads all postings of a segment of texts once."""
     from rankloom.retrieval.index.inversion_kernel import deleted_counts
 
+    if isinstance(segment, ImpactSegment):
+        ends, positions = rows(segment.columns, documents)
+        held, times = np.unique(segment.columns.document_terms[positions], return_counts=True)
+        filled = int(np.count_nonzero(np.diff(ends, prepend=0)))
+        total = int(values_at(segment.columns, positions).sum(dtype=np.int64))
+        return Deletions(documents, held.astype(np.int32), times.astype(np.int32), total, filled)
     deleted = np.zeros(len(segment), dtype=np.bool_)
     deleted[documents] = True
     counts = np.zeros(len(segment.vocabulary), dtype=np.int32)

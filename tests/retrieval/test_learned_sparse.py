@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from rankloom.retrieval import learned_sparse as module
 from rankloom.retrieval.inference_free import InferenceFreeEncoder
 from rankloom.retrieval.learned_sparse import SCALE, LearnedSparse
 from rankloom.retrieval.sparse_encoder import SparseEncoder
+from rankloom.retrieval.sparse_vectors import SparseVectors
 from rankloom.retrieval.stored_terms import StoredTerms
 from rankloom.testing import StageConformance
 from tests.tiny_models import tiny_splade, tiny_tokenizer
@@ -183,6 +185,29 @@ def test_a_smaller_reach_still_fills_the_list():
     assert best.scores == pytest.approx([score for _, score in brute_force(held, query[0].terms, 10)])
     assert len(found) == 10
     assert max(found.scores) <= max(best.scores)
+    (note,) = fast.run(query).ledger.notes
+    assert (note.kind, note.query_id, note.detail) == ("approximate", "q", "reach is 0.3, below 1")
+    assert not exact.run(query).ledger.notes
+
+
+def test_vectors_in_columns_are_documents_in_dictionaries(tmp_path):
+    words = ["sky", "blue", "sea", "unused"]
+    batches = [
+        SparseVectors(["d1", "d3"], words, np.array([0, 2, 2]), np.array([1, 0]), np.array([0.5, 1.5])),
+        SparseVectors(["d2"], words, np.array([0, 2]), np.array([2, 1]), np.array([1.0, 0.001])),
+    ]
+    held = {"d1": {"sky": 1.5, "blue": 0.5}, "d2": {"sea": 1.0, "blue": 0.001}, "d3": {}}
+    stages = [
+        LearnedSparse.of_terms(held),
+        LearnedSparse.of_vectors(batches),
+        LearnedSparse.build_vectors(tmp_path / "index", batches),
+        LearnedSparse.open(tmp_path / "index"),
+    ]
+    query = [Query("q", "", terms={"blue": 2.0, "sky": 1.0})]
+    for stage in stages:
+        assert stage.run(query).to_dict() == {"q": {"d1": 2.5, "d2": 2 / SCALE}}
+    with pytest.raises(DataError, match="weight of 'blue' is out of range"):
+        LearnedSparse.of_vectors([batches[0]._replace(weights=np.array([-0.5, 1.0]))])
 
 
 def test_the_session_s_policy_holds_for_an_index_that_is_there(folder, tmp_path):
