@@ -26,8 +26,9 @@ from numpy.typing import NDArray
 
 from rankloom.errors import UsageError
 from rankloom.retrieval.document_length import LENGTHS
+from rankloom.retrieval.index.batches import Hits
 from rankloom.retrieval.index.impact_index import ImpactIndex
-from rankloom.retrieval.index.queries import Hits, check_finite, in_order, weighted_terms
+from rankloom.retrieval.index.queries import check_finite, in_order, weighted_terms
 from rankloom.retrieval.index.segment import Segment
 from rankloom.score_parts import TermPart
 
@@ -176,7 +177,7 @@ class BM25Scoring:
             stretch = np.max(self._inverse.astype(np.float64) / segment.reference) if segment.total else 1.0
             reach = byte / (1.0 - byte) * stretch + np.float64(self._shift)
         reach[0] = self._shift
-        made = Scoring(linear=False, inverse=self._inverse, shift=self._shift, bounds=reach)
+        made = Scoring(inverse=self._inverse, shift=self._shift, bounds=reach)
         return self._scorings.setdefault(segment.name, made)
 
 

@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 
 from rankloom.retrieval.bm25_scoring import BM25Scoring, Variant, inverse_discount
 from rankloom.retrieval.document_length import LENGTHS, length_codes
+from rankloom.retrieval.index.batches import Hits
 from rankloom.retrieval.index.fields import field_term, without_fields
 from rankloom.retrieval.index.impact_index import ImpactIndex
 from rankloom.retrieval.index.postings import postings_of
-from rankloom.retrieval.index.queries import Hits, check_finite, in_order, weighted_terms
+from rankloom.retrieval.index.queries import check_finite, in_order, weighted_terms
 from rankloom.retrieval.index.segment import Segment
 from rankloom.score_parts import TermPart
 

@@ -25,10 +25,11 @@ from rankloom.parameter_kinds import ModelName, NamesPath
 from rankloom.ranking import Ranking
 from rankloom.records import Documents, Query
 from rankloom.retrieval.index import impact_segment
+from rankloom.retrieval.index.batches import Hits
 from rankloom.retrieval.index.commit import FORMAT, VERSION
 from rankloom.retrieval.index.impact_batch import ImpactBatch
 from rankloom.retrieval.index.impact_index import ImpactIndex
-from rankloom.retrieval.index.queries import Hits, in_order
+from rankloom.retrieval.index.queries import in_order
 from rankloom.retrieval.inference_free import InferenceFreeEncoder
 from rankloom.retrieval.sparse_encoder import Activation, SparseEncoded, SparseEncoder, TermEncoder, Terms
 from rankloom.retrieval.sparse_shards import SparseShard, encode_terms

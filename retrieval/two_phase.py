@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankloom.order import top_order
+from rankloom.retrieval.index.batches import Hits
 from rankloom.retrieval.index.impact_index import ImpactIndex
-from rankloom.retrieval.index.queries import Hits
 
 
 class TwoPhases(NamedTuple):

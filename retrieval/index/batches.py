@@ -4,15 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rankloom.retrieval.index.queries import Hits
-
 _MOST_AT_ONCE = 64  # queries whose hits are in memory together
 _NO_KEY = np.iinfo(np.int64).min
 _SPARE = 32  # hits kept beyond k before the best k are picked out; more for deeper rankings
+
+
+class Hits(NamedTuple):
+    """The best hits of a batch of queries, in order.
+
+    Args:
+        offsets: Where the hits of each query start, int64 of shape (queries + 1,).
+        codes: Document codes, int32.
+        scores: float32.
+    """
+
+    offsets: NDArray[np.int64]
+    codes: NDArray[np.int32]
+    scores: NDArray[np.float32]
 
 
 def in_stretches(found: Callable[[tuple[int, int]], Hits], size: int, threads: int) -> Hits:
@@ -24,6 +37,8 @@ def in_stretches(found: Callable[[tuple[int, int]], Hits], size: int, threads: i
             parts = list(pool.map(found, stretches))
     else:
         parts = [found(stretch) for stretch in stretches]
+    if len(parts) == 1:
+        return parts[0]
     counts = np.concatenate([np.zeros(1, dtype=np.int64), *(np.diff(part.offsets) for part in parts)])
     return Hits(
         np.cumsum(counts),
@@ -40,11 +55,12 @@ def no_hits(queries: int, k: int) -> tuple[NDArray[np.int64], NDArray[np.int64],
 
 def hits_of(keys: NDArray[np.int64], sizes: NDArray[np.int64], k: int) -> Hits:
     """The best k of the keys of each query, in order and taken apart; see `top_k_kernel.key_of`."""
-    keys[np.arange(keys.shape[1]) >= sizes[:, None]] = _NO_KEY
-    best = np.sort(keys, axis=1)[:, ::-1][:, :k]
-    held = best > _NO_KEY
-    flat = best[held]
-    bits = flat >> 32
-    scores = np.where(bits < 0, -bits | 0x80000000, bits).astype(np.uint32).view(np.float32)
-    codes = (0xFFFFFFFF - (flat & 0xFFFFFFFF)).astype(np.int32)
-    return Hits(np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(held.sum(axis=1))]), codes, scores)
+    best = [np.sort(row[:size])[::-1][:k] for row, size in zip(keys, sizes.tolist(), strict=True)]
+    flat = best[0] if len(best) == 1 else np.concatenate(best)
+    bits = (flat >> 32).astype(np.int32)
+    if (bits < 0).any():
+        bits = np.where(bits < 0, np.int32(-(2**31)) - bits, bits)
+    scores, codes = bits.view(np.float32), (~flat).astype(np.int32)
+    offsets = np.zeros(len(best) + 1, dtype=np.int64)
+    offsets[1:] = np.cumsum([len(row) for row in best])
+    return Hits(offsets, codes, scores)

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankloom.order import top_order
+from rankloom.retrieval.index.batches import Hits
 from rankloom.retrieval.index.fields import field_term
 from rankloom.retrieval.index.postings import postings_of
-from rankloom.retrieval.index.queries import Hits, Searched, WeightedTerms
+from rankloom.retrieval.index.queries import Searched, WeightedTerms
 
 _SAMPLE = 1 << 14  # scores whose k-th best is a bound for all, found in a tenth of the time that sorting out all takes
 

@@ -16,6 +16,7 @@ from rankloom.files import atomic_path
 from rankloom.fingerprint import digest
 from rankloom.ids import DocIds
 from rankloom.retrieval.analysis import Analyzer
+from rankloom.retrieval.index.batches import Hits
 from rankloom.retrieval.index.commit import FORMAT, VERSION, Commit, Part, read_commit
 from rankloom.retrieval.index.field_search import search_fields
 from rankloom.retrieval.index.fields import about_fields, fields_of
@@ -23,12 +24,7 @@ from rankloom.retrieval.index.impact_batch import ImpactBatch
 from rankloom.retrieval.index.impact_search import SearchedImpacts, impact_queries, score_documents, search_impacts
 from rankloom.retrieval.index.impact_segment import ImpactSegment
 from rankloom.retrieval.index.postings import postings_of
-from rankloom.retrieval.index.queries import (
-    Hits,
-    Searched,
-    WeightedTerms,
-    search_segments,
-)
+from rankloom.retrieval.index.queries import Searched, WeightedTerms, search_segments
 from rankloom.retrieval.index.segment import Segment
 from rankloom.retrieval.index.term_vectors import term_vectors
 from rankloom.retrieval.index.writer import Buffer, ImpactIndexWriter, Texts
@@ -333,17 +329,15 @@ class ImpactIndex:
             home -= len(part.segment)
         return int(part.segment.columns.norms[home]) if isinstance(part.segment, Segment) else 0
 
-    def search(self, queries: WeightedTerms, k: int, scoring: Any, *, reach: float = 1.0) -> Hits:
+    def search(self, queries: WeightedTerms, k: int, scoring: Any) -> Hits:
         """The best k documents of every query, by score descending, then id ascending.
 
         Args:
             queries: Weighted terms.
             k: How many hits a query gets at most.
             scoring: Given a segment, how its postings are scored; see `rankloom.retrieval.index.search_kernel`.
-            reach: What the bounds of blocks are multiplied by. 1 gives exact results; less leaves out blocks of
-                documents that hardly matter.
         """
-        return search_segments(self._searched(scoring), queries, k, reach=reach, threads=self.threads)
+        return search_segments(self._searched(scoring), queries, k, threads=self.threads)
 
     def search_fields(self, queries: WeightedTerms, fields: Sequence[str], k: int, scoring: Any) -> Hits:
         """The best k documents of every query, each term looked for in some fields.

@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rankloom.retrieval.index.batches import hits_of, in_stretches, no_hits
+from rankloom.retrieval.index.batches import Hits, hits_of, in_stretches, no_hits
 from rankloom.retrieval.index.impact_columns import BLOCK_SHIFT
 from rankloom.retrieval.index.impact_segment import ImpactSegment
-from rankloom.retrieval.index.queries import Hits, WeightedTerms, check_finite
+from rankloom.retrieval.index.queries import WeightedTerms, check_finite
 
 _MOST_TERMS = 1 << 13  # of a query whose contributions two bytes can add up, each of them rounded up
 

@@ -101,7 +101,7 @@ def in_runs(
         large_values=np.empty(large, dtype=np.int32),
     )
     with Compiling("indexing", pack):
-        runs, size, bounded, _ = pack(starts, documents, values, norms, reference, False, position, columns)
+        runs, size, bounded, _ = pack(starts, documents, values, norms, reference, position, columns)
     cut = {"run_stretches": runs, "run_ones": runs, "run_others": runs, "values": size, "bounds": bounded}
     columns = columns._replace(**{name: getattr(columns, name)[:end].copy() for name, end in cut.items()})
     for column in columns:

@@ -98,26 +98,22 @@ def sort_by_term(
 
 
 @nested
-def _bound_run(documents: Any, values: Any, norms: Any, inverse: Any, linear: Any, reaches: Any, bounds: Any) -> None:
+def _bound_run(documents: Any, values: Any, norms: Any, inverse: Any, reaches: Any, bounds: Any) -> None:
     """Write the bounds of a run's blocks; `reaches` is room for as many float64 numbers."""
     for block in range(BLOCKS):
         reaches[block] = 0.0
     for place in range(len(documents)):
         document = documents[place]
-        reach = np.float64(values[place])
-        if not linear:
-            reach *= np.float64(inverse[norms[document]])
+        reach = np.float64(values[place]) * np.float64(inverse[norms[document]])
         block = (document >> BLOCK_SHIFT) & (BLOCKS - 1)
         reaches[block] = max(reaches[block], reach)
     for block in range(BLOCKS):
         reach = reaches[block]
-        bounds[block] = np.uint8(min(255.0, reach if linear else np.ceil(255.0 * reach / (1.0 + reach))))
+        bounds[block] = np.uint8(min(255.0, np.ceil(255.0 * reach / (1.0 + reach))))
 
 
 @compiled
-def pack(
-    starts: Any, documents: Any, values: Any, norms: Any, inverse: Any, linear: Any, position: Any, packed: Any
-) -> Any:
+def pack(starts: Any, documents: Any, values: Any, norms: Any, inverse: Any, position: Any, packed: Any) -> Any:
     """Write the postings of some terms as runs; see `Columns` for what they are.
 
     Args:
@@ -126,7 +122,6 @@ def pack(
         values: int32 of shape (postings,).
         norms: Lengths of all documents as bytes.
         inverse: What the value is multiplied by before it saturates, by length byte; float32 of shape (256,).
-        linear: Whether a bound is the value itself, or its saturation.
         position: Where the first value will stand in the segment.
         packed: `Columns` that receive everything but places of terms and norms.
 
@@ -159,7 +154,7 @@ def pack(
                 size += 1
             if stop - place >= DENSE:
                 row = packed.bounds[bounded : bounded + BLOCKS]
-                _bound_run(documents[place:stop], values[place:stop], norms, inverse, linear, reaches, row)
+                _bound_run(documents[place:stop], values[place:stop], norms, inverse, reaches, row)
                 bounded += BLOCKS
             packed.run_stretches[runs] = stretch
             packed.run_ones[runs] = ones

@@ -5,21 +5,17 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rankloom.errors import DataError
+from rankloom.retrieval.index.batches import Hits, hits_of, in_stretches, no_hits
 from rankloom.retrieval.index.columns import STRETCH_SHIFT
 from rankloom.retrieval.index.segment import Segment
 
-_MOST_AT_ONCE = 64  # queries whose hits are in memory together
-_NO_KEY = np.iinfo(np.int64).min
 _room = threading.local()  # what a thread's next search can use again: new memory costs a tenth of a short query
-_SPARE = 32  # hits kept beyond k before the best k are picked out; more for deeper rankings
 
 
 class WeightedTerms(NamedTuple):
@@ -36,20 +32,6 @@ class WeightedTerms(NamedTuple):
     words: list[str]
     weights: NDArray[np.float32]
     bonuses: NDArray[np.float32]
-
-
-class Hits(NamedTuple):
-    """The best hits of a batch of queries, in order.
-
-    Args:
-        offsets: Where the hits of each query start, int64 of shape (queries + 1,).
-        codes: Document codes, int32.
-        scores: float32.
-    """
-
-    offsets: NDArray[np.int64]
-    codes: NDArray[np.int32]
-    scores: NDArray[np.float32]
 
 
 class Searched(NamedTuple):
@@ -93,63 +75,39 @@ def weighted_terms(queries: Sequence[Mapping[str, tuple[np.float32, np.float32]]
     return WeightedTerms(np.array(offsets, dtype=np.int64), words, columns[:, 0].copy(), columns[:, 1].copy())
 
 
-def search_segments(
-    segments: Sequence[Searched], queries: WeightedTerms, k: int, *, reach: float = 1.0, threads: int = 1
-) -> Hits:
+def search_segments(segments: Sequence[Searched], queries: WeightedTerms, k: int, *, threads: int = 1) -> Hits:
     """The best k documents of every query.
 
     Args:
         segments: Where to look.
         queries: What for.
         k: How many hits a query gets at most.
-        reach: What bounds are multiplied by: 1 for exact results, less to leave out documents that hardly matter.
         threads: How many threads share the queries.
     """
-    size = len(queries.offsets) - 1
-    step = max(1, min(_MOST_AT_ONCE, -(-size // threads)))
-    stretches = [(first, min(first + step, size)) for first in range(0, size, step)]
     k = min(k, max(1, sum(len(one.segment) for one in segments)))
 
     def found(stretch: tuple[int, int]) -> Hits:
-        return _search_stretch(segments, queries, stretch, k, reach)
+        return _search_stretch(segments, queries, stretch, k)
 
-    if threads > 1 and len(stretches) > 1:
-        with ThreadPoolExecutor(threads) as pool:
-            parts = list(pool.map(found, stretches))
-    else:
-        parts = [found(stretch) for stretch in stretches]
-    if len(parts) == 1:
-        return parts[0]
-    counts = np.concatenate([np.zeros(1, dtype=np.int64), *(np.diff(part.offsets) for part in parts)])
-    return Hits(
-        np.cumsum(counts),
-        np.concatenate([np.zeros(0, dtype=np.int32), *(part.codes for part in parts)]),
-        np.concatenate([np.zeros(0, dtype=np.float32), *(part.scores for part in parts)]),
-    )
+    return in_stretches(found, len(queries.offsets) - 1, threads)
 
 
-def _search_stretch(
-    segments: Sequence[Searched], queries: WeightedTerms, stretch: tuple[int, int], k: int, reach: float
-) -> Hits:
+def _search_stretch(segments: Sequence[Searched], queries: WeightedTerms, stretch: tuple[int, int], k: int) -> Hits:
     """The best k documents of the queries from one to before another."""
     from rankloom.retrieval.index import search_kernel as kernel
     from rankloom.retrieval.index.compiled import Compiling
 
     first, last = stretch
     begin, end = int(queries.offsets[first]), int(queries.offsets[last])
-    count = last - first
-    keys = np.empty((count, k + max(_SPARE, k // 2)), dtype=np.int64)
-    sizes = np.zeros(count, dtype=np.int64)
-    worsts = np.full(count, _NO_KEY, dtype=np.int64)
+    keys, sizes, worsts = no_hits(last - first, k)
     offsets = queries.offsets[first : last + 1] - begin
-    compiled = getattr(kernel.search, "overloads", None)
     for segment, codes, scoring in segments:
         if len(segment):
             terms = segment.vocabulary.numbers(queries.words[begin:end])
             asked = kernel.Queries(offsets, terms, queries.weights[begin:end], queries.bonuses[begin:end])
-            with nullcontext() if compiled else Compiling("searching", kernel.search):
-                kernel.search(segment.columns, scoring, asked, codes, reach, k, _sums(), keys, sizes, worsts)
-    return _in_order(keys, sizes, k)
+            with Compiling("searching", kernel.search):
+                kernel.search(segment.columns, scoring, asked, codes, k, _sums(), keys, sizes, worsts)
+    return hits_of(keys, sizes, k)
 
 
 def _sums() -> NDArray[np.float64]:
@@ -158,16 +116,3 @@ def _sums() -> NDArray[np.float64]:
         _room.sums = np.full(1 << STRETCH_SHIFT, -0.0)
     sums: NDArray[np.float64] = _room.sums
     return sums
-
-
-def _in_order(keys: NDArray[np.int64], sizes: NDArray[np.int64], k: int) -> Hits:
-    """The best k of the keys of each query, in order and taken apart; see `search_kernel._key`."""
-    best = [np.sort(row[:size])[::-1][:k] for row, size in zip(keys, sizes.tolist(), strict=True)]
-    flat = best[0] if len(best) == 1 else np.concatenate(best)
-    bits = (flat >> 32).astype(np.int32)
-    if (bits < 0).any():
-        bits = np.where(bits < 0, np.int32(-(2**31)) - bits, bits)
-    scores, codes = bits.view(np.float32), (~flat).astype(np.int32)
-    offsets = np.zeros(len(best) + 1, dtype=np.int64)
-    offsets[1:] = np.cumsum([len(row) for row in best])
-    return Hits(offsets, codes, scores)

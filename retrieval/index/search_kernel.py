@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 from rankloom.retrieval.index.columns import BLOCK_SHIFT, BLOCKS, DENSE, LARGE, STRETCH_SHIFT
 from rankloom.retrieval.index.compiled import compiled, inlined, nested
 from rankloom.retrieval.index.runs_kernel import large_value
+from rankloom.retrieval.index.top_k_kernel import NO_KEY, offer, score_of
 
 _BLOCK = np.uint64(1 << BLOCK_SHIFT)
 _LANES = np.uint64(64)  # sums that are compared with the threshold at once; fewer are not made into vectors
 _ONE = np.uint64(1)  # unsigned numbers index without a check for signs, which would double the time of short loops
 _TABLED = 16  # values below are looked up in tables
 _LEAST = 1e-30  # a bound that is not 0, so that a block without any term can be told apart
-_NO_KEY = np.int64(-(2**63))
 _trailing_zeros: Any = trailing_zeros  # an instruction of the processor, which numba has no public name for
 _UNTOUCHED = np.int64(-(2**63))  # the bits of -0.0, which no sum that parts were added to can have
 
@@ -36,17 +36,15 @@ _UNTOUCHED = np.int64(-(2**63))  # the bits of -0.0, which no sum that parts wer
 class Scoring(NamedTuple):
     """How a posting becomes a part of the score.
 
-    Saturated: `weight - weight / (1 + value * inverse[norm] + shift) + bonus`. Linear: `weight * value`.
+    `weight - weight / (1 + value * inverse[norm] + shift) + bonus`.
 
     Args:
-        linear: Which of the two.
         inverse: By length byte, float32 of shape (256,).
         shift: See the formula.
-        bounds: For each bound byte, the largest `value * inverse[norm] + shift` (linear: value) behind it, float64 of
+        bounds: For each bound byte, the largest `value * inverse[norm] + shift` behind it, float64 of
             shape (256,).
     """
 
-    linear: bool
     inverse: NDArray[np.float32]
     shift: np.float32
     bounds: NDArray[np.float64]
@@ -69,81 +67,22 @@ class Queries(NamedTuple):
 
 
 @inlined
-def _key(score: Any, code: Any) -> Any:
-    """One integer that orders by score, then by descending document code."""
-    bits = np.int64(np.float32(score).view(np.int32))
-    if bits < 0:
-        bits = -(bits & np.int64(0x7FFFFFFF))
-    return (bits << np.int64(32)) | (np.int64(0xFFFFFFFF) - np.int64(code))
-
-
-@inlined
-def _score_of(key: Any) -> Any:
-    """The score in a key."""
-    bits = key >> np.int64(32)
-    if bits < 0:
-        return -np.int32(-bits).view(np.float32)
-    return np.int32(bits).view(np.float32)
-
-
-@nested
-def _keep_best(keys: Any, size: Any, k: Any) -> None:
-    """Move the k largest of the first `size` keys to the front, the smallest of them to place k - 1 (quickselect)."""
-    low, high, target = 0, size - 1, k - 1
-    while low < high:
-        a, b, c = keys[low], keys[(low + high) >> 1], keys[high]
-        pivot = max(min(a, b), min(max(a, b), c))
-        i, j = low, high
-        while i <= j:
-            while keys[i] > pivot:
-                i += 1
-            while keys[j] < pivot:
-                j -= 1
-            if i <= j:
-                keys[i], keys[j] = keys[j], keys[i]
-                i += 1
-                j -= 1
-        if target <= j:
-            high = j
-        elif target >= i:
-            low = i
-        else:
-            return
-
-
-@inlined
-def _part(linear: Any, inverse: Any, raised: Any, value: Any, norm: Any, weight: Any, bonus: Any) -> Any:
+def _part(inverse: Any, raised: Any, value: Any, norm: Any, weight: Any, bonus: Any) -> Any:
     """What a posting adds to the score."""
-    if linear:
-        return weight * np.float32(value) + np.float32(0)  # never -0.0
     saturated = np.float32(1) + (np.float32(value) * inverse[norm] + raised)
     return (weight - weight / saturated) + bonus
 
 
 @nested
-def _offer(score: Any, code: Any, keys: Any, size: Any, k: Any, worst: Any) -> Any:
-    """Take in a hit that may be among the best k; returns how many keys there are, and the k-th so far."""
-    key = _key(score, code)
-    if key <= worst:
-        return size, worst
-    keys[size] = key
-    size += 1
-    if size == len(keys):
-        _keep_best(keys, size, k)
-        return k, keys[k - 1]
-    return size, worst
-
-
-@nested
 def _weigh(scoring: Any, weight: Any, bonus: Any, parts: Any, limits: Any) -> None:
     """Write a term's parts by value and length byte, and what is behind each bound byte."""
-    linear, inverse, raised, bounds = scoring.linear, scoring.inverse, scoring.shift, scoring.bounds
+    inverse, raised, bounds = scoring.inverse, scoring.shift, scoring.bounds
     for value in range(1, _TABLED):
-        for norm in range(1 if linear else 256):
-            parts[value, norm] = _part(linear, inverse, raised, value, norm, weight, bonus)
+        for norm in range(256):
+            parts[value, norm] = _part(inverse, raised, value, norm, weight, bonus)
     limits[0] = 0.0
     for byte in range(1, 256):
-        part = weight * bounds[byte] if linear else weight - weight / (1.0 + bounds[byte]) + bonus
+        part = weight - weight / (1.0 + bounds[byte]) + bonus
         limits[byte] = max(_LEAST, part + 3e-7 * abs(weight))  # what float32 parts may lose
 
 
@@ -173,7 +112,7 @@ def _add_others(
     sums: Any, blocks: Any, sparse: Any,
 ) -> None:  # fmt: skip
     """`_add_ones` for places with values, which start at `first` of the column; `scale` is what `_part` asks for."""
-    linear, inverse, raised, weight, bonus = scale
+    inverse, raised, weight, bonus = scale
     for place in range(np.uint64(len(places))):
         document, value = np.uint64(places[place]), np.uint64(values[place])
         norm = norms[document]
@@ -183,29 +122,27 @@ def _add_others(
             whole = np.int64(value)
             if whole == LARGE:
                 whole = np.int64(large_value(large_positions, large_values, first + np.int64(place)))
-            part = np.float64(_part(linear, inverse, raised, whole, norm, weight, bonus))
+            part = np.float64(_part(inverse, raised, whole, norm, weight, bonus))
         sums[document] += part
         if sparse:
             blocks[document >> np.uint64(BLOCK_SHIFT)] += max(_LEAST, part)
 
 
 @nested
-def _take_best(
-    sums: Any, blocks: Any, reach: Any, codes: Any, first: Any, keys: Any, size: Any, k: Any, worst: Any
-) -> Any:
+def _take_best(sums: Any, blocks: Any, codes: Any, first: Any, keys: Any, size: Any, k: Any, worst: Any) -> Any:
     """Take in the documents of a stretch that may be among the best k, and clear its sums and bounds.
 
     Returns:
         How many keys there are, and the k-th so far.
     """
     bits = sums.view(np.int64)
-    threshold = np.float64(_score_of(worst)) if worst > _NO_KEY else -np.inf
+    threshold = np.float64(score_of(worst)) if worst > NO_KEY else -np.inf
     low = threshold - abs(threshold) * 1e-7  # what may round to the threshold
     for block in range(np.uint64(BLOCKS)):
         if blocks[block] == 0.0:
             continue
         start = block << np.uint64(BLOCK_SHIFT)
-        if blocks[block] * reach >= low:
+        if blocks[block] >= low:
             for lanes in range(start, start + _BLOCK, _LANES):
                 found = np.uint64(0)
                 for lane in range(np.uint64(0), _LANES):
@@ -217,8 +154,8 @@ def _take_best(
                         whole = np.int64(document) + first
                         code = codes[whole] if len(codes) else np.int32(whole)
                         if code >= 0:
-                            size, worst = _offer(sums[document], code, keys, size, k, worst)
-            threshold = np.float64(_score_of(worst)) if worst > _NO_KEY else -np.inf
+                            size, worst = offer(sums[document], code, keys, size, k, worst)
+            threshold = np.float64(score_of(worst)) if worst > NO_KEY else -np.inf
             low = threshold - abs(threshold) * 1e-7
         for place in range(start, start + _BLOCK):
             sums[place] = -0.0
@@ -228,7 +165,7 @@ def _take_best(
 
 @nested
 def _search_query(
-    columns: Any, scoring: Any, queries: Any, query: Any, codes: Any, reach: Any, k: Any, scratch: Any, keys: Any,
+    columns: Any, scoring: Any, queries: Any, query: Any, codes: Any, k: Any, scratch: Any, keys: Any,
     size: Any, worst: Any,
 ) -> Any:  # fmt: skip
     """One query over one segment; returns the number of keys and the k-th so far."""
@@ -237,7 +174,7 @@ def _search_query(
     run_stretches, run_ones, run_others = columns.run_stretches, columns.run_ones, columns.run_others
     places, values, bounds = columns.places, columns.values, columns.bounds
     large_positions, large_values = columns.large_positions, columns.large_values
-    linear, inverse, raised = scoring.linear, scoring.inverse, scoring.shift
+    inverse, raised = scoring.inverse, scoring.shift
     begin = queries.offsets[query]
     terms = queries.offsets[query + 1] - begin
     weights, bonuses = queries.weights[begin : begin + terms], queries.bonuses[begin : begin + terms]
@@ -264,7 +201,7 @@ def _search_query(
             sparse = postings < DENSE
             _add_ones(places[start : start + ones], norms, parts[row, 1], sums, blocks, sparse)
             if others:
-                scale = (linear, inverse, raised, weights[row], bonuses[row])
+                scale = (inverse, raised, weights[row], bonuses[row])
                 _add_others(
                     places[start + ones : start + postings], values[cursor[2] : cursor[2] + others], cursor[2],
                     large_positions, large_values, scale, norms, parts[row], sums, blocks, sparse,
@@ -277,7 +214,7 @@ def _search_query(
             cursor[0] += 1
             cursor[1] += postings
             cursor[2] += others
-        size, worst = _take_best(sums, blocks, reach, codes, first, keys, size, k, worst)
+        size, worst = _take_best(sums, blocks, codes, first, keys, size, k, worst)
     return size, worst
 
 
@@ -287,7 +224,6 @@ def search(
     scoring: Any,
     queries: Any,
     codes: Any,
-    reach: Any,
     k: Any,
     sums: Any,
     keys: Any,
@@ -301,10 +237,9 @@ def search(
         scoring: How postings become parts of scores.
         queries: The queries.
         codes: What a document is called in the result, -1 for a deleted one; int32. Empty: its number.
-        reach: What bounds are multiplied by; 1 gives exact results, less leaves out more.
         k: How many hits are wanted.
         sums: Room for the sums of a stretch, all -0.0 before and after; float64 of shape (1 << STRETCH_SHIFT,).
-        keys: The best hits so far, see `_key`; int64 of shape (queries, more than k).
+        keys: The best hits so far, see `top_k_kernel.key_of`; int64 of shape (queries, more than k).
         sizes: How many keys each query has, int64 of shape (queries,).
         worsts: The k-th best key so far, the least int64 while there are fewer; int64 of shape (queries,).
     """
@@ -321,5 +256,5 @@ def search(
     )
     for query in range(len(sizes)):
         sizes[query], worsts[query] = _search_query(
-            columns, scoring, queries, query, codes, reach, k, scratch, keys[query], sizes[query], worsts[query]
+            columns, scoring, queries, query, codes, k, scratch, keys[query], sizes[query], worsts[query]
         )

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from rankloom.retrieval.index.compiled import compiled, inlined
+from rankloom.retrieval.index.compiled import inlined, nested
 
 NO_KEY = np.int64(-(2**63))  # less than any hit's
 
@@ -29,7 +29,7 @@ def score_of(key: Any) -> Any:
     return np.int32(bits).view(np.float32)
 
 
-@compiled
+@nested
 def keep_best(keys: Any, size: Any, k: Any) -> None:
     """Move the k largest of the first `size` keys to the front, the smallest of them to place k - 1 (quickselect)."""
     low, high, target = 0, size - 1, k - 1
@@ -54,7 +54,7 @@ def keep_best(keys: Any, size: Any, k: Any) -> None:
             return
 
 
-@compiled
+@nested
 def offer(score: Any, code: Any, keys: Any, size: Any, k: Any, worst: Any) -> Any:
     """Take in a hit that may be among the best k; returns how many keys there are, and the k-th so far."""
     key = key_of(score, code)
