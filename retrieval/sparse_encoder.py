@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankloom.checks import between, choice, whole
-from rankloom.encoders import Role, readable, token_counts
+from rankloom.encoders import Role, SentenceEncoder, readable, token_counts
 from rankloom.errors import DataError, StageError, UsageError
 from rankloom.extras import require
 from rankloom.fingerprint import digest
@@ -65,7 +65,8 @@ class SparseEncoder:
     checkpoints of sentence-transformers need nothing more.
 
     Args:
-        model: A name such as `naver/splade-v3`, or a folder; see `rankloom.models.resolve_model`.
+        model: A name such as `naver/splade-v3` or `mini/inference-free`, or a folder; see
+            `rankloom.models.resolve_model`.
         activation: `model` as the checkpoint says. A plain masked language model does not say, and has to be told: one
             that was trained with two logs runs with one as well, and ranks badly.
         prune_ratio: Weights up to this share of a document's largest are dropped, below 1 (0: none; OpenSearch's models
@@ -132,9 +133,12 @@ class SparseEncoder:
             DataError: It does not give a weight for each term of its vocabulary, or needs an `activation`.
             StageError: It can not be loaded.
         """
+        found = self.resolve(session)
         load = partial(_load, activation=self.activation)
-        kind = f"sparse encoder {self.activation}"
-        self._loaded = shared_model(kind, self.resolve(session), session, load, stage=self.stage)
+        if found.backbone is not None:
+            backbone = SentenceEncoder(str(found.backbone.path), stage=self.stage).load(session)
+            load = partial(_load_adapter, activation=self.activation, backbone=backbone)
+        self._loaded = shared_model(f"sparse encoder {self.activation}", found, session, load, stage=self.stage)
         return self._loaded
 
     def close(self) -> None:
@@ -207,13 +211,12 @@ class _Model(NamedTuple):
     inner: Any
     vocabulary: list[str]
     unweighted: NDArray[np.int64]
+    backbone: LoadedModel | None = None  # of an adapter: held so that others share its weights
 
 
 def _load(folder: str, device: str, dtype: Any, *, activation: Activation) -> _Model:
     """A sparse encoder from a folder, by sentence-transformers."""
     library = require("sentence_transformers", extra="dense", stage="sparse_encoder")
-    from sentence_transformers.sparse_encoder.modules import SpladePooling
-
     model = library.SparseEncoder(
         folder,
         device=device,
@@ -221,6 +224,20 @@ def _load(folder: str, device: str, dtype: Any, *, activation: Activation) -> _M
         trust_remote_code=False,
         model_kwargs={"dtype": dtype, "use_safetensors": True},
     ).eval()
+    return _ready(model, folder, activation)
+
+
+def _load_adapter(folder: str, device: str, dtype: Any, *, activation: Activation, backbone: LoadedModel) -> _Model:  # noqa: ARG001  # the backbone's
+    """A sparse encoder from an adapter, on the device and in the numbers of its backbone."""
+    from rankloom.retrieval.sparse_adapter import load_adapter
+
+    return _ready(load_adapter(folder, backbone.model), folder, activation)._replace(backbone=backbone)
+
+
+def _ready(model: Any, folder: str, activation: Activation) -> _Model:
+    """A loaded model with its vocabulary, and the activation that was asked for."""
+    from sentence_transformers.sparse_encoder.modules import SpladePooling
+
     poolings = [module for module in model.modules() if isinstance(module, SpladePooling)]
     if not poolings:  # sentence-transformers would put a random layer on any other encoder
         raise DataError(
