@@ -7,20 +7,26 @@ idf is that of Geng et al., 2024 (arXiv:2411.04403); leaving short vectors alone
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 
 
-def flops(weights: Tensor) -> Tensor:
+def flops(weights: Tensor, chances: Tensor | None = None) -> Tensor:
     """Expected multiplications when two random texts are compared: the sum over terms of (mean |weight|)^2.
 
     Args:
         weights: float of shape (texts, vocabulary).
+        chances: With which each term was drawn to be computed, float of shape (vocabulary,); terms that were not drawn
+            weigh 0, and the others stand for them. None: all were computed.
 
     Returns:
         A scalar.
     """
-    return weights.abs().mean(dim=0).square().sum()
+    squares = weights.abs().mean(dim=0).square()
+    return squares.sum() if chances is None else (squares / chances).sum()
 
 
 class IdfFlops(nn.Module):
@@ -40,6 +46,7 @@ class IdfFlops(nn.Module):
         super().__init__()
         self.power = power
         self.threshold = threshold
+        self.chances: Tensor | None = None
         scale = torch.where(idf > 0, idf.clamp(min=1e-9) ** (1 - power), torch.zeros_like(idf))
         self.register_buffer("scale", scale, persistent=False)
         self.scale: Tensor
@@ -47,9 +54,19 @@ class IdfFlops(nn.Module):
     def compute_loss_from_embeddings(self, embeddings: Tensor) -> Tensor:
         """The penalty of a batch of documents, float of shape (texts, vocabulary); named as the library asks for it."""
         if self.threshold is not None:
-            long = (embeddings != 0).sum(dim=1) > self.threshold
-            embeddings = embeddings * long.unsqueeze(1)
-        return flops(embeddings * self.scale)
+            present = (embeddings != 0).float()
+            terms = (present if self.chances is None else present / self.chances).sum(dim=1)
+            embeddings = embeddings * (terms > self.threshold).unsqueeze(1)
+        return flops(embeddings * self.scale, self.chances)
+
+    @contextmanager
+    def drawn(self, chances: Tensor) -> Iterator[None]:
+        """Take embeddings for those of terms that were drawn with these chances, while the block runs; see `flops`."""
+        self.chances = chances
+        try:
+            yield
+        finally:
+            self.chances = None
 
     def get_config_dict(self) -> dict[str, object]:
         """What the library writes on the model's card."""

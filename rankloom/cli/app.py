@@ -21,6 +21,7 @@ from rankloom.cli.index import index
 from rankloom.cli.lost import lost
 from rankloom.cli.run import run
 from rankloom.cli.search import search
+from rankloom.cli.train import train
 
 app = typer.Typer(
     name="rankloom",
@@ -65,6 +66,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "explain": explain,
     "lost": lost,
     "golden": golden,
+    "train": train,
     "doctor": doctor,
 }
 for _name, _verb in _VERBS.items():

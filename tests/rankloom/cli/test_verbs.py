@@ -460,7 +460,7 @@ def test_doctor_without_data(say: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_help_has_examples(say: Any) -> None:
-    verbs = ["index", "search", "run", "eval", "compare", "explain", "lost", "golden", "doctor"]
+    verbs = ["index", "search", "run", "eval", "compare", "explain", "lost", "golden", "train", "doctor"]
     pairs = [["config", "schema"], ["config", "show"], ["cache", "ls"], ["cache", "gc"]]
     for words in [*([verb] for verb in verbs), *pairs]:
         said = say(*words, "--help")

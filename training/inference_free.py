@@ -1,0 +1,194 @@
+"""Training an inference-free sparse retriever from a sentence encoder: the recipe, from texts to an adapter.
+
+Geng et al.: Towards Competitive Search Relevance For Inference-Free Learned Sparse Retrievers, 2024 (arXiv:2411.04403).
+Killed at any moment, it goes on from its last checkpoint when it is run again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from rankloom.encoders import SentenceEncoder
+from rankloom.errors import DataError
+from rankloom.eval.hardware import hardware
+from rankloom.eval.manifest import versions
+from rankloom.extras import require
+from rankloom.files import MANIFEST, write_json
+from rankloom.fingerprint import digest
+from rankloom.models import resolve_device
+from rankloom.progress import Progress
+from rankloom.retrieval.sparse_adapter import AdapterSettings, adapted, document_modules, save_adapter
+from rankloom.session import Session
+from rankloom.training.distillation import Example
+from rankloom.training.examples import Examples, document_texts, examples_of
+from rankloom.training.idf import idf_table
+from rankloom.training.model_card import model_card
+from rankloom.training.pairs import SourceTexts, read_source
+from rankloom.training.recipe_config import Recipe
+
+_STAGE = "training"
+_MARK = "recipe.json"
+_log = logging.getLogger("rankloom")
+_ACTIVATIONS: dict[int, Literal["relu", "log1p_relu"]] = {1: "relu", 2: "log1p_relu"}
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What a recipe has left behind.
+
+    Args:
+        adapter: The folder to name as a model.
+        manifest: Recipe, data with licences, versions, machine, seconds, scores.
+    """
+
+    adapter: Path
+    manifest: dict[str, Any]
+
+
+def train(recipe: Recipe, session: Session, *, output: Path) -> Trained:
+    """Carry a recipe out, or go on with it.
+
+    Args:
+        recipe: What to do.
+        session: Where teachers keep their indexes, and whether the network may be used.
+        output: Folder of checkpoints, the adapter and the manifest.
+
+    Raises:
+        NotFoundError: A source or the backbone is not there.
+        DataError: The sources give no example, or the folder holds the training of another recipe.
+        MissingExtraError: The extra `train` is not installed.
+    """
+    mark = _mark(output, recipe)
+    started = time.monotonic()
+    sources, examples = prepared(recipe, session, output)
+    texts = document_texts(sources)
+    student = Student(recipe, session, texts)
+    write_json(output / _MARK, mark)
+    start = student.start(texts, examples.held_out, output / "start.json")
+    student.fit(examples.training, output / "checkpoints", session.progress)
+    end = student.measured(examples.held_out)
+    manifest = {
+        "format": "rankloom-training",
+        "version": 1,
+        "recipe": recipe.model_dump(),
+        "data": [_data(source) for source in sources],
+        "examples": len(examples.training),
+        "held_out": len(examples.held_out),
+        "start": start,
+        "end": end,
+        "seconds": round(time.monotonic() - started),
+        "versions": versions(),
+        "hardware": hardware(),
+    }
+    card = model_card(manifest)
+    save_adapter(student.encoder, output / "adapter", student.settings, student.idf, card=card, manifest=manifest)
+    write_json(output / MANIFEST, manifest)
+    return Trained(output / "adapter", manifest)
+
+
+def prepared(recipe: Recipe, session: Session, output: Path) -> tuple[list[SourceTexts], Examples]:
+    """The sources of a recipe, and its teachers' examples; as for `train`."""
+    for module in ("torch", "sentence_transformers", "accelerate", "datasets", "peft"):
+        require(module, extra="train", stage=_STAGE)
+    asking = Session(
+        cache=session.cache,
+        offline=session.offline,
+        seed=recipe.seed,
+        device=session.device,
+        dtype=recipe.teachers.dtype,
+        progress=session.progress,
+    )
+    sources = [read_source(one, asking, seed=recipe.seed) for one in recipe.sources]
+    return sources, examples_of(recipe, sources, asking, output)
+
+
+class Student:
+    """The encoder that is trained, and what is done to it.
+
+    Args:
+        recipe: How it is made.
+        session: Whether the network may be used.
+        texts: Documents, for the weights of query terms.
+    """
+
+    def __init__(self, recipe: Recipe, session: Session, texts: Sequence[str]) -> None:
+        import torch
+
+        torch.manual_seed(recipe.seed)
+        self.recipe = recipe
+        device = resolve_device(recipe.training.device, stage=_STAGE)
+        plain = Session(offline=session.offline, device=device, seed=recipe.seed)
+        self.backbone = SentenceEncoder(recipe.student.backbone, stage=_STAGE).load(plain)
+        wanted = recipe.student
+        self.settings = AdapterSettings(
+            wanted.backbone,
+            rank=wanted.rank,
+            alpha=wanted.alpha,
+            layers=wanted.layers,
+            activation_function=_ACTIVATIONS[wanted.logs],
+        )
+        self.idf = idf_table(texts, self.backbone.model.tokenizer)
+        self.encoder = adapted(self.backbone.model, self.settings, self.idf)
+        transformer, self.head = document_modules(self.encoder)
+        transformer.max_seq_length = wanted.max_tokens
+
+    def start(self, texts: Sequence[str], held_out: Sequence[Example], memory: Path) -> dict[str, Any]:
+        """Start the head, unless there is a checkpoint to go on from; returns what the student is worth untrained."""
+        from rankloom.training.trainer import last_checkpoint
+        from rankloom.training.warm_start import warm_start
+
+        if memory.is_file() and last_checkpoint(memory.parent / "checkpoints") is not None:
+            remembered: dict[str, Any] = json.loads(memory.read_text(encoding="utf-8"))
+            return remembered
+        drawn = random.Random(self.recipe.seed).sample(list(texts), min(len(texts), self.recipe.student.warm_start))  # noqa: S311  # no secret
+        own = warm_start(self.encoder, drawn, terms=self.recipe.student.terms, seed=self.recipe.seed)
+        start = {"own_token": round(own, 4), **self.measured(held_out)}
+        _log.info("before training: %s", start)
+        write_json(memory, start)
+        return start
+
+    def fit(self, examples: Sequence[Example], checkpoints: Path, progress: Progress) -> None:
+        """Train by the teachers' scores."""
+        from rankloom.training.fit import fit
+
+        if not self.recipe.training.steps:
+            return
+        fit(self.encoder, examples, self.recipe, checkpoints, progress)
+
+    def measured(self, held_out: Sequence[Example]) -> dict[str, float]:
+        """nDCG@10 of held-out queries among all their documents, and how sparse those are."""
+        from rankloom.training.validation import measured
+
+        return measured(self.encoder, held_out)
+
+
+def _mark(output: Path, recipe: Recipe) -> dict[str, Any]:
+    """What tells that a folder is this recipe's; refuses a folder that is another's."""
+    file = output / _MARK
+    fingerprint = digest(recipe.model_dump(exclude={"output"}))
+    if file.is_file() and json.loads(file.read_text(encoding="utf-8")).get("fingerprint") != fingerprint:
+        raise DataError(
+            "the folder holds the training of another recipe",
+            stage=_STAGE,
+            value=str(output),
+            fix="name another folder with --output-dir, or remove this one",
+        )
+    return {"fingerprint": fingerprint, "recipe": recipe.model_dump()}
+
+
+def _data(source: SourceTexts) -> dict[str, Any]:
+    """What the manifest says of a source."""
+    return {
+        "name": source.source.name,
+        "licence": source.source.licence,
+        "documents": len(source.corpus),
+        "queries": len(source.queries),
+        "held_out": len(source.held_out),
+    }
