@@ -19,6 +19,7 @@ from rankloom.encoders import Role, SentenceEncoder, readable, token_counts
 from rankloom.errors import DataError, StageError, UsageError
 from rankloom.extras import require
 from rankloom.fingerprint import digest
+from rankloom.model_files import ADAPTER
 from rankloom.models import LoadedModel, ResolvedModel, model_identity, resolve_model, shared_model
 from rankloom.session import Session
 
@@ -246,7 +247,7 @@ def _ready(model: Any, folder: str, activation: Activation) -> _Model:
             value=folder,
             accepted="a masked language model, or a SparseEncoder of sentence-transformers with SpladePooling",
         )
-    if activation == "model" and not (Path(folder) / "modules.json").is_file():
+    if activation == "model" and not any((Path(folder) / name).is_file() for name in ("modules.json", ADAPTER)):
         raise DataError(  # sentence-transformers would take one logarithm, whatever the model was trained with
             "the checkpoint does not say whether its weights take one logarithm or two",
             stage="sparse_encoder",
