@@ -64,7 +64,7 @@ class LossMixture(nn.Module):
 
     def get_config_dict(self) -> dict[str, object]:
         """What the library writes on the model's card."""
-        return {**self.weights}
+        return {str(name): weight for name, weight in self.weights.items()}
 
 
 def _loss(name: LossName, model: Any) -> Any:
