@@ -15,6 +15,8 @@ import numpy as np
 from rankloom.encoders import Role
 from rankloom.errors import DataError, NotFoundError
 from rankloom.fingerprint import digest, digest_bytes
+from rankloom.model_files import ADAPTER
+from rankloom.models import resolve_model, shipped
 from rankloom.retrieval.sparse_encoder import SparseEncoded, Terms
 from rankloom.retrieval.wordpiece import WordPieceAnalyzer
 
@@ -33,19 +35,24 @@ class InferenceFreeEncoder:
 
     Args:
         folder: Holds `tokenizer.json` (of the tokenizers library) and `idf.json` (token -> weight), as the OpenSearch
-            models do. The table belongs to the document model: its idf is that of the training collection, not yours.
+            models do; or an adapter such as `mini/inference-free`, whose backbone has the tokenizer. The table belongs
+            to the document model: its idf is that of the training collection, not yours.
 
     Raises:
-        NotFoundError: A file is missing.
+        NotFoundError: A file is missing, or the backbone of an adapter is not on this machine.
         DataError: A file can not be read (found on first use).
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = str(folder)
-        self._table = Path(folder) / "idf.json"
+        place, tokenizer = Path(folder), Path(folder)
+        if self.folder in shipped() or (place / ADAPTER).is_file():
+            found = resolve_model(self.folder, offline=True, stage=_STAGE)
+            place, tokenizer = found.path, found.backbone.path if found.backbone else found.path
+        self._table = place / "idf.json"
         if not self._table.is_file():
             raise NotFoundError("the folder holds no idf.json", stage=_STAGE, value=self.folder)
-        self._tokens = WordPieceAnalyzer(folder)
+        self._tokens = WordPieceAnalyzer(tokenizer)
 
     def fingerprint(self) -> str:
         """A digest of both files, as they were when they were first read."""

@@ -252,8 +252,8 @@ class LearnedSparse(Retriever, ScoreExplainer):
             corpus: The documents.
             session: Its cache keeps the index.
             model: A sparse encoder; see `SparseEncoder`, also for `activation`, `prune_ratio` and `top_terms`.
-            queries: Folder of `tokenizer.json` and `idf.json` for inference-free queries; by default the model itself
-                encodes queries.
+            queries: Folder of `tokenizer.json` and `idf.json`, or an adapter, for inference-free queries; by default
+                the model itself encodes queries.
             activation: What is done to logits.
             prune_ratio: Weights of documents up to this share of the largest are dropped.
             top_terms: Terms of a document that are kept.
