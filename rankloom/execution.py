@@ -14,11 +14,12 @@ from dataclasses import replace
 from rankloom.errors import CompositionError, RankloomError, StageError, UsageError
 from rankloom.fingerprint import digest
 from rankloom.fusion import Fuser
-from rankloom.ledger import Cost
+from rankloom.ledger import Cost, Note
 from rankloom.pipeline import Pipeline, Top
-from rankloom.records import Query, as_queries
+from rankloom.records import STAGE_SETTINGS, Query, as_queries
 from rankloom.result_cache import call_with_cache
 from rankloom.run import Run, Step
+from rankloom.score_parts import flat_steps
 from rankloom.session import Session
 from rankloom.stage import Stage, traits_of
 
@@ -31,7 +32,8 @@ def execute(stage: Stage, queries: object, *, session: Session | None = None) ->
     """Carry a stage or pipeline out from its start; see `Stage.run`."""
     start = _started(stage, queries, session)
     plan = Pipeline([stage]).pushed_down()
-    return replace(plan(replace(start, session=start.session.remembering())), session=start.session)
+    run = plan(replace(start, session=start.session.remembering()))
+    return replace(_with_unread_settings(run), session=start.session)
 
 
 async def aexecute(stage: Stage, queries: object, *, session: Session | None = None) -> Run:
@@ -39,7 +41,7 @@ async def aexecute(stage: Stage, queries: object, *, session: Session | None = N
     start = _started(stage, queries, session)
     plan = Pipeline([stage]).pushed_down()
     run = await _aapply(plan, replace(start, session=start.session.remembering()), {})
-    return replace(run, session=start.session)
+    return replace(_with_unread_settings(run), session=start.session)
 
 
 def apply(stage: Stage, run: Run) -> Run:
@@ -131,6 +133,20 @@ def _finished(stage: Stage, before: Run, after: Run, *, lineage: str, seconds: f
     step = Step(stage.name, after.queries, after.ranking, branches, by=stage, asked=before.queries)
     documents = after.documents if stage.documents is None else stage.documents
     return replace(after, ledger=ledger, steps=(*before.steps, step), documents=documents, lineage=lineage)
+
+
+def _with_unread_settings(run: Run) -> Run:
+    """The run, with a note for each query that brings parameters of a stage that has read none."""
+    if not any(STAGE_SETTINGS in query.metadata for query in run.queries):
+        return run
+    readers = {step.stage for step in flat_steps(run.steps) if step.by is not None and step.by.by_query}
+    notes = [
+        Note(stage, "unread_settings", query.id, detail="no stage of this name reads the parameters that it brings")
+        for query in run.queries
+        for stage in query.all_settings()
+        if stage not in readers
+    ]
+    return run.noted(*notes)
 
 
 async def _aapply(stage: Stage, run: Run, pending: _Pending) -> Run:

@@ -16,6 +16,7 @@ NoteKind = Literal[
     "empty_query",  # a query had nothing to search for
     "no_hits",  # a query found no document
     "approximate",  # a search has left out documents that may belong among the hits, as asked for
+    "unread_settings",  # a query brings parameters of a stage that no stage has read
     "no_feedback",  # a feedback stage left a query as it was
     "unread_document",  # a feedback document is not in the index that the feedback reads; the others count
     "not_reranked",  # `amount` hits below the reranker's depth keep the order of the stage before

@@ -50,7 +50,8 @@ class Document:
         return f"{self.title} {self.text}" if self.title else self.text
 
 
-_SETTINGS = "stage_settings"  # a key of a query's metadata
+#: The key of a query's metadata under which it brings parameters of stages.
+STAGE_SETTINGS = "stage_settings"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,8 @@ class Query:
         terms: Weighted terms of an index's analyzer, or None when the text speaks for itself.
         vectors: Encoder fingerprint -> float32 vector, shape (dimensions,).
         metadata: Anything JSON can hold. Under the key `stage_settings`, parameters of stages for this query alone,
-            such as `{"bm25": {"k1": 1.2, "b": 0.75}}`; the stages that read them say so.
+            such as `{"bm25": {"k1": 1.2, "b": 0.75}}`; stages that read them say so (`Stage.by_query`), and
+            a note tells of those that no stage has read.
 
     Raises:
         DataError: The id is not a non-empty string, or the text is not a string.
@@ -91,28 +93,28 @@ class Query:
 
     def fingerprint(self) -> str:
         """A digest of what stages read: text, terms, vectors and settings, but not the id."""
-        settings = self.metadata.get(_SETTINGS)
+        settings = self.metadata.get(STAGE_SETTINGS)
         return digest(self.text, self.terms, self.vectors, *([] if settings is None else [settings]))
 
-    def settings(self, stage: str) -> Mapping[str, Any]:
-        """The parameters of a stage for this query alone, by name; mostly none.
-
-        Args:
-            stage: The stage's name.
+    def all_settings(self) -> Mapping[str, Mapping[str, Any]]:
+        """The parameters for this query alone, by stage and name; mostly none.
 
         Raises:
             DataError: The metadata holds something else under `stage_settings`.
         """
-        by_stage = self.metadata.get(_SETTINGS, {})
-        found = by_stage.get(stage, {}) if isinstance(by_stage, Mapping) else None
-        if not isinstance(found, Mapping):
+        by_stage: Mapping[str, Mapping[str, Any]] = self.metadata.get(STAGE_SETTINGS, {})
+        maps = isinstance(by_stage, Mapping) and all(isinstance(own, Mapping) for own in by_stage.values())
+        if not maps:
             raise DataError(
                 f"stage_settings of query {self.id!r} can not be read",
-                stage=stage,
                 value=by_stage,
                 accepted='maps of parameters by stage, such as {"bm25": {"k1": 1.2}}',
             )
-        return found
+        return by_stage
+
+    def settings(self, stage: str) -> Mapping[str, Any]:
+        """The parameters of one stage for this query alone, by name; see `all_settings`."""
+        return self.all_settings().get(stage, {})
 
     def as_typed(self) -> Query:
         """The same query without terms and vectors: those were meant for the search that has just been made."""

@@ -71,6 +71,7 @@ class Stage(ABC):
             or looks after its own caching (pointwise rerankers remember query-document pairs).
         unit: Queries computed, cached and reported at a time. A killed run loses at most one unit for each thread.
         requires: Optional modules that it runs on; an experiment looks for them before it begins.
+        by_query: Parameters that a query may bring in its metadata; see `Query.settings`.
         parallel: Whether units may be carried out on several threads at once: `__call__` changes nothing that another
             call reads, and gives the same bytes whatever other queries are in the batch. `rankloom.testing` checks it.
     """
@@ -84,6 +85,7 @@ class Stage(ABC):
     grain: ClassVar[Literal["query", "none"]] = "query"
     unit: ClassVar[int] = 64
     requires: ClassVar[tuple[str, ...]] = ()
+    by_query: ClassVar[frozenset[str]] = frozenset()
     parallel: ClassVar[bool] = False
 
     @abstractmethod

@@ -41,8 +41,6 @@ from rankloom.session import Session
 from rankloom.sources import TermSource
 from rankloom.stage import Retriever
 
-_BY_QUERY = ("k1", "b", "delta", "fields", "field_b")  # parameters that a query may bring
-
 
 class BM25(Retriever, TermSource, ScoreExplainer):
     """Retrieve by BM25, with Anserini's defaults and scores (see `bm25_scoring` for the formulas).
@@ -83,6 +81,7 @@ class BM25(Retriever, TermSource, ScoreExplainer):
 
     name = "bm25"
     accepts = frozenset({"terms"})
+    by_query = frozenset({"k1", "b", "delta", "fields", "field_b"})
     parallel = True
 
     def __init__(
@@ -298,13 +297,13 @@ class BM25(Retriever, TermSource, ScoreExplainer):
         settings = dict(query.settings(self.name))
         if not settings:
             return self
-        if not settings.keys() <= set(_BY_QUERY):
-            unknown = min(settings.keys() - set(_BY_QUERY))
+        if not settings.keys() <= self.by_query:
+            unknown = min(settings.keys() - self.by_query)
             raise DataError(
                 f"query {query.id!r} sets an unknown parameter",
                 stage=self.name,
                 value=unknown,
-                accepted=", ".join(_BY_QUERY),
+                accepted=", ".join(sorted(self.by_query)),
             )
         try:
             stage = self._other_settings.setdefault(digest(settings), self.replace(**settings))

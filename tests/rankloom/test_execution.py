@@ -372,3 +372,16 @@ def test_a_reranker_can_not_follow_rewritten_queries_of_a_run():
     run = (Words() >> Embed()).run("sky")
     with pytest.raises(CompositionError, match=r"lengths: needs ranking.*which embed"):
         Lengths().run(run)
+
+
+def test_settings_that_no_stage_reads_are_noted():
+    from rankloom import Corpus, Document
+    from rankloom.retrieval import BM25
+
+    bm25 = BM25.of(Corpus.of([Document("a", "sky"), Document("b", "tide")]))
+    settings = {"bm25": {"k1": 1.2}, "bm52": {"k1": 1.2}, "top": {"k": 3}}
+    run = (bm25 >> Top(1)).run([Query("q1", "sky", metadata={"stage_settings": settings}), Query("q2", "tide")])
+    unread = [note for note in run.ledger.notes if note.kind == "unread_settings"]
+    assert [(note.stage, note.query_id) for note in unread] == [("bm52", "q1"), ("top", "q1")]
+    again = asyncio.run(aexecute(bm25, [Query("q1", "sky", metadata={"stage_settings": {"bm52": {}}})]))
+    assert [note.stage for note in again.ledger.notes] == ["bm52"]
