@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,10 @@ from rankloom.retrieval.index.impact_columns import BLOCK_SHIFT
 from rankloom.retrieval.index.impact_segment import ImpactSegment
 from rankloom.retrieval.index.queries import WeightedTerms, check_finite
 
+if TYPE_CHECKING:
+    from rankloom.retrieval.index.score_at_a_time_kernel import Scratch
+
+_room = threading.local()  # what a thread's next search can use again
 _MOST_TERMS = 1 << 13  # of a query whose contributions two bytes can add up, each of them rounded up
 
 
@@ -64,19 +69,29 @@ def _search_stretch(
     for segment, codes in segments:
         if not len(segment):
             continue
-        terms = len(segment.vocabulary)
-        scratch = kernel.Scratch(
-            np.zeros(1 << BLOCK_SHIFT, dtype=np.uint32 if many else np.uint16),
-            np.empty(1 << BLOCK_SHIFT, dtype=np.int32),
-            np.zeros(1 << BLOCK_SHIFT, dtype=np.uint8),
-            np.zeros(terms, dtype=np.float32),
-        )
+        scratch = _scratch(len(segment.vocabulary), many=many)
         numbers = segment.vocabulary.numbers(queries.words[begin:end])
         numbers[queries.weights[begin:end] == 0.0] = -1
         asked = kernel.Queries(offsets, numbers, queries.weights[begin:end])
         with Compiling("searching", kernel.search):
             kernel.search(segment.columns, asked, codes, reach, k, keys, sizes, worsts, scratch)
     return hits_of(keys, sizes, k)
+
+
+def _scratch(terms: int, *, many: bool) -> Scratch:
+    """The thread's memory for a search, which every search leaves as it was; more of it where that is too little."""
+    from rankloom.retrieval.index.score_at_a_time_kernel import Scratch
+
+    held: Scratch | None = getattr(_room, "scratch", None)
+    kind = np.uint32 if many else np.uint16
+    if held is None or held.sums.dtype != kind or len(held.weights) < terms:
+        held = _room.scratch = Scratch(
+            np.zeros(1 << BLOCK_SHIFT, dtype=kind),
+            np.empty(1 << BLOCK_SHIFT, dtype=np.int32),
+            np.zeros(1 << BLOCK_SHIFT, dtype=np.uint8),
+            np.zeros(terms, dtype=np.float32),
+        )
+    return held
 
 
 def score_documents(
