@@ -32,9 +32,11 @@ from rankloom.retrieval.bm25_fields import (
     warn_of_empty,
 )
 from rankloom.retrieval.bm25_scoring import VARIANTS, BM25Scoring, Variant
+from rankloom.retrieval.index import segment
+from rankloom.retrieval.index.buffer import Texts
 from rankloom.retrieval.index.commit import FORMAT, VERSION
 from rankloom.retrieval.index.impact_index import ImpactIndex
-from rankloom.retrieval.index.writer import ImpactIndexWriter, Texts
+from rankloom.retrieval.index.writer import ImpactIndexWriter
 from rankloom.run import Run
 from rankloom.score_parts import ScoreExplainer, ScoreParts, missing_terms, parts_in_order
 from rankloom.session import Session
@@ -238,7 +240,8 @@ class BM25(Retriever, TermSource, ScoreExplainer):
         params |= {"fields": fields, "field_b": field_b}
         if session.cache is None:
             return cls.of(corpus, session=session, term_vectors=term_vectors, **params)
-        made_of = [FORMAT, VERSION, _about(corpus, made_with), *(["term vectors"] if term_vectors else [])]
+        made_of: list[Any] = [FORMAT, VERSION, segment.VERSION, _about(corpus, made_with)]
+        made_of += ["term vectors"] if term_vectors else []
         made_of += [names] if (names := field_names(fields, stage=cls.name)) else []
         directory = session.cache.index_directory("bm25", digest(*made_of))
         return opened_or_built(
@@ -273,7 +276,7 @@ class BM25(Retriever, TermSource, ScoreExplainer):
                 notes.append(Note(self.name, "empty_query", query.id, detail="nothing is left after analysis"))
             elif not count:
                 notes.append(Note(self.name, "no_hits", query.id, detail="no document holds a term of it"))
-        return replace(run, queries=tuple(map(_as_typed, run.queries))).ranked(ranking).noted(*notes)
+        return replace(run, queries=tuple(query.as_typed() for query in run.queries)).ranked(ranking).noted(*notes)
 
     def _ranking(self, queries: Sequence[Query], terms: Sequence[Mapping[str, float]]) -> Ranking:
         """The best documents of every query; queries of other settings are searched for apart."""
@@ -376,11 +379,6 @@ class BM25(Retriever, TermSource, ScoreExplainer):
                 fix="pass the analyzer= that the index was built with, or build it again",
             )
         same_corpus(self.corpus, self.index.about.get("corpus", ""), stage=self.name)
-
-
-def _as_typed(query: Query) -> Query:
-    """The query without the rewritten forms that were meant for this search."""
-    return query if query.terms is None and not query.vectors else replace(query, terms=None, vectors={})
 
 
 def _about(corpus: Corpus, analyzer: Analyzer) -> dict[str, str]:

@@ -24,10 +24,10 @@ class Columns(NamedTuple):
 
     Documents are numbered within the segment, and stretches are 32,768 consecutive numbers. A run holds places, which
     are the documents' numbers within the stretch: first, ascending, those where the term's value is 1, then, ascending
-    again, the others, whose values stand in a column of their own. A value is a whole number from 1: a frequency, or a
-    quantised impact. The byte 255 stands for any value from 255 on, which is looked up by its position in
-    `large_positions`. A run of many postings has a byte for each of the stretch's blocks of 256 documents: its largest
-    contribution to a score there, rounded up, or 0 where there is none.
+    again, the others, whose values stand in a column of their own. A value is a frequency, from 1. The byte 255 stands
+    for any value from 255 on, which is looked up by its position in `large_positions`. A run of many postings has a
+    byte for each of the stretch's blocks of 256 documents: its largest contribution to a score there, rounded up, or 0
+    where there is none.
 
     Args:
         term_runs: Where the runs of each term start, int64 of shape (terms + 1,).

@@ -1,8 +1,8 @@
 """How kernels are compiled: by numba, once, without holding Python's lock while they run.
 
 The machine code is kept on disk, beside the package where that can be written, otherwise in the user's cache folder
-(`NUMBA_CACHE_DIR` names another). Only modules whose names end in `_kernel` import this one, and they are imported
-when an index is first written or searched: `import rankloom` does not load numba.
+(`NUMBA_CACHE_DIR` names another). Modules whose names end in `_kernel` import this one; others import it and them
+inside functions, when an index is first written or searched: `import rankloom` does not load numba.
 """
 
 from __future__ import annotations

@@ -36,9 +36,10 @@ def counted(batch: ImpactBatch, numbers: NDArray[np.int32]) -> Inverted:
     """A batch with the numbers of its words in the place of the words.
 
     Raises:
-        DataError: The columns do not fit together, a value is out of range, or a term stands twice in a document.
+        DataError: The columns do not fit together, a number is not whole or out of range, or a term stands twice in a
+            document.
     """
-    offsets, places = (np.asarray(column, dtype=np.int64) for column in (batch.offsets, batch.places))
+    offsets, places = _whole(batch.offsets, "an offset"), _whole(batch.places, "a place")
     distinct = np.diff(offsets)
     if (
         len(offsets) != len(batch.doc_ids) + 1
@@ -51,18 +52,19 @@ def counted(batch: ImpactBatch, numbers: NDArray[np.int32]) -> Inverted:
         )
     if len(places) and not 0 <= places.min() <= places.max() < len(numbers):
         raise DataError("a place is out of range", stage="index", accepted=f"0 to {len(numbers) - 1}")
-    values = check_values(batch.values)
+    values, terms = check_values(batch.values), numbers[places]
+    _check_once(batch, distinct, terms)
     sums = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(values)])
-    return Inverted(distinct, sums[offsets[1:]] - sums[offsets[:-1]], numbers[places], values.astype(np.int32))
+    return Inverted(distinct, sums[offsets[1:]] - sums[offsets[:-1]], terms, values.astype(np.int32))
 
 
 def check_values(given: ArrayLike) -> NDArray[np.int64]:
     """Values as int64.
 
     Raises:
-        DataError: One is out of range.
+        DataError: One is not whole, or out of range.
     """
-    values = np.asarray(given, dtype=np.int64)
+    values = _whole(given, "a value", fix="round it; LearnedSparse.of_vectors takes SparseVectors, and a scale")
     if len(values) and not (values.min() >= 1 and values.max() <= LARGEST_VALUE):
         raise DataError(
             "a value is out of range",
@@ -71,3 +73,33 @@ def check_values(given: ArrayLike) -> NDArray[np.int64]:
             accepted=f"whole numbers from 1 to {LARGEST_VALUE}",
         )
     return values
+
+
+def _whole(given: ArrayLike, what: str, *, fix: str | None = None) -> NDArray[np.int64]:
+    """Numbers as int64; none is cut off on the way.
+
+    Raises:
+        DataError: One is not whole.
+    """
+    numbers = np.asarray(given)
+    broken: list[Any] = []
+    if numbers.dtype.kind not in "iufb":  # texts; also whole numbers of more than 64 bits
+        broken = [str(numbers.dtype)]
+    elif numbers.dtype.kind == "f":
+        with np.errstate(invalid="ignore"):
+            broken = numbers[~(numbers % 1 == 0)].tolist()  # NaN and infinity as well
+    if broken:
+        raise DataError(
+            f"{what} is no whole number", stage="index", value=broken[0], accepted="integers of 64 bits", fix=fix
+        )
+    return numbers.astype(np.int64)
+
+
+def _check_once(batch: ImpactBatch, distinct: NDArray[np.int64], terms: NDArray[np.int32]) -> None:
+    """Refuse a term that stands twice in a document."""
+    owners = np.repeat(np.arange(len(distinct)), distinct)
+    keys = np.sort(owners << 32 | terms)
+    for key in keys[1:][keys[1:] == keys[:-1]][:1].tolist():
+        owner, term = key >> 32, key & 0xFFFFFFFF
+        word = batch.words[int(np.asarray(batch.places)[(owners == owner) & (terms == term)][0])]
+        raise DataError(f"the term {word!r} stands twice in a document", stage="index", value=batch.doc_ids[owner])

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rankloom.errors import DataError, UsageError
+from rankloom.errors import UsageError
 from rankloom.files import atomic_path
 from rankloom.fingerprint import digest
 from rankloom.ids import DocIds
 from rankloom.retrieval.analysis import Analyzer
 from rankloom.retrieval.index.batches import Hits
+from rankloom.retrieval.index.buffer import Buffer, Texts, check_count
 from rankloom.retrieval.index.commit import FORMAT, VERSION, Commit, Part, read_commit
 from rankloom.retrieval.index.field_search import search_fields
 from rankloom.retrieval.index.fields import about_fields, fields_of
@@ -27,7 +28,7 @@ from rankloom.retrieval.index.postings import postings_of
 from rankloom.retrieval.index.queries import Searched, WeightedTerms, search_segments
 from rankloom.retrieval.index.segment import Segment
 from rankloom.retrieval.index.term_vectors import term_vectors
-from rankloom.retrieval.index.writer import Buffer, ImpactIndexWriter, Texts
+from rankloom.retrieval.index.writer import ImpactIndexWriter
 
 
 class ImpactIndex:
@@ -91,10 +92,8 @@ class ImpactIndex:
             DataError: Not as many documents as ids, an id that stands twice, or a value out of range.
         """
         buffer = Buffer(None, linear=linear, term_vectors=term_vectors)
-        held = list(documents)
-        _check_count(len(held), len(doc_ids))
-        buffer.add_terms(doc_ids, held)
-        return cls(Commit((Part(buffer.take()),), about or {}, linear, term_vectors))
+        buffer.add_terms(doc_ids, list(documents))
+        return cls(Commit((Part(buffer.segment()),), about or {}, linear, term_vectors))
 
     @classmethod
     def of_impacts(cls, batches: Iterable[ImpactBatch], *, about: Mapping[str, str] | None = None) -> ImpactIndex:
@@ -111,7 +110,7 @@ class ImpactIndex:
         buffer = Buffer(None, linear=True)
         for batch in batches:
             buffer.add_impacts(batch)
-        return cls(Commit((Part(buffer.take()),), about or {}, linear=True))
+        return cls(Commit((Part(buffer.segment()),), about or {}, linear=True))
 
     @classmethod
     def of_texts(
@@ -123,12 +122,16 @@ class ImpactIndex:
         term_vectors: bool = False,
         about: Mapping[str, str] | None = None,
     ) -> ImpactIndex:
-        """An index in memory, from batches of ids and texts (with fields: of texts by field)."""
+        """An index in memory, from batches of ids and texts (with fields: of texts by field).
+
+        Raises:
+            DataError: Not as many texts as ids, or an id that stands twice.
+        """
         buffer = Buffer(analyzer, linear=False, fields=fields, term_vectors=term_vectors)
         about = {**(about or {}), **about_fields(fields)}
         for doc_ids, texts in batches:
             buffer.add_texts(doc_ids, texts)
-        return cls(Commit((Part(buffer.take()),), about, term_vectors=term_vectors))
+        return cls(Commit((Part(buffer.segment()),), about, term_vectors=term_vectors))
 
     @classmethod
     def build(
@@ -163,7 +166,7 @@ class ImpactIndex:
                 if count < len(doc_ids):
                     writer.add(doc_ids[count], terms)
                 count += 1
-            _check_count(count, len(doc_ids))
+            check_count(count, len(doc_ids))
             writer.merge()
         return cls.open(directory)
 
@@ -213,7 +216,10 @@ class ImpactIndex:
 
     @property
     def total_terms(self) -> int:
-        """The sum of all values: of an index of frequencies, of all lengths."""
+        """The sum of all values: of an index of frequencies, of all lengths.
+
+        Of an index of fields, twice that, since the length of a field is kept as a value as well.
+        """
         return sum(part.total for part in self._commit.parts)
 
     @property
@@ -336,6 +342,9 @@ class ImpactIndex:
             queries: Weighted terms.
             k: How many hits a query gets at most.
             scoring: Given a segment, how its postings are scored; see `rankloom.retrieval.index.search_kernel`.
+
+        Raises:
+            UsageError: It is an index of impacts.
         """
         return search_segments(self._searched(scoring), queries, k, threads=self.threads)
 
@@ -347,11 +356,16 @@ class ImpactIndex:
             fields: Names of fields.
             k: How many hits a query gets at most.
             scoring: Given a segment, its `FieldScoring`; see `rankloom.retrieval.index.fields_kernel`.
+
+        Raises:
+            UsageError: It is an index of impacts.
         """
         return search_fields(self._searched(scoring), fields, queries, k, threads=self.threads)
 
     def _searched(self, scoring: Any) -> list[Searched]:
         """The segments, each as it is to be scored."""
+        if self.linear:
+            raise UsageError("holds impacts, not frequencies", stage="index", fix="search it by search_impacts")
         parts = zip(self._commit.parts, self._named[1], strict=True)
         return [
             Searched(part.segment, codes, scoring(part.segment))
@@ -443,12 +457,6 @@ class ImpactIndex:
             homes[own[there]] = there + start
             start += len(part.segment)
         return homes
-
-
-def _check_count(documents: int, ids: int) -> None:
-    """Raise DataError if there are not as many documents as ids."""
-    if documents != ids:
-        raise DataError(f"{documents} documents for {ids} ids", stage="index", accepted="one for each id")
 
 
 def _memory_fingerprint(part: Part) -> str:

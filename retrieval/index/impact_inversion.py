@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rankloom.errors import DataError
 from rankloom.retrieval.index.columns import LARGE
 from rankloom.retrieval.index.impact_columns import ImpactColumns, levels_of
 from rankloom.retrieval.index.impact_segment import ImpactSegment, column_type
@@ -34,11 +33,8 @@ def invert_impacts(doc_ids: list[str], held: Inverted, words: list[str]) -> Impa
 
     Args:
         doc_ids: Their ids, in the order of the documents.
-        held: Their terms.
+        held: Their terms, none twice in a document.
         words: The terms by their numbers; those that no document has are left out.
-
-    Raises:
-        DataError: A term stands twice in a document.
     """
     import pyarrow as pa
 
@@ -59,10 +55,6 @@ def invert_impacts(doc_ids: list[str], held: Inverted, words: list[str]) -> Impa
         by_document(
             starts, documents, values, np.cumsum(held.distinct) - held.distinct, document_terms, document_values
         )
-    twice = np.flatnonzero(document_terms[1:] == document_terms[:-1])
-    owners = np.searchsorted(np.cumsum(held.distinct), [twice, twice + 1], side="right")
-    for place in np.flatnonzero(owners[0] == owners[1])[:1].tolist():
-        raise DataError("a term stands twice in a document", stage="index", value=doc_ids[owners[0][place]])
     large = np.flatnonzero(document_values >= LARGE)
     columns = ImpactColumns(
         np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(held.distinct)]),

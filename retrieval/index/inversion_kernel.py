@@ -73,7 +73,7 @@ def sort_by_term(
     """Bring postings from the order of documents into the order of terms, then documents.
 
     Args:
-        distinct: Terms of each document, int32 of shape (documents,).
+        distinct: Terms of each document, int64 of shape (documents,).
         terms: Terms of all documents, int32 of shape (postings,).
         values: int32 of the same shape.
         numbers: The place of each term in the order wanted, int32.

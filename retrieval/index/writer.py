@@ -7,14 +7,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rankloom.errors import DataError, UsageError
+from rankloom.errors import UsageError
 from rankloom.files import MANIFEST, check_replaceable
 from rankloom.retrieval.analysis import Analyzer
+from rankloom.retrieval.index.buffer import Buffer, Texts, known_already
 from rankloom.retrieval.index.commit import (
     DELETIONS,
     SEGMENTS,
@@ -26,93 +27,20 @@ from rankloom.retrieval.index.commit import (
     remove_unnamed,
     write_commit,
 )
-from rankloom.retrieval.index.fields import FieldCounter, about_fields, fields_of
-from rankloom.retrieval.index.impact_batch import ImpactBatch, check_values, counted
+from rankloom.retrieval.index.fields import about_fields, fields_of
+from rankloom.retrieval.index.impact_batch import ImpactBatch
 from rankloom.retrieval.index.impact_columns import rows, values_at
-from rankloom.retrieval.index.impact_inversion import invert_impacts
 from rankloom.retrieval.index.impact_merge import merge_impacts
 from rankloom.retrieval.index.impact_segment import ImpactSegment, save_impacts
-from rankloom.retrieval.index.inversion import Inverted, invert
 from rankloom.retrieval.index.merge import Source, merge
 from rankloom.retrieval.index.segment import Segment, save_segment
-from rankloom.retrieval.index.units import TermCounter, Terms
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from filelock import FileLock
-
-#: Texts of documents, or of each of their fields.
-Texts: TypeAlias = "pa.LargeStringArray | Mapping[str, pa.LargeStringArray]"
 
 _MOST_POSTINGS = 1 << 23  # in memory, before they become a segment: some 250 MB while that is made
 _MOST_SEGMENTS = 8  # of an index; a commit that would leave more merges the smaller half
 _TEXTS_AT_ONCE = 4096
-
-
-class Buffer:
-    """Documents on their way into a segment.
-
-    Args:
-        analyzer: What makes terms of texts; None where only terms are added.
-        linear: Whether values are impacts.
-        fields: Names of the documents' fields, if they have any.
-        term_vectors: Whether segments also keep the terms of each document together.
-    """
-
-    def __init__(
-        self, analyzer: Analyzer | None, *, linear: bool, fields: Sequence[str] = (), term_vectors: bool = False
-    ) -> None:
-        self._counter: Any = None
-        if analyzer is not None:
-            self._counter = FieldCounter(analyzer, fields) if fields else TermCounter(analyzer)
-        self._terms = Terms() if self._counter is None else self._counter.terms
-        self._linear, self._term_vectors = linear, term_vectors
-        self.ids: dict[str, None] = {}  # in order
-        self._parts: list[Inverted] = []
-        self.postings = 0
-
-    def add_texts(self, doc_ids: Sequence[str], texts: Texts) -> None:
-        """Take in documents by their texts."""
-        if self._counter is None:
-            raise UsageError("the index was opened without an analyzer", stage="index", fix="pass analyzer=")
-        if isinstance(texts, Mapping) != isinstance(self._counter, FieldCounter):
-            raise UsageError(
-                "an index of fields takes the texts of each field, another one texts",
-                stage="index",
-                value=type(texts).__name__,
-            )
-        self._take(doc_ids, self._counter.count(texts))
-
-    def add_terms(self, doc_ids: Sequence[str], documents: Sequence[Mapping[str, int]]) -> None:
-        """Take in documents by their terms and the value of each, a whole number from 1."""
-        terms = [number for document in documents for number in self._terms.numbers(list(document))]
-        values = check_values([value for document in documents for value in document.values()])
-        lengths = np.array([sum(document.values()) for document in documents], dtype=np.int64)
-        distinct = np.array([len(document) for document in documents], dtype=np.int64)
-        self._take(doc_ids, Inverted(distinct, lengths, np.array(terms, dtype=np.int32), values.astype(np.int32)))
-
-    def add_impacts(self, batch: ImpactBatch) -> None:
-        """Take in documents by the columns of their terms and impacts."""
-        self._take(batch.doc_ids, counted(batch, np.array(self._terms.numbers(batch.words), dtype=np.int32)))
-
-    def take(self) -> Segment | ImpactSegment:
-        """All documents taken in as a segment; the buffer is empty then."""
-        nothing = np.zeros(0, dtype=np.int64)
-        parts = self._parts or [Inverted(nothing, nothing, nothing.astype(np.int32), nothing.astype(np.int32))]
-        whole = parts[0] if len(parts) == 1 else Inverted(*map(np.concatenate, zip(*parts, strict=True)))
-        doc_ids, self.ids, self._parts, self.postings = list(self.ids), {}, [], 0
-        if self._linear:
-            return invert_impacts(doc_ids, whole, self._terms.words)
-        return invert(doc_ids, whole, self._terms.words, term_vectors=self._term_vectors)
-
-    def _take(self, doc_ids: Sequence[str], held: Inverted) -> None:
-        """Take in counted documents."""
-        for doc_id in doc_ids:
-            if doc_id in self.ids:
-                raise _known(doc_id)
-            self.ids[doc_id] = None
-        self._parts.append(held)
-        self.postings += len(held.terms)
 
 
 class ImpactIndexWriter:
@@ -196,8 +124,7 @@ class ImpactIndexWriter:
 
         Raises:
             UsageError: It is an index of frequencies.
-            DataError: The columns do not fit together, or a value is out of range. (A term that stands twice in a
-                document is found when its segment is made.)
+            DataError: The columns do not fit together, a value is out of range, or a term stands twice in a document.
         """
         if not self._linear:
             raise UsageError("holds frequencies, not impacts", stage="index", fix="begin it with linear=True")
@@ -208,7 +135,8 @@ class ImpactIndexWriter:
         """Add documents by (id, text); read in passing, never held.
 
         Raises:
-            DataError: An id is there already; `update` replaces documents.
+            DataError: An id is there already; `update` replaces documents. (One in a segment is found when the next
+                is made.)
             UsageError: The writer was made without an analyzer.
         """
         import pyarrow as pa
@@ -218,7 +146,12 @@ class ImpactIndexWriter:
             self.add_columns([doc_id for doc_id, _ in batch], texts)
 
     def add_columns(self, doc_ids: Sequence[str], texts: Texts) -> None:
-        """`add_texts` for columns: ids, and texts as an Arrow array (with fields: an array for each field)."""
+        """`add_texts` for columns: ids, and texts as an Arrow array (with fields: an array for each field).
+
+        Raises:
+            DataError: Not as many texts as ids; or as for `add_texts`.
+            UsageError: As for `add_texts`, or texts come by field where there are none, or the other way round.
+        """
         self._buffer.add_texts(doc_ids, texts)
         self._flush_if_full()
 
@@ -299,10 +232,11 @@ class ImpactIndexWriter:
             found = part.segment.find(doc_ids)
             there = np.flatnonzero((found >= 0) & ~np.isin(found, part.deletions.documents))
             if len(there):
-                raise _known(doc_ids[int(there[0])])
+                raise known_already(doc_ids[int(there[0])])
         name = self._name()
-        _save(self._buffer.take(), self._directory / SEGMENTS / name)
+        _save(self._buffer.segment(), self._directory / SEGMENTS / name)
         self._parts.append(Part(open_segment(self._directory / SEGMENTS / name, linear=self._linear)))
+        self._buffer.clear()  # not before: a disk that is full must not cost documents
 
     def _delete_from_segments(self) -> None:
         """Note in the segments which of their documents are gone."""
@@ -413,13 +347,3 @@ def _batched(values: Iterable[tuple[str, str]], size: int) -> Iterator[list[tupl
             batch = []
     if batch:
         yield batch
-
-
-def _known(doc_id: str) -> DataError:
-    """The error for an id that is there already."""
-    return DataError(
-        "the index holds a document of this id already",
-        stage="index",
-        value=doc_id,
-        fix="use update, or delete it first",
-    )

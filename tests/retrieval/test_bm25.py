@@ -16,6 +16,7 @@ from rankloom.errors import DamagedIndexError, DataError, NotFoundError, UsageEr
 from rankloom.retrieval import BM25, BM25Scoring, EnglishAnalyzer, ImpactIndex
 from rankloom.retrieval.bm25_scoring import VARIANTS
 from rankloom.retrieval.document_length import LENGTHS, length_codes
+from rankloom.retrieval.index import segment
 from rankloom.testing import StageConformance
 
 TEXTS = {
@@ -292,6 +293,13 @@ def test_an_index_with_term_vectors_answers_the_same(corpus, tmp_path):
     assert kept.run(QUERIES).to_dict() == LUCENE
     assert kept.term_vectors(list(TEXTS)) == plain.term_vectors(list(TEXTS))
     assert BM25.for_corpus(corpus, Session(), term_vectors=True).index.has_term_vectors  # in memory
+
+
+def test_for_corpus_builds_anew_where_segments_are_of_another_version(corpus, tmp_path, monkeypatch):
+    for version in (1_000, 1_001):
+        monkeypatch.setattr(segment, "VERSION", version)
+        BM25.for_corpus(corpus, Session(cache=tmp_path))
+    assert len([path for path in tmp_path.rglob("segments") if path.is_dir()]) == 2
 
 
 def test_for_corpus_mends_a_damaged_index(corpus, tmp_path, caplog):

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rankloom.errors import DamagedIndexError, DataError, NotFoundError
+from rankloom.errors import DamagedIndexError, DataError, NotFoundError, UsageError
 from rankloom.files import MANIFEST
 from rankloom.retrieval import BM25Scoring, ImpactIndex
 from rankloom.retrieval.bm25_scoring import DELTAS, VARIANTS
 from rankloom.retrieval.document_length import LENGTHS, length_codes
+from rankloom.retrieval.index.queries import weighted_terms
 
 TERMS = st.sampled_from(["a", "b", "blue", "\u6f22", "\U0001f600", "\uffff", "z" * 300, "\x00"])
 DOCUMENTS = st.lists(st.dictionaries(TERMS, st.integers(1, 400) | st.integers(1, 3), max_size=6), max_size=12)
@@ -200,6 +201,21 @@ def test_as_many_documents_as_ids(count, tmp_path):
 def test_values_are_whole_and_positive(value):
     with pytest.raises(DataError, match="out of range"):
         ImpactIndex.of(["d1"], [{"a": value}])
+
+
+@pytest.mark.parametrize("value", [1.9, math.nan, math.inf, "1", 2**70])
+@pytest.mark.parametrize("linear", [False, True])
+def test_no_value_is_cut_off(value, linear):
+    with pytest.raises(DataError, match=r"no whole number.*SparseVectors"):
+        ImpactIndex.of(["a"], [{"x": value}], linear=linear)
+    assert ImpactIndex.of(["a"], [{"x": 2.0}], linear=linear).term_vector(0) == {"x": 2}
+
+
+def test_impacts_are_not_searched_as_frequencies():
+    index = ImpactIndex.of(["a"], [{"x": 1}], linear=True)
+    for search in (index.search, lambda *given: index.search_fields(given[0], ["title"], *given[1:])):
+        with pytest.raises(UsageError, match="search_impacts"):
+            search(weighted_terms([{"x": (np.float32(1), np.float32(0))}]), 10, None)
 
 
 def test_ids_are_unique():

@@ -188,6 +188,9 @@ def batch(offsets=(0, 1, 2), places=(0, 1), values=(1, 2)):
         (batch(places=(0, -1)), "place is out of range"),
         (batch(values=(1, 0)), "value is out of range"),
         (batch(values=(1, 2**31)), "value is out of range"),
+        (batch(values=(1, 1.5)), "a value is no whole number; got 1.5.*scale"),
+        (batch(places=(0, 0.5)), "a place is no whole number; got 0.5"),
+        (batch(offsets=(0, 1.5, 2)), "an offset is no whole number; got 1.5"),
         (batch(offsets=(0, 0, 2), places=(1, 1)), "stands twice.*'d2'"),
     ],
 )

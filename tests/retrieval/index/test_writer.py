@@ -9,6 +9,7 @@ import threading
 import time
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from rankloom.errors import DamagedIndexError, DataError, UsageError
 from rankloom.retrieval import BM25Scoring, EnglishAnalyzer, ImpactIndex, ImpactIndexWriter
 from rankloom.retrieval.index import writer as writer_module
+from rankloom.retrieval.index.impact_batch import ImpactBatch
 
 IDS = st.sampled_from([f"d{number}" for number in range(12)])
 DOCUMENT = st.dictionaries(st.sampled_from(["a", "b", "c", "blue", "\u6f22"]), st.integers(1, 300), max_size=4)
@@ -177,6 +179,51 @@ def test_a_damaged_file_of_deletions(tmp_path):
     file.write_bytes(file.read_bytes()[:-30])
     with pytest.raises(DamagedIndexError, match="fix:"):
         ImpactIndex.open(tmp_path / "index")
+
+
+IMPACTS_TWICE = ImpactBatch(["bad"], ["a", "b"], np.array([0, 2]), np.array([1, 1]), np.array([1, 2]))
+
+
+def test_what_is_refused_costs_no_other_document(tmp_path):
+    writer = ImpactIndexWriter(tmp_path / "index", linear=True)
+    writer.add("good", {"a": 1})
+    with pytest.raises(DataError, match=r"'b' stands twice.*'bad'"):
+        writer.add_impacts(IMPACTS_TWICE)
+    with pytest.raises(DataError, match="'there'"):
+        writer.add_impacts(
+            ImpactBatch(["there", "there"], ["a"], np.array([0, 1, 2]), np.array([0, 0]), np.array([1, 2]))
+        )
+    writer.commit()
+    writer.add("there", {"a": 2})
+    writer.commit()
+    writer.close()
+    index = ImpactIndex.open(tmp_path / "index", verify=True)
+    assert (list(index.ids), index.term_vectors([0, 1])) == (["good", "there"], [{"a": 1}, {"a": 2}])
+
+
+def test_a_segment_that_can_not_be_written_costs_no_document(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError("the disk is full")
+
+    writer = ImpactIndexWriter(tmp_path / "index")
+    writer.add("d1", {"a": 1})
+    with monkeypatch.context() as patched:
+        patched.setattr(writer_module, "save_segment", full)
+        with pytest.raises(OSError, match="full"):
+            writer.commit()
+    writer.commit()
+    writer.close()
+    assert list(ImpactIndex.open(tmp_path / "index").ids) == ["d1"]
+
+
+@pytest.mark.parametrize("texts", [["sky"], ["sky", "sea", "moon"]])
+def test_a_text_for_each_id(texts):
+    given = ["a", "b"], pa.array(texts, pa.large_string())
+    with pytest.raises(DataError, match=f"{len(texts)} documents for 2 ids"):
+        ImpactIndex.of_texts([given], EnglishAnalyzer())
+    both = {"title": pa.array(["x", "y"], pa.large_string()), "text": given[1]}
+    with pytest.raises(DataError, match=f"{len(texts)} documents for 2 ids"):
+        ImpactIndex.of_texts([(given[0], both)], EnglishAnalyzer(), fields=["title", "text"])
 
 
 # --- at the same time ----------------------------------------------------------------------------------------
