@@ -60,8 +60,8 @@ class BM25FScoring(BM25Scoring):
         variant: Variant = "lucene",
         delta: float | None = None,
     ) -> None:
-        super().__init__(index, k1=k1, b=b, variant=variant, delta=delta)
         self._fields = sorted(fields)
+        super().__init__(index, k1=k1, b=b, variant=variant, delta=delta)
         filled = index.document_frequencies(self._fields)
         self._averages = index.collection_frequencies(self._fields) / np.maximum(filled, 1)
         rows = [
@@ -115,6 +115,12 @@ class BM25FScoring(BM25Scoring):
             found[f"{field} length"] = int(LENGTHS[length_codes(length)[0]])
             found[f"average {field} length"] = average
         return found
+
+    @property
+    def average_length(self) -> float:
+        """Terms in all of the fields together on average, over documents that have any."""
+        documents = int(self._index.documents_with_any([self._fields])[0])
+        return float(self._index.collection_frequencies(self._fields).sum()) / max(1, documents)
 
     def document_frequencies(self, terms: Sequence[str]) -> NDArray[np.int64]:
         """In how many documents each term occurs, in any of the fields; int64 of shape (terms,)."""

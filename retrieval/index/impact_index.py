@@ -128,7 +128,7 @@ class ImpactIndex:
             DataError: Not as many texts as ids, or an id that stands twice.
         """
         buffer = Buffer(analyzer, linear=False, fields=fields, term_vectors=term_vectors)
-        about = {**(about or {}), **about_fields(fields)}
+        about = {"analyzer": analyzer.fingerprint(), **(about or {}), **about_fields(fields)}
         for doc_ids, texts in batches:
             buffer.add_texts(doc_ids, texts)
         return cls(Commit((Part(buffer.segment()),), about, term_vectors=term_vectors))

@@ -52,18 +52,21 @@ class ImpactIndexWriter:
 
     Args:
         directory: Where the index lives; a new one begins in a new or empty folder.
-        analyzer: What makes terms of texts, for `add_texts`.
-        linear: Whether values are impacts, whose products with query weights are added up; else frequencies. Of an
-            index that is there, what it was begun with.
+        analyzer: What makes terms of texts, for `add_texts`. The index keeps its fingerprint.
+        linear: Whether values are impacts, whose products with query weights are added up; else frequencies. None: what
+            the index was begun with; frequencies for a new one.
         term_vectors: Whether the terms of each document are kept together as well, so that `term_vectors` of an index
-            costs microseconds a document instead of a pass over all postings; three quarters more on disk. Of an index
-            that is there, what it was begun with. An index of impacts always does, at no cost.
+            costs microseconds a document instead of a pass over all postings; three quarters more on disk. None: what
+            the index was begun with; not for a new one. An index of impacts always does, at no cost.
         fields: Names of the documents' fields, for `add_columns`; `add` takes terms named by
-            `rankloom.retrieval.index.fields.field_terms`. Of an index that is there, what it was begun with.
-        about: What the index is made of, kept with it: digests and settings by name.
+            `rankloom.retrieval.index.fields.field_terms`. None: those that the index was begun with; none for a new
+            one.
+        about: What the index is made of, kept with it: digests and settings by name. The `corpus` that an index was
+            made from is forgotten with the first change to its documents, unless the writer of that change tells one.
 
     Raises:
-        UsageError: Another writer is at work, or the folder holds other things.
+        UsageError: Another writer is at work, the folder holds other things, or the index was begun with other
+            settings or another analyzer.
         DamagedIndexError: The index is damaged.
 
     Example:
@@ -84,20 +87,33 @@ class ImpactIndexWriter:
         directory: str | Path,
         *,
         analyzer: Analyzer | None = None,
-        linear: bool = False,
-        term_vectors: bool = False,
-        fields: Sequence[str] = (),
+        linear: bool | None = None,
+        term_vectors: bool | None = None,
+        fields: Sequence[str] | None = None,
         about: Mapping[str, str] | None = None,
     ) -> None:
         self._directory = Path(directory)
         _check_place(self._directory)
         (self._directory / SEGMENTS).mkdir(parents=True, exist_ok=True)
         self._lock = _locked(self._directory / "lock")
-        there = (self._directory / MANIFEST).is_file()
-        commit = read_commit(self._directory) if there else Commit(linear=linear, term_vectors=term_vectors)
+        try:
+            if (self._directory / MANIFEST).is_file():
+                commit = read_commit(self._directory)
+                _check_settings(commit, analyzer, linear=linear, term_vectors=term_vectors, fields=fields)
+            else:
+                commit = Commit((), about_fields(fields or ()), bool(linear), bool(term_vectors))
+            self._start(commit, analyzer, about or {})
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _start(self, commit: Commit, analyzer: Analyzer | None, about: Mapping[str, str]) -> None:
+        """Go on from the last commit."""
         self._parts, self._linear, self._generation = list(commit.parts), commit.linear, commit.generation
         self._term_vectors = commit.term_vectors
-        self._about = {**commit.about, **(about or {}), **({} if there else about_fields(fields))}
+        made_with = {} if analyzer is None else {"analyzer": analyzer.fingerprint()}
+        self._about = {**made_with, **commit.about, **about}
+        self._tells_corpus = "corpus" in about
         self._buffer = Buffer(
             analyzer, linear=self._linear, fields=fields_of(self._about), term_vectors=self._term_vectors
         )
@@ -236,6 +252,7 @@ class ImpactIndexWriter:
         name = self._name()
         _save(self._buffer.segment(), self._directory / SEGMENTS / name)
         self._parts.append(Part(open_segment(self._directory / SEGMENTS / name, linear=self._linear)))
+        self._changed()
         self._buffer.clear()  # not before: a disk that is full must not cost documents
 
     def _delete_from_segments(self) -> None:
@@ -246,6 +263,12 @@ class ImpactIndexWriter:
             together = np.union1d(found[found >= 0], part.deletions.documents).astype(np.int32)
             if len(together) > len(part.deletions.documents):
                 self._parts[place] = replace(part, deletions=deletions(part.segment, together))
+                self._changed()
+
+    def _changed(self) -> None:
+        """Forget the corpus that an earlier writer told: it is not what the index holds from now on."""
+        if not self._tells_corpus:
+            self._about.pop("corpus", None)
 
     def _merge(self, parts: Sequence[Part]) -> None:
         """Put one segment in the place of several."""
@@ -319,6 +342,42 @@ def _locked(path: Path) -> FileLock:
             "another writer is at work on this index", stage="index", value=str(path.parent), fix="close it first"
         ) from error
     return lock
+
+
+def _check_settings(
+    commit: Commit,
+    analyzer: Analyzer | None,
+    *,
+    linear: bool | None,
+    term_vectors: bool | None,
+    fields: Sequence[str] | None,
+) -> None:
+    """Refuse to go on with an index otherwise than it was begun; None asks for nothing.
+
+    Raises:
+        UsageError: A setting or the analyzer is another.
+    """
+    asked = {
+        "linear": (linear, commit.linear),
+        "term_vectors": (None if commit.linear else term_vectors, commit.term_vectors),
+        "fields": (None if fields is None else sorted(fields), fields_of(commit.about)),
+    }
+    for name, (wanted, begun) in asked.items():
+        if wanted is not None and wanted != begun:
+            raise UsageError(
+                f"the index was begun with another {name}",
+                stage="index",
+                value=wanted,
+                accepted=str(begun),
+                fix=f"leave {name} out, or build another index",
+            )
+    if analyzer is not None and commit.about.get("analyzer", analyzer.fingerprint()) != analyzer.fingerprint():
+        raise UsageError(
+            "the index was made with another analyzer",
+            stage="index",
+            value=analyzer,
+            fix="pass the analyzer= that the index was built with, or build it again",
+        )
 
 
 def _check_place(directory: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rankloom import Document, Query, Run, Session
 from rankloom.corpus import Corpus
 from rankloom.errors import DamagedIndexError, DataError, NotFoundError, UsageError
-from rankloom.retrieval import BM25, BM25Scoring, EnglishAnalyzer, ImpactIndex
+from rankloom.retrieval import BM25, BM25Scoring, EnglishAnalyzer, ImpactIndex, ImpactIndexWriter
 from rankloom.retrieval.bm25_scoring import VARIANTS
 from rankloom.retrieval.document_length import LENGTHS, length_codes
 from rankloom.retrieval.index import segment
@@ -384,6 +384,15 @@ def test_an_index_finds_the_corpus_beside_it(tmp_path):
     corpus = Corpus.build(documents, tmp_path / "corpus")
     BM25.build(corpus, tmp_path / "bm25")
     assert BM25.open(tmp_path / "bm25").search("sky")[0].text == "The sky is blue."
+
+
+def test_an_index_that_was_changed_shows_no_texts_of_the_corpus_it_was_made_from(tmp_path):
+    BM25.build(Corpus.build([Document("d1", "The sky is blue.")], tmp_path / "corpus"), tmp_path / "bm25")
+    with ImpactIndexWriter(tmp_path / "bm25", analyzer=EnglishAnalyzer()) as writer:
+        writer.delete(["d1"])
+        writer.add_texts([("d1", "The tide rises.")])
+    changed = BM25.open(tmp_path / "bm25")
+    assert (changed.documents, [hit.doc_id for hit in changed.search("tides")]) == (None, ["d1"])
 
 
 def test_another_corpus_beside_an_index_is_not_taken(tmp_path):

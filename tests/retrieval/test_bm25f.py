@@ -317,6 +317,15 @@ def test_texts_are_added_by_field_to_an_index_of_fields(tmp_path):
     writer.close()
 
 
+@pytest.mark.parametrize(
+    ("fields", "average"), [({"title": 1.0, "text": 1.0}, 2.5), ({"title": 2.0}, 1.0), ({"text": 1.0}, 2.0)]
+)
+def test_the_average_length_counts_each_term_once(fields, average):
+    index = index_of([{"title": ["sky"], "text": ["blue", "blue", "sky"]}, {"text": ["sea"]}, {}])
+    assert index.total_terms == 2 * 5  # lengths are values as well
+    assert BM25FScoring(index, fields, field_b={}, k1=0.9, b=0.4).average_length == average
+
+
 def test_many_segments(corpus, tmp_path, monkeypatch):
     monkeypatch.setattr(writer_module, "_MOST_POSTINGS", 5)
     fields = {"title": 2.0, "text": 1.0}

@@ -15,7 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rankloom.errors import DamagedIndexError, DataError, UsageError
+from rankloom.files import MANIFEST
 from rankloom.retrieval import BM25Scoring, EnglishAnalyzer, ImpactIndex, ImpactIndexWriter
+from rankloom.retrieval.analyzers import analyzer_of
 from rankloom.retrieval.index import writer as writer_module
 from rankloom.retrieval.index.impact_batch import ImpactBatch
 
@@ -108,9 +110,11 @@ def test_full_buffers_become_segments_and_many_segments_are_merged(tmp_path, mon
 
 def test_term_vectors_are_what_an_index_was_begun_with(tmp_path):
     for place, begun in ((tmp_path / "with", True), (tmp_path / "without", False)):
-        for name in ("d1", "d2"):
-            with ImpactIndexWriter(place, term_vectors=begun == (name == "d1")) as writer:
+        for name, asked in (("d1", begun), ("d2", None)):
+            with ImpactIndexWriter(place, term_vectors=asked) as writer:
                 writer.add(name, {"a": 1, name: 300})
+        with pytest.raises(UsageError, match="another term_vectors"):
+            ImpactIndexWriter(place, term_vectors=not begun)
         with ImpactIndexWriter(place) as writer:
             writer.merge()
         index = ImpactIndex.open(place, verify=True)
@@ -179,6 +183,64 @@ def test_a_damaged_file_of_deletions(tmp_path):
     file.write_bytes(file.read_bytes()[:-30])
     with pytest.raises(DamagedIndexError, match="fix:"):
         ImpactIndex.open(tmp_path / "index")
+
+
+BEGUN = {"linear": False, "term_vectors": True, "fields": ["title", "text"]}
+
+
+@pytest.mark.parametrize(("name", "other"), [("linear", True), ("term_vectors", False), ("fields", ["title"])])
+def test_an_index_goes_on_as_it_was_begun(tmp_path, name, other):
+    ImpactIndexWriter(tmp_path / "index", **BEGUN).__exit__(None, None, None)
+    with pytest.raises(UsageError, match=rf"another {name}; got .*leave {name} out"):
+        ImpactIndexWriter(tmp_path / "index", **{name: other})
+    for same in ({}, {**BEGUN, "fields": ["text", "title"]}):
+        with ImpactIndexWriter(tmp_path / "index", **same):
+            pass
+    index = ImpactIndex.open(tmp_path / "index")
+    assert (index.linear, index.has_term_vectors, index.fields) == (False, True, ["text", "title"])
+
+
+def test_texts_go_through_one_analyzer(tmp_path):
+    with ImpactIndexWriter(tmp_path / "index", analyzer=EnglishAnalyzer()) as writer:
+        writer.add_texts([("d1", "skies")])
+    assert ImpactIndex.open(tmp_path / "index").about == {"analyzer": EnglishAnalyzer().fingerprint()}
+    with pytest.raises(UsageError, match="another analyzer"):
+        ImpactIndexWriter(tmp_path / "index", analyzer=analyzer_of("whitespace"))
+    with ImpactIndexWriter(tmp_path / "index", analyzer=EnglishAnalyzer()) as writer:
+        writer.add_texts([("d2", "skies")])
+    assert ImpactIndex.open(tmp_path / "index").document_frequencies(["ski"]).tolist() == [2]
+
+
+@pytest.mark.parametrize("change", [lambda writer: writer.update("d1", {"a": 2}), lambda writer: writer.delete(["d1"])])
+def test_a_changed_index_does_not_tell_of_the_corpus_it_was_made_from(tmp_path, change):
+    with ImpactIndexWriter(tmp_path / "index", about={"corpus": "old", "model": "m"}) as writer:
+        writer.add("d1", {"a": 1})
+        writer.commit()
+        writer.add("d2", {"a": 1})  # of the corpus that this writer tells
+    with ImpactIndexWriter(tmp_path / "index") as writer:
+        writer.delete(["unknown"])
+        writer.merge()
+    assert ImpactIndex.open(tmp_path / "index").about == {"corpus": "old", "model": "m"}
+    with ImpactIndexWriter(tmp_path / "index") as writer:
+        change(writer)
+    assert ImpactIndex.open(tmp_path / "index").about == {"model": "m"}
+    with ImpactIndexWriter(tmp_path / "index", about={"corpus": "new"}) as writer:
+        writer.update("d2", {"a": 2})
+    assert ImpactIndex.open(tmp_path / "index").about == {"corpus": "new", "model": "m"}
+
+
+def test_an_index_that_can_not_be_opened_is_not_locked(tmp_path):
+    ImpactIndexWriter(tmp_path / "index").__exit__(None, None, None)
+    manifest = tmp_path / "index" / MANIFEST
+    whole = manifest.read_bytes()
+    manifest.write_bytes(whole[:-30])
+    kept = []
+    for _ in range(2):
+        with pytest.raises(DamagedIndexError) as raised:
+            ImpactIndexWriter(tmp_path / "index")
+        kept.append(raised)  # a traceback holds on to the writer
+    manifest.write_bytes(whole)
+    ImpactIndexWriter(tmp_path / "index").close()
 
 
 IMPACTS_TWICE = ImpactBatch(["bad"], ["a", "b"], np.array([0, 2]), np.array([1, 1]), np.array([1, 2]))
