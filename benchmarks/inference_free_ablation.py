@@ -7,8 +7,9 @@ The first trains rows by `configs/training/inference_free.yaml` with one change 
 and only its head is trained, so that the backbone reads every document once for all rows. The second measures an
 adapter that is there already. Test splits are measured on, which nothing was trained or tuned on. FLOPS is the mean
 number of terms that a query and a document share. At equal FLOPS, every row's weights below a threshold of its own are
-dropped, until it has the FLOPS of the sparsest trained row; no judgement is looked at for that. Only terms of the test
-queries are computed of all documents, which is all that scores need; `terms` is the mean of 160 documents.
+dropped, until it has the FLOPS of the sparsest trained row; no judgement is looked at for that. p is that of a paired
+t-test at equal FLOPS against the recipe as it is, over queries, not corrected for the number of rows. Only terms of
+the test queries are computed of all documents, which is all that scores need; `terms` is the mean of 160 documents.
 RANKLOOM_DATA names the folder of the data.
 """
 
@@ -27,6 +28,7 @@ from platformdirs import user_cache_path
 from rankloom import Query, Session
 from rankloom.encoders import SentenceEncoder, readable
 from rankloom.eval import load_collection
+from rankloom.eval.significance import paired_t
 from rankloom.models import resolve_model
 from rankloom.progress import Silent
 from rankloom.retrieval import LearnedSparse
@@ -37,9 +39,10 @@ from rankloom.training.inference_free import Student, prepared
 from rankloom.training.recipe_config import read_recipe
 
 RECIPE = Path(__file__).parents[1] / "configs" / "training" / "inference_free.yaml"
+RECIPE_AS_IT_IS = "ensemble, idf-aware"
 ARMS: dict[str, list[str]] = {
     "untrained": ["training.steps=0"],
-    "ensemble, idf-aware": [],
+    RECIPE_AS_IT_IS: [],
     "ensemble, plain FLOPS": ["penalty.idf_power=0.0"],
     "dense teacher, idf-aware": ["teachers.ensemble=[dense]"],
     "BM25 teacher, idf-aware": ["teachers.ensemble=[bm25]"],
@@ -123,8 +126,8 @@ def pruned(found: Measured, most: float) -> Measured:
     return found._replace(documents=heavy)
 
 
-def ndcg(found: Measured, name: str, session: Session) -> float:
-    """nDCG@10 of weighted terms."""
+def ndcg(found: Measured, name: str, session: Session) -> list[float]:
+    """nDCG@10 of weighted terms, of each query."""
     collection = load_collection(name, session=session)
     named = zip(collection.corpus.ids, found.documents, strict=True)
     index = LearnedSparse.of_terms({one: {str(term): weight for term, weight in terms.items()} for one, terms in named})
@@ -132,7 +135,7 @@ def ndcg(found: Measured, name: str, session: Session) -> float:
         Query(query.id, query.text, terms={str(term): weight for term, weight in terms.items()})
         for query, terms in zip(collection.queries, found.queries, strict=True)
     ]
-    return float(collection.evaluate(index.run(asked, session=session), ["nDCG@10"]).means["nDCG@10"])
+    return list(collection.evaluate(index.run(asked, session=session), ["nDCG@10"]).per_query["nDCG@10"].values())
 
 
 def students(steps: int, tokens: int, session: Session) -> Iterator[tuple[str, Any]]:
@@ -166,6 +169,18 @@ def adapter(name: str, tokens: int, session: Session) -> Iterator[tuple[str, Any
     yield name, encoder
 
 
+def report(name: str, by_arm: dict[str, Measured], session: Session) -> None:
+    """Print one collection's table."""
+    least = min(flops(one) for arm, one in by_arm.items() if arm != "untrained")
+    equal = {arm: ndcg(pruned(one, least), name, session) for arm, one in by_arm.items()}
+    print(f"\n| {name} | nDCG@10 | FLOPS | terms | nDCG@10 at {least:.2f} FLOPS | p |\n|---|---:|---:|---:|---:|---:|")
+    for arm, one in by_arm.items():
+        whole = np.mean(ndcg(one, name, session))
+        compared = arm != RECIPE_AS_IT_IS and RECIPE_AS_IT_IS in equal
+        p = f"{paired_t(equal[arm], equal[RECIPE_AS_IT_IS]).p_value:.2g}" if compared else ""
+        print(f"| {arm} | {whole:.4f} | {flops(one):.2f} | {one.terms:.0f} | {np.mean(equal[arm]):.4f} | {p} |")
+
+
 def main() -> None:
     """Measure every row and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -183,13 +198,9 @@ def main() -> None:
     for arm, encoder in rows:
         for name in COLLECTIONS:
             found[name][arm] = one = measured(encoder, name, session)
-            print(arm, name, f"{ndcg(one, name, session):.4f} {flops(one):.2f} {one.terms:.0f}", flush=True)
+            print(arm, name, f"{np.mean(ndcg(one, name, session)):.4f} {flops(one):.2f} {one.terms:.0f}", flush=True)
     for name, by_arm in found.items():
-        least = min(flops(one) for arm, one in by_arm.items() if arm != "untrained")
-        print(f"\n| {name} | nDCG@10 | FLOPS | terms | nDCG@10 at {least:.2f} FLOPS |\n|---|---:|---:|---:|---:|")
-        for arm, one in by_arm.items():
-            scores = [ndcg(one, name, session), ndcg(pruned(one, least), name, session)]
-            print(f"| {arm} | {scores[0]:.4f} | {flops(one):.2f} | {one.terms:.0f} | {scores[1]:.4f} |", flush=True)
+        report(name, by_arm, session)
 
 
 if __name__ == "__main__":
