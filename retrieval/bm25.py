@@ -43,6 +43,8 @@ from rankloom.session import Session
 from rankloom.sources import TermSource
 from rankloom.stage import Retriever
 
+_KEPT_SETTINGS = 16  # of queries that bring some: enough for a sweep, and a bound on memory
+
 
 class BM25(Retriever, TermSource, ScoreExplainer):
     """Retrieve by BM25, with Anserini's defaults and scores (see `bm25_scoring` for the formulas).
@@ -309,15 +311,19 @@ class BM25(Retriever, TermSource, ScoreExplainer):
                 accepted=", ".join(sorted(self.by_query)),
             )
         try:
-            stage = self._other_settings.setdefault(digest(settings), self.replace(**settings))
+            name = digest(settings)
+            stage = self._other_settings.pop(name, None) or self.replace(**settings)
             _ = stage.scoring  # a delta without a variant that has one is found here
         except UsageError as error:
             raise DataError(f"query {query.id!r} brings settings that can not be: {error}") from error
+        self._other_settings[name] = stage  # the last used stand last
+        for old in list(self._other_settings)[:-_KEPT_SETTINGS]:
+            self._other_settings.pop(old, None)  # another thread may have been faster
         return stage
 
     @cached_property
     def _other_settings(self) -> dict[str, BM25]:
-        """This stage with the settings of queries, by their digest."""
+        """This stage with the settings of queries, by their digest; those used last are kept."""
         return {}
 
     def score_parts(self, query: Query, doc_id: str, session: Session) -> ScoreParts | None:  # noqa: ARG002  # the protocol's

@@ -28,7 +28,7 @@ from rankloom.errors import UsageError
 from rankloom.retrieval.document_length import LENGTHS
 from rankloom.retrieval.index.batches import Hits
 from rankloom.retrieval.index.impact_index import ImpactIndex
-from rankloom.retrieval.index.queries import check_finite, in_order, weighted_terms
+from rankloom.retrieval.index.queries import check_weights, in_order, weighted_terms
 from rankloom.retrieval.index.segment import Segment
 from rankloom.score_parts import TermPart
 
@@ -99,10 +99,8 @@ class BM25Scoring:
             k: How many hits a query gets at most.
 
         Raises:
-            DataError: A weight is NaN or infinite.
+            DataError: A weight is NaN, infinite, or beyond what float32 scores can hold.
         """
-        for query in queries:
-            check_finite(query, stage="bm25")
         frequencies = self._frequencies(queries)
         weighted = [self._weights(query, frequencies) for query in queries]
         return self._index.search(weighted_terms(weighted), k, self._scoring)
@@ -115,9 +113,8 @@ class BM25Scoring:
             code: The document's code.
 
         Raises:
-            DataError: A weight is NaN or infinite.
+            DataError: A weight is NaN, infinite, or beyond what float32 scores can hold.
         """
-        check_finite(query, stage="bm25")
         frequencies, values = self._frequencies([query]), self._index.term_vector(code)
         inverse = self._inverse[self._index.length_code(code)]
         parts: list[TermPart] = []
@@ -156,9 +153,16 @@ class BM25Scoring:
     def _weights(
         self, query: Mapping[str, float], frequencies: Mapping[str, int]
     ) -> dict[str, tuple[np.float32, np.float32]]:
-        """Weight and bonus of the terms of a query that the index knows."""
+        """Weight and bonus of the terms of a query that the index knows.
+
+        Raises:
+            DataError: One is NaN, infinite, or beyond what float32 scores can hold.
+        """
+        check_weights(query, stage="bm25")
         asked = [(word, boost) for word, boost in query.items() if boost and frequencies[word]]
-        return {word: self._weight(boost, frequencies[word]) for word, boost in asked}
+        found = {word: self._weight(boost, frequencies[word]) for word, boost in asked}
+        check_weights({word: weight + bonus for word, (weight, bonus) in found.items()}, stage="bm25")
+        return found
 
     def _weight(self, boost: float, frequency: int) -> tuple[np.float32, np.float32]:
         """The weight and bonus of a query term."""
@@ -174,7 +178,8 @@ class BM25Scoring:
             return self._scorings[segment.name]
         with np.errstate(divide="ignore", invalid="ignore"):
             byte = np.arange(256) / 255.0
-            stretch = np.max(self._inverse.astype(np.float64) / segment.reference) if segment.total else 1.0
+            stretches = self._inverse.astype(np.float64) / segment.reference
+            stretch = np.max(stretches[segment.length_bytes]) if segment.total else 1.0
             reach = byte / (1.0 - byte) * stretch + np.float64(self._shift)
         reach[0] = self._shift
         made = Scoring(inverse=self._inverse, shift=self._shift, bounds=reach)

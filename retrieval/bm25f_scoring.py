@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,12 +26,15 @@ from rankloom.retrieval.index.batches import Hits
 from rankloom.retrieval.index.fields import field_term, without_fields
 from rankloom.retrieval.index.impact_index import ImpactIndex
 from rankloom.retrieval.index.postings import postings_of
-from rankloom.retrieval.index.queries import check_finite, in_order, weighted_terms
+from rankloom.retrieval.index.queries import in_order, weighted_terms
 from rankloom.retrieval.index.segment import Segment
 from rankloom.score_parts import TermPart
 
 if TYPE_CHECKING:
     from rankloom.retrieval.index.fields_kernel import FieldScoring
+
+#: The lengths of fields in each segment, which scorings of all parameters share.
+_lengths: WeakKeyDictionary[Segment, dict[tuple[str, ...], NDArray[np.uint8]]] = WeakKeyDictionary()
 
 
 class BM25FScoring(BM25Scoring):
@@ -75,15 +79,12 @@ class BM25FScoring(BM25Scoring):
 
     def search(self, queries: Sequence[Mapping[str, float]], k: int) -> Hits:
         """As for `BM25Scoring`."""
-        for query in queries:
-            check_finite(query, stage="bm25")
         frequencies = self._frequencies(queries)
         weighted = weighted_terms([self._weights(query, frequencies) for query in queries])
         return self._index.search_fields(weighted, self._fields, k, self._field_scoring)
 
     def explain(self, query: Mapping[str, float], code: int) -> tuple[np.float32, list[TermPart]]:
         """As for `BM25Scoring`; the value of a term is its frequency by the weights of the fields."""
-        check_finite(query, stage="bm25")
         frequencies, values = self._frequencies([query]), self._index.term_vector(code)
         codes = length_codes(np.array([values.get(field, 0) for field in self._fields], dtype=np.int32))
         discounts = self._inverses[np.arange(len(self._fields)), codes]
@@ -139,10 +140,19 @@ class BM25FScoring(BM25Scoring):
         from rankloom.retrieval.index.fields_kernel import FieldScoring
 
         if segment.name not in self._field_scorings:
-            norms = np.zeros((len(self._fields), len(segment)), dtype=np.uint8)
-            for row, number in enumerate(segment.vocabulary.numbers(self._fields).tolist()):
-                if number >= 0:
-                    documents, lengths = postings_of(segment, number)
-                    norms[row, documents] = length_codes(lengths)
+            norms = _lengths_of(segment, tuple(self._fields))
             self._field_scorings[segment.name] = FieldScoring(self._inverses, self._shift, norms)
         return self._field_scorings[segment.name]
+
+
+def _lengths_of(segment: Segment, fields: tuple[str, ...]) -> NDArray[np.uint8]:
+    """The length byte of each field of each document, uint8 of shape (fields, documents)."""
+    kept = _lengths.setdefault(segment, {})
+    if fields not in kept:
+        found = np.zeros((len(fields), len(segment)), dtype=np.uint8)
+        for row, number in enumerate(segment.vocabulary.numbers(list(fields)).tolist()):
+            if number >= 0:
+                documents, lengths = postings_of(segment, number)
+                found[row, documents] = length_codes(lengths)
+        kept[fields] = found
+    return kept[fields]

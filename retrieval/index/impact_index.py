@@ -384,7 +384,7 @@ class ImpactIndex:
 
         Raises:
             UsageError: It is an index of frequencies.
-            DataError: A weight is NaN or infinite.
+            DataError: A weight is NaN, infinite, or beyond what float32 scores can hold.
         """
         self._check_linear()
         searched = [
@@ -403,7 +403,7 @@ class ImpactIndex:
 
         Raises:
             UsageError: It is an index of frequencies.
-            DataError: A weight is NaN or infinite.
+            DataError: A weight is NaN, infinite, or beyond what float32 scores can hold.
         """
         self._check_linear()
         asked = impact_queries([query])

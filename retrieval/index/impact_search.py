@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rankloom.retrieval.index.batches import Hits, hits_of, in_stretches, no_hits
 from rankloom.retrieval.index.impact_columns import BLOCK_SHIFT
 from rankloom.retrieval.index.impact_segment import ImpactSegment
-from rankloom.retrieval.index.queries import WeightedTerms, check_finite
+from rankloom.retrieval.index.queries import HEAVIEST, WeightedTerms, check_weights
 
 if TYPE_CHECKING:
     from rankloom.retrieval.index.score_at_a_time_kernel import Scratch
@@ -32,12 +32,13 @@ def impact_queries(queries: Sequence[Mapping[str, float]]) -> WeightedTerms:
     """Queries as columns, terms in any order.
 
     Raises:
-        DataError: A weight is NaN or infinite.
+        DataError: A weight is NaN, infinite, or beyond what float32 scores can hold.
     """
-    weights = np.array([weight for query in queries for weight in query.values()], dtype=np.float32)
-    if not np.isfinite(weights).all():
+    with np.errstate(over="ignore"):  # refused below
+        weights = np.array([weight for query in queries for weight in query.values()], dtype=np.float32)
+    if not (np.abs(weights) <= HEAVIEST).all():
         for query in queries:
-            check_finite(query, stage="index")
+            check_weights(query, stage="index")
     offsets = np.cumsum([0, *map(len, queries)], dtype=np.int64)
     return WeightedTerms(offsets, [word for query in queries for word in query], weights, np.zeros_like(weights))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -15,6 +14,8 @@ from rankloom.retrieval.index.batches import Hits, hits_of, in_stretches, no_hit
 from rankloom.retrieval.index.columns import STRETCH_SHIFT
 from rankloom.retrieval.index.segment import Segment
 
+#: The largest weight of a query term. Times any value of 31 bits, summed over 10,000 terms, it is a float32 number.
+HEAVIEST = 1e24
 _room = threading.local()  # what a thread's next search can use again: new memory costs a tenth of a short query
 
 
@@ -42,15 +43,20 @@ class Searched(NamedTuple):
     scoring: Any
 
 
-def check_finite(query: Mapping[str, float], *, stage: str) -> None:
-    """Refuse weights that are NaN or infinite.
+def check_weights(query: Mapping[str, float | np.float32], *, stage: str) -> None:
+    """Refuse weights that are NaN, infinite, or so large that a float32 score could become infinite.
 
     Raises:
         DataError: Names the stage and the term.
     """
     for word, weight in query.items():
-        if not math.isfinite(weight):
-            raise DataError("the weight of a query term is not finite", stage=stage, value={word: weight})
+        if not abs(float(weight)) <= HEAVIEST:
+            raise DataError(
+                "the weight of a query term is too large for a score, or not a number",
+                stage=stage,
+                value={word: float(weight)},
+                accepted=f"{-HEAVIEST:g} to {HEAVIEST:g}",
+            )
 
 
 def in_order(query: Mapping[str, tuple[np.float32, np.float32]]) -> list[tuple[str, tuple[np.float32, np.float32]]]:

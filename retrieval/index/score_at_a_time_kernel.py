@@ -348,6 +348,8 @@ def _score_first(
         limit *= 0.7
         added += _add_above(columns, rows, sums, limit)
     low, count = np.int64(_highest(sums)), 0
+    if low == 0:
+        return  # no document holds anything; all places would reach 0, those beyond the last document, too
     while count < 2 * k and low > 1:
         low = max(np.int64(1), low * 7 // 8)
         count = _count_reaching(sums, low)

@@ -29,6 +29,7 @@ _LANES = np.uint64(64)  # sums that are compared with the threshold at once; few
 _ONE = np.uint64(1)  # unsigned numbers index without a check for signs, which would double the time of short loops
 _TABLED = 16  # values below are looked up in tables
 _LEAST = 1e-30  # a bound that is not 0, so that a block without any term can be told apart
+_ROUNDING = 3e-7  # what float32 may lose of a number in five roundings, each of 2 ** -24 at most
 _trailing_zeros: Any = trailing_zeros  # an instruction of the processor, which numba has no public name for
 _UNTOUCHED = np.int64(-(2**63))  # the bits of -0.0, which no sum that parts were added to can have
 
@@ -83,7 +84,7 @@ def _weigh(scoring: Any, weight: Any, bonus: Any, parts: Any, limits: Any) -> No
     limits[0] = 0.0
     for byte in range(1, 256):
         part = weight - weight / (1.0 + bounds[byte]) + bonus
-        limits[byte] = max(_LEAST, part + 3e-7 * abs(weight))  # what float32 parts may lose
+        limits[byte] = max(_LEAST, part + _ROUNDING * (abs(weight) + abs(bonus)))  # what float32 parts may gain
 
 
 @nested
@@ -137,7 +138,7 @@ def _take_best(sums: Any, blocks: Any, codes: Any, first: Any, keys: Any, size: 
     """
     bits = sums.view(np.int64)
     threshold = np.float64(score_of(worst)) if worst > NO_KEY else -np.inf
-    low = threshold - abs(threshold) * 1e-7  # what may round to the threshold
+    low = threshold - abs(threshold) * _ROUNDING  # what may round to the threshold
     for block in range(np.uint64(BLOCKS)):
         if blocks[block] == 0.0:
             continue
@@ -156,7 +157,7 @@ def _take_best(sums: Any, blocks: Any, codes: Any, first: Any, keys: Any, size: 
                         if code >= 0:
                             size, worst = offer(sums[document], code, keys, size, k, worst)
             threshold = np.float64(score_of(worst)) if worst > NO_KEY else -np.inf
-            low = threshold - abs(threshold) * 1e-7
+            low = threshold - abs(threshold) * _ROUNDING
         for place in range(start, start + _BLOCK):
             sums[place] = -0.0
         blocks[block] = 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +140,14 @@ class Segment(NumberedDocuments):
         columns = sum(column.nbytes for column in (*self.columns, *(self.vectors or ())))
         columns += self.ranks.nbytes + self.reference.nbytes
         return int(columns + self.ids.array.nbytes + self.vocabulary.array.nbytes)
+
+    @cached_property
+    def length_bytes(self) -> NDArray[np.int64]:
+        """The length bytes of its documents, each once, but for 0, which is that of documents without a term."""
+        held = np.zeros(256, dtype=np.bool_)
+        held[self.columns.norms] = True
+        held[0] = False
+        return np.flatnonzero(held)
 
     def document_frequencies(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         """In how many documents, deleted ones included, the terms of some numbers occur; int64 of shape (numbers,)."""

@@ -174,10 +174,22 @@ def test_weighted_terms_take_the_text_s_place(bm25):
     assert run.queries[0].text == "tides of the moon"
 
 
-@pytest.mark.parametrize("weight", [float("nan"), float("inf")])
-def test_weights_are_finite(bm25, weight):
-    with pytest.raises(DataError, match="sky"):
-        bm25.run([Query("q", "", terms={"sky": weight})])
+@pytest.mark.parametrize("weight", [float("nan"), float("inf"), 1e39, -1e300])
+@pytest.mark.parametrize("term", ["sky", "unheard"])
+def test_weights_are_numbers_that_a_score_can_hold(bm25, weight, term):
+    query = Query("q", "", terms={"blue": 1.0, term: weight})
+    with pytest.raises(DataError, match=f"bm25: .*'{term}'"):
+        bm25.run([query])
+    with pytest.raises(DataError, match=f"bm25: .*'{term}'"):
+        bm25.explain(query, "d1")
+
+
+def test_weights_are_checked_after_what_they_are_multiplied_by(bm25):
+    found = bm25.run([Query("q", "", terms={"sky": 1e23, "blue": 1.0})])
+    assert list(found.to_dict()["q"]) == ["d1", "d6"]
+    for more in ({"k1": 1e6, "variant": "atire"}, {"delta": 1e6, "variant": "bm25+"}):
+        with pytest.raises(DataError, match=r"bm25: .*'sky'"):
+            bm25.replace(**more).run([Query("q", "", terms={"sky": 1e23, "blue": 1.0})])
 
 
 def test_queries_without_hits_are_noted(bm25):
@@ -248,6 +260,18 @@ def test_settings_of_queries_reach_the_cache(bm25, tmp_path):
         for metadata in ({}, {"stage_settings": {"bm25": {"b": 0.0}}}, {})
     ]
     assert scores[0] == scores[2] != scores[1]
+
+
+def test_settings_of_many_queries_are_not_all_kept(corpus):
+    bm25 = BM25.of(corpus)
+    queries = [
+        Query(f"q{number}", "blue sky", metadata={"stage_settings": {"bm25": {"k1": 0.5 + number % 50 / 100}}})
+        for number in range(100)
+    ]
+    found = bm25.run(queries).to_dict()
+    assert len(bm25._other_settings) == 16
+    assert found["q3"] == found["q53"] == scores_of(bm25.replace(k1=0.53), "blue sky")
+    assert len({tuple(hits.values()) for hits in found.values()}) == 50
 
 
 @pytest.mark.parametrize("wrong", [{"k": 3}, {"b": 2.0}, {"k1": "high"}, {"delta": 1.0}])

@@ -64,6 +64,25 @@ def formula(documents, query, *, fields, field_b, k1, b, variant):
     return scores
 
 
+def test_weights_are_numbers_that_a_score_can_hold():
+    index = index_of([{"title": ["a"], "text": ["b"]}, {"text": ["b"]}])
+    scoring = BM25FScoring(index, {"title": 2.0, "text": 1.0}, field_b={}, k1=0.9, b=0.4)
+    for find in (lambda query: scoring.search([query], 5), lambda query: scoring.explain(query, 0)):
+        with pytest.raises(DataError, match=r"bm25: .*'a'"):
+            find({"a": 1e39, "b": 1.0})
+    assert len(scoring.search([{"a": 1e20, "b": 1.0}], 5).codes) == 2
+
+
+def test_the_lengths_of_fields_are_held_once_for_all_parameters():
+    index = index_of([{"title": ["a"], "text": ["b"]}, {"text": ["b"]}])
+    segment = index._commit.parts[0].segment
+    scorings = [BM25FScoring(index, {"title": 2.0, "text": 1.0}, field_b={}, k1=k1, b=0.4) for k1 in (0.9, 1.2)]
+    first, second = (scoring._field_scoring(segment).norms for scoring in scorings)
+    assert first is second
+    other = BM25FScoring(index, {"title": 2.0}, field_b={}, k1=0.9, b=0.4)._field_scoring(segment).norms
+    assert other.tolist() == first[[1]].tolist()
+
+
 @settings(deadline=None, max_examples=200)
 @given(
     DOCUMENTS,

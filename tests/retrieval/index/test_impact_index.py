@@ -166,6 +166,36 @@ def searcher(index, linear):
     return index.search_impacts
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_no_tie_is_lost_by_the_last_digit(variant):
+    """Parts just above a power of two, where rounding is coarsest; the hit is the last of many equal documents."""
+    size = 3000
+    documents = [{"a": 1, "b": 2, "c": 1}] * size + [{"other": 1}] * (size + 5)
+    ids = [f"d{size - number:05}" for number in range(size)] + [f"x{number:05}" for number in range(size + 5)]
+    index = ImpactIndex.of(ids, documents)
+    delta = 1e6 if variant in DELTAS else None
+    scoring = BM25Scoring(index, k1=0.01, b=0.4, variant=variant, delta=delta)
+    unit = (float(scoring.idf(size)) or 1.0) * (1e6 if variant == "bm25+" else 1.0)
+    rng = np.random.default_rng(0)
+    queries = [
+        {word: 2**20 * (1 + rng.uniform(0, 0.03)) / unit for word in words}
+        for words in ("ab", "abc")
+        for _ in range(500)
+    ]
+    hits = scoring.search(queries, 1)
+    assert set(index.ids.take(hits.codes)) == {"d00001"}
+
+
+@pytest.mark.parametrize("b", [0.0, 0.4, 1.0])
+def test_bounds_are_of_the_lengths_that_there_are(b):
+    """With b = 1, a document without a term would make all bounds infinite."""
+    index = ImpactIndex.of(names(range(4)), [{"a": 1, "b": 3}, {}, {"a": 9}, {"b": 40}])
+    bounds = BM25Scoring(index, k1=0.9, b=b)._scoring(index._commit.parts[0].segment).bounds
+    assert np.isfinite(bounds[:255]).all()
+    assert (np.diff(bounds[:255]) > 0).all()
+    assert bounds[128] < 10
+
+
 def test_threads_do_not_show():
     index = ImpactIndex.of(names(range(500)), corpus(5, 500, 50))
     queries = [{f"w{number % 40 + 1}": 1.0, f"w{number % 7 + 1}": 0.5} for number in range(200)]

@@ -69,6 +69,31 @@ def test_hits_are_brute_force_s_in_many_segments_with_deletions(tmp_path_factory
     }
 
 
+@pytest.mark.parametrize("weight", [1e39, 1e41, -1e39, 1e25, float("nan")])
+def test_weights_that_a_score_can_not_hold_are_refused(weight):
+    index = ImpactIndex.of(["d1", "d2"], [{"a": 1, "b": 2**31 - 1}, {"b": 3}], linear=True)
+    for query in ({"b": 1.0, "a": weight}, {"b": 1.0, "unknown": weight}):
+        with pytest.raises(DataError, match=r"index: .*'(a|unknown)'"):
+            index.search_impacts([{"b": 1.0}, query], 5)
+        with pytest.raises(DataError, match=r"index: .*'(a|unknown)'"):
+            index.impact_scores(query, np.array([0], dtype=np.int32))
+    assert found(index, [{"b": 1e24, "a": 1.0}], 5) == [
+        [("d1", np.float32(1e24) * np.float32(2**31 - 1)), ("d2", np.float32(1e24) * np.float32(3))]
+    ]
+
+
+def test_the_kernel_scores_no_documents_of_which_nothing_was_added():
+    """With a weight that is infinite, as no caller lets it through."""
+    from rankloom.retrieval.index.impact_search import SearchedImpacts, search_impacts
+    from rankloom.retrieval.index.queries import WeightedTerms
+
+    index = ImpactIndex.of(["d1", "d2"], [{"a": 1}, {"b": 3}], linear=True)
+    queries = WeightedTerms(np.array([0, 1]), ["a"], np.array([np.inf], np.float32), np.zeros(1, np.float32))
+    searched = SearchedImpacts(index._commit.parts[0].segment, np.zeros(0, dtype=np.int32))
+    hits = search_impacts([searched], queries, 5, reach=1.0, threads=1)
+    assert set(hits.codes.tolist()) <= {0, 1}
+
+
 # --- more documents than a block has ---------------------------------------------------------------------------
 
 SIZE, VOCABULARY = 150_000, 60
