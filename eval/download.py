@@ -75,7 +75,8 @@ def download(
         sha256: The SHA-256 sum it must have; not checked if None.
         size: Its size as published, for the progress; the server's word goes before it.
         headers: What to tell the server besides.
-        attempts: How often in a row to try without a byte arriving.
+        attempts: How often in a row to try without a byte more than before; where the server can not go on from what
+            has arrived, so that each attempt starts again, how often to try at all.
         wait: Seconds before the second attempt; twice as long before each one after, up to a minute.
 
     Raises:
@@ -145,6 +146,7 @@ class _Part:
     def __init__(self, url: str, path: Path) -> None:
         self.url, self.path = url, path
         self._state = path.with_name(f"{path.name}.json")
+        self._resumed = False  # whether the last attempt went on behind what was held
 
     def complete(self, headers: Mapping[str, str], *, attempts: int, wait: float, advance: Advance) -> bool:
         """Get what is missing, in as many attempts as it takes while some of them bring something.
@@ -155,13 +157,14 @@ class _Part:
         failures = 0
         advance(self._size())
         while True:
-            before = self._size()
+            before, self._resumed = self._size(), False
             try:
                 return self._get(headers, advance)
             except (OSError, http.client.HTTPException) as error:
                 if getattr(error, "errno", None) in _REFUSALS:
                     raise
-                failures = 1 if self._size() > before else failures + 1
+                # a longer piece of a file that starts again each time brings nobody nearer to its end
+                failures = 1 if self._resumed and self._size() > before else failures + 1
                 asked = _asked_wait(error)
                 if failures >= attempts:
                     raise StageError(
@@ -209,10 +212,10 @@ class _Part:
         Returns:
             Whether the answer told where it ends: by its length, or in chunks, whose reader misses the last one.
         """
-        resumed = answer.status == 206 and str(answer.headers["Content-Range"]).startswith(f"bytes {held}-")
-        if answer.status == 206 and not resumed:
+        self._resumed = answer.status == 206 and str(answer.headers["Content-Range"]).startswith(f"bytes {held}-")
+        if answer.status == 206 and not self._resumed:
             raise ConnectionError("the server sends another part of the file than was asked for")
-        if not resumed:
+        if not self._resumed:
             advance(-held)
             held = 0
             self.discard()

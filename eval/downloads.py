@@ -8,9 +8,11 @@ unless the server did not even tell its length, which the receipt then says.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from rankloom.eval.unpack import Member, unpack
 from rankloom.files import write_json
 from rankloom.session import Session
 
+_log = logging.getLogger("rankloom")
 _STAGE = "download"
 _FOLDER = "RANKLOOM_DOWNLOADS"
 
@@ -107,14 +110,12 @@ class Downloads:
             StageError: The server could not be reached.
             DataError: A checksum does not hold, or an archive is damaged.
         """
-        from filelock import FileLock
-
         held = self.held(file)
         if held is not None:
             return held
         path = self.folder / file.path
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.parent / ".lock"):
+        with _locked(path.parent / ".lock", self.folder.name):
             held = self.held(file)  # another process may have been faster
             if held is not None:
                 return held
@@ -236,6 +237,23 @@ def download_collection(
     for part in (dataset.queries_iter, dataset.qrels_iter, dataset.docs_iter):
         next(guarded(part, dataset_id=dataset_id, offline=session.offline), None)
     return []
+
+
+@contextmanager
+def _locked(path: Path, family: str) -> Iterator[None]:
+    """Hold a lock; who has to wait for it is told."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        _log.warning("waiting for another download of %s, which holds %s", family, path)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _trusted(arrived: Iterable[Downloaded]) -> str:

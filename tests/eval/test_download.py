@@ -64,6 +64,16 @@ def test_a_server_without_ranges_sends_all_again(web: Web, tmp_path: Path) -> No
     assert (tmp_path / "file.bin").read_bytes() == CONTENT
 
 
+@pytest.mark.parametrize("way", ["ranges", "validators"])
+def test_longer_pieces_from_the_start_are_no_progress(web: Web, tmp_path: Path, way: str) -> None:
+    """A server that always cuts, a bit later each time, would be asked for ever."""
+    setattr(web, way, False)
+    web.cuts = [1000 * number for number in range(1, 9)]
+    with pytest.raises(StageError, match="3 times in a row"):
+        get(web, tmp_path / "file.bin", attempts=3)
+    assert len(web.asked) == 3
+
+
 def test_without_a_version_nothing_is_gone_on_from(web: Web, tmp_path: Path) -> None:
     """What was held could be of another file, and no checksum would tell."""
     web.validators, web.cuts = False, [3000]

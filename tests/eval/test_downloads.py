@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from filelock import FileLock
 
 from rankloom.errors import DataError, NotFoundError
 from rankloom.eval.catalog import CollectionRecord
@@ -197,6 +198,22 @@ def test_two_who_want_the_same_fetch_it_once(web: Web, known: Any) -> None:
         receipts = list(pool.map(lambda _: download_collection(record, "test", session=ONLINE), range(3)))
     assert receipts[0] == receipts[1] == receipts[2]
     assert len(web.asked) == 1
+
+
+def test_who_waits_for_another_download_is_told(
+    web: Web, known: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    record = known("web/tiny", **beir(web, zipped(BEIR)))
+    (tmp_path / "downloads/web").mkdir(parents=True)
+    with ThreadPoolExecutor(1) as pool:
+        with FileLock(tmp_path / "downloads/web/.lock"):
+            waiting = pool.submit(download_collection, record, "test", session=ONLINE)
+            deadline = time.monotonic() + 60
+            while not caplog.records and time.monotonic() < deadline:
+                time.sleep(0.01)
+            assert [one.getMessage().split(",")[0] for one in caplog.records] == ["waiting for another download of web"]
+            assert not web.asked
+        assert len(waiting.result(timeout=60)) == 1
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
