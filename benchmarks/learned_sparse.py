@@ -40,9 +40,9 @@ Found = NDArray[np.int32]  # the best documents of each query
 Engine = dict[str, tuple[Callable[[], Found], Callable[[int], Any]]]  # by setting: a batch, and one query
 
 
-def rounded(vectors: Vectors) -> NDArray[np.int32]:
+def rounded(weights: NDArray[np.float32]) -> NDArray[np.int32]:
     """Weights as whole impacts."""
-    return np.maximum(1, np.rint(vectors.weights.astype(np.float64) * SCALE)).astype(np.int32)
+    return np.maximum(1, np.rint(weights.astype(np.float64) * SCALE)).astype(np.int32)
 
 
 def load(folder: Path) -> tuple[Vectors, Vectors]:
@@ -69,13 +69,13 @@ def build_rankloom(folder: Path, place: Path) -> None:
     from rankloom.retrieval import LearnedSparse, SparseVectors
 
     documents, _ = load(folder)
-    weights = rounded(documents) / SCALE
 
     def batches() -> Iterator[SparseVectors]:
         for first, last, start, end in stretches(documents):
             ids = [f"d{number:07}" for number in range(first, last)]
             offsets = documents.offsets[first : last + 1] - start
-            yield SparseVectors(ids, NAMES, offsets, documents.terms[start:end], weights[start:end])
+            weights = rounded(documents.weights[start:end]) / SCALE
+            yield SparseVectors(ids, NAMES, offsets, documents.terms[start:end], weights)
 
     LearnedSparse.build_vectors(place, batches(), scale=SCALE)
 
@@ -110,7 +110,7 @@ def build_plain(folder: Path, place: Path) -> None:
 
     documents, _ = load(folder)
     shape = (len(documents.offsets) - 1, TERMS)
-    values = rounded(documents).astype(np.float32)
+    values = rounded(documents.weights).astype(np.float32)
     columns = csr_matrix((values, documents.terms, documents.offsets), shape=shape).tocsc()
     place.mkdir()
     for name in ("indptr", "indices", "data"):
@@ -118,9 +118,9 @@ def build_plain(folder: Path, place: Path) -> None:
 
 
 @numba.njit(nogil=True, cache=True)
-def term_at_a_time(queries: Any, starts: Any, documents: Any, values: Any, found: Any) -> None:
+def term_at_a_time(queries: Any, columns: Any, sums: Any, found: Any) -> None:
     """Add up every posting of every query term in float32, then look for the best."""
-    sums = np.zeros(int(documents.max()) + 1, dtype=np.float32)
+    starts, documents, values = columns
     for query in range(len(found)):
         sums[:] = 0
         for place in range(queries.offsets[query], queries.offsets[query + 1]):
@@ -138,11 +138,12 @@ def term_at_a_time(queries: Any, starts: Any, documents: Any, values: Any, found
 def search_plain(folder: Path, place: Path) -> Engine:
     """The plain scorer, on columns in memory."""
     starts, documents, values = (np.load(place / f"{name}.npy") for name in ("indptr", "indices", "data"))
-    _, asked = load(folder)
+    held, asked = load(folder)
+    sums = np.zeros(len(held.offsets) - 1, dtype=np.float32)
 
     def batch(queries: Vectors) -> Found:
         found = np.zeros((len(queries.offsets) - 1, K), dtype=np.int32)
-        term_at_a_time(queries, starts, documents, values, found)
+        term_at_a_time(queries, (starts, documents, values), sums, found)
         return found
 
     def one(number: int) -> Found:
@@ -160,7 +161,10 @@ def build_seismic(folder: Path, place: Path, postings: int) -> None:
     import seismic
 
     documents, _ = load(folder)
-    names, weights = np.array(NAMES, dtype=seismic.get_seismic_string()), rounded(documents).astype(np.float32) / SCALE
+    names, weights = (
+        np.array(NAMES, dtype=seismic.get_seismic_string()),
+        rounded(documents.weights).astype(np.float32) / SCALE,
+    )
     held = seismic.SeismicDataset()
     ends = documents.offsets.tolist()
     for number, (start, end) in enumerate(itertools.pairwise(ends)):
@@ -307,7 +311,8 @@ def kept_by_rounding(folder: Path) -> float:
     shape = (len(documents.offsets) - 1, TERMS)
     columns = csr_matrix((documents.weights, documents.terms, documents.offsets), shape=shape).tocsc()
     found, exact = np.zeros((len(asked.offsets) - 1, K), dtype=np.int32), np.load(folder / "exact.npy")
-    term_at_a_time(asked, columns.indptr, columns.indices, columns.data, found)
+    sums = np.zeros(shape[0], dtype=np.float32)
+    term_at_a_time(asked, (columns.indptr, columns.indices, columns.data), sums, found)
     return float(np.mean([len(set(a) & set(b)) / K for a, b in zip(found.tolist(), exact.tolist(), strict=True)]))
 
 

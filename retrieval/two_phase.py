@@ -55,7 +55,7 @@ def search_in_two_phases(
         queries: Weights by term.
         k: How many hits a query gets at most, no more than there are candidates.
         phases: What is heavy, and how many candidates there are.
-        reach: As for `ImpactIndex.search`.
+        reach: As for `ImpactIndex.search_impacts`.
 
     Returns:
         Hits, and for each query whether documents may be lost by the choice of candidates.

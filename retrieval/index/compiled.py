@@ -39,9 +39,9 @@ def inlined(function: _Function) -> _Function:
 
 
 def reassociated(function: _Function) -> _Function:
-    """A compiled function whose sums are made in any order, so that one instruction adds many numbers."""
-    options = {"reassoc", "contract", "nsz"}
-    return cast("_Function", numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=options)(function))
+    """A nested function whose sums are made in any order, so that one instruction adds many numbers."""
+    options: dict[str, Any] = {"no_cpython_wrapper": True, "fastmath": {"reassoc", "contract", "nsz"}}
+    return cast("_Function", numba.njit(nogil=True, cache=True, error_model="numpy", **options)(function))
 
 
 class Compiling:

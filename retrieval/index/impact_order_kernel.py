@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from rankloom.retrieval.index.compiled import compiled
+from rankloom.retrieval.index.compiled import compiled, nested
 from rankloom.retrieval.index.impact_columns import BLOCK_SHIFT
 
 _FEW = 24  # postings that are sorted by moving them into their places
@@ -38,7 +38,7 @@ def order_by_impact(
     for term in range(len(starts) - 1):
         most = max(most, starts[term + 1] - starts[term])
     keys, spare = np.empty(most, dtype=np.int64), np.empty(most, dtype=np.int64)
-    counts = np.zeros(max(256, (1 << 16)) + 1, dtype=np.int64)
+    counts = np.zeros((1 << 16) + 2, dtype=np.int64)
     groups, runs = 0, 0
     for term in range(len(starts) - 1):
         start, size = starts[term], starts[term + 1] - starts[term]
@@ -68,7 +68,7 @@ def order_by_impact(
     return groups, runs
 
 
-@compiled
+@nested
 def _insertion_sort(keys: Any, size: Any) -> None:
     """Sort the first keys."""
     for place in range(1, size):
@@ -79,7 +79,7 @@ def _insertion_sort(keys: Any, size: Any) -> None:
         keys[hole] = key
 
 
-@compiled
+@nested
 def _counting_sort(keys: Any, into: Any, size: Any, shift: Any, mask: Any, counts: Any) -> None:
     """Sort the first keys by some of their bits, those with equal bits in the order they have; `counts` is 0 again."""
     low, high = np.int64(mask), np.int64(0)

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankloom.retrieval.index.columns import LARGE
-from rankloom.retrieval.index.compiled import compiled, reassociated
+from rankloom.retrieval.index.compiled import compiled, nested, reassociated
 from rankloom.retrieval.index.impact_columns import BLOCK_SHIFT, LEVELS
 from rankloom.retrieval.index.top_k_kernel import NO_KEY, keep_best, offer, score_of
 
@@ -92,7 +92,7 @@ class _Rows(NamedTuple):
     unit: Any
 
 
-@compiled
+@nested
 def _begin(columns: Any, queries: Any, query: Any, scratch: Any) -> Any:
     """The rows of a query; notes them in the scratch memory."""
     first, last = queries.offsets[query], queries.offsets[query + 1]
@@ -117,7 +117,7 @@ def _begin(columns: Any, queries: Any, query: Any, scratch: Any) -> Any:
     )
 
 
-@compiled
+@nested
 def _enter(columns: Any, rows: Any, block: Any) -> Any:
     """Find the runs of a block, blocks ascending; returns whether there are any."""
     found = False
@@ -135,14 +135,14 @@ def _enter(columns: Any, rows: Any, block: Any) -> Any:
     return found
 
 
-@compiled
+@nested
 def _add(sums: Any, postings: Any, start: Any, end: Any, units: Any) -> None:
     """Add a contribution to the sums of some documents."""
     for place in range(np.uint64(start), np.uint64(end)):  # unsigned, for else it is checked for signs
         sums[postings[place]] += units
 
 
-@compiled
+@nested
 def _add_above(columns: Any, rows: Any, sums: Any, limit: Any) -> Any:
     """Add all runs whose contribution is above a limit; returns how many postings they have."""
     levels, counts, postings = columns.run_levels, columns.run_counts, columns.postings
@@ -163,7 +163,7 @@ def _add_above(columns: Any, rows: Any, sums: Any, limit: Any) -> Any:
     return added
 
 
-@compiled
+@nested
 def _rest(bounds: Any, most: Any) -> Any:
     """What the runs that were not added can add to a score, no term more than `most`."""
     rest = 0.0
@@ -172,7 +172,7 @@ def _rest(bounds: Any, most: Any) -> Any:
     return rest
 
 
-@compiled
+@nested
 def _limit(bounds: Any, allowed: Any) -> Any:
     """The limit up to which contributions can be left out, if together they may be as much as allowed."""
     if _rest(bounds, np.inf) <= allowed:
@@ -187,7 +187,7 @@ def _limit(bounds: Any, allowed: Any) -> Any:
     return low
 
 
-@compiled
+@nested
 def _highest(sums: Any) -> Any:
     """The largest sum."""
     highest = sums.dtype.type(0)
@@ -201,7 +201,7 @@ def _highest(sums: Any) -> Any:
     return highest
 
 
-@compiled
+@nested
 def _count_reaching(sums: Any, low: Any) -> Any:
     """How many documents have a sum of at least so much."""
     count, least = np.int64(0), sums.dtype.type(low)
@@ -213,7 +213,7 @@ def _count_reaching(sums: Any, low: Any) -> Any:
     return count
 
 
-@compiled
+@nested
 def _reaching(sums: Any, low: Any, found: Any) -> Any:
     """The documents whose sum is at least so much, and how many they are."""
     count, least = 0, sums.dtype.type(low)
@@ -238,7 +238,7 @@ def _small_score(terms: Any, values: Any, start: Any, end: Any, weights: Any) ->
     return score
 
 
-@compiled
+@nested
 def _large_score(terms: Any, values: Any, start: Any, end: Any, weights: Any, positions: Any, large_values: Any) -> Any:
     """The score of a document of any values."""
     score = 0.0
@@ -250,7 +250,7 @@ def _large_score(terms: Any, values: Any, start: Any, end: Any, weights: Any, po
     return score
 
 
-@compiled
+@nested
 def _has_large(values: Any, start: Any, end: Any) -> Any:
     """Whether a value of a document is 255 or more."""
     large = False
@@ -271,7 +271,7 @@ def score_documents(columns: Any, weights: Any, documents: Any, scores: Any) -> 
             scores[number] = _small_score(terms, values, start, end, weights)
 
 
-@compiled
+@nested
 def _fetch(starts: Any, terms: Any, values: Any, found: Any, first: Any, last: Any, base: Any) -> Any:
     """Touch the memory of some documents: it is slow to answer, but answers many questions at once."""
     touched = 0
@@ -285,7 +285,7 @@ def _fetch(starts: Any, terms: Any, values: Any, found: Any, first: Any, last: A
     return touched
 
 
-@compiled
+@nested
 def _least_sum(threshold: Any, rest: Any, unit: Any) -> Any:
     """The least sum of a document that may reach a score."""
     if threshold == -np.inf:
@@ -294,7 +294,7 @@ def _least_sum(threshold: Any, rest: Any, unit: Any) -> Any:
     return min(max(1, np.int64(np.floor(max(0.0, least)))), _LARGEST_SUM)
 
 
-@compiled
+@nested
 def _score(
     columns: Any, rows: Any, codes: Any, block: Any, count: Any, rest: Any, k: Any, scratch: Any, keys: Any, best: Any
 ) -> None:
@@ -333,7 +333,7 @@ def _score(
     best[0], best[1] = size, worst
 
 
-@compiled
+@nested
 def _score_first(
     columns: Any, rows: Any, codes: Any, block: Any, k: Any, scratch: Any, sums: Any, keys: Any, best: Any
 ) -> None:
@@ -359,7 +359,7 @@ def _score_first(
         scratch.scored[scratch.found[number]] = 1
 
 
-@compiled
+@nested
 def _search_block(
     columns: Any, rows: Any, codes: Any, block: Any, size: Any, reach: Any, k: Any, scratch: Any, keys: Any, best: Any
 ) -> None:

@@ -42,8 +42,7 @@ class Scoring(NamedTuple):
     Args:
         inverse: By length byte, float32 of shape (256,).
         shift: See the formula.
-        bounds: For each bound byte, the largest `value * inverse[norm] + shift` behind it, float64 of
-            shape (256,).
+        bounds: For each bound byte, the largest `value * inverse[norm] + shift` behind it, float64 of shape (256,).
     """
 
     inverse: NDArray[np.float32]
