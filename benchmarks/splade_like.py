@@ -9,8 +9,8 @@ assumed is which terms stand together. Two assumptions are offered, because prun
   come together, as they do in texts; a query is asked of a document and repeats or expands its heaviest terms.
 - `independent`: every term of a document is drawn by its frequency alone. Nothing groups documents: the hardest case.
 
-Frequencies of terms follow the law of Zipf and Mandelbrot in both. A query and a document share 1.3 terms on average,
-as many as published for SPLADE++ on MS MARCO (FLOPS).
+Frequencies of terms follow the law of Zipf and Mandelbrot in both, set so that a query and a document share 1.3 terms
+on average (FLOPS): an assumption, too.
 """
 
 from __future__ import annotations
