@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,7 +17,7 @@ from rankloom.errors import ConfigError, nearest
 from rankloom.eval.latency import Latency
 from rankloom.eval.pushdown import retrievers
 from rankloom.fusion import Fuser
-from rankloom.ledger import Cost
+from rankloom.ledger import Cost, Ledger
 from rankloom.pipeline import Pipeline
 from rankloom.stage import Retriever, Stage
 
@@ -206,6 +206,17 @@ def priceable(stage: Stage) -> Iterator[str]:
             yield one.model_name
         for branch in one.branches if isinstance(one, Fuser) else ():
             yield from priceable(branch)
+
+
+def with_models(ledger: Ledger, names: Mapping[str, str]) -> Ledger:
+    """A ledger whose costs name models otherwise, as an experiment's file writes them where it is read from anywhere.
+
+    Args:
+        ledger: What was spent.
+        names: Name of a model -> what to call it; others keep theirs.
+    """
+    costs = tuple(replace(cost, model=names.get(cost.model, cost.model)) for cost in ledger.costs)
+    return replace(ledger, costs=costs)
 
 
 def peak_memory() -> int | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from rankloom.cache import Cache
 from rankloom.config import PipelineBuilder
 from rankloom.errors import MissingExtraError, NotFoundError, RankloomError, StageError, UsageError, nearest
 from rankloom.eval.collections import Collection, load_collection
-from rankloom.eval.costs import LATENCIES, check_prices, peak_memory, priceable
+from rankloom.eval.costs import LATENCIES, check_prices, peak_memory, priceable, with_models
 from rankloom.eval.experiment_config import ExperimentConfig, Source, unfolded
 from rankloom.eval.explain import Explanation, explain_run, with_texts_of
 from rankloom.eval.latency import measure_latency
@@ -242,7 +243,9 @@ class Experiment:
         if absent := collection.absent_documents():
             _log.warning("%d relevant documents are not in the corpus, such as %s", len(absent), absent[0])
         pipelines, failures = self.build(collection, session)
-        check_prices(self.config.prices, (name for one in pipelines.values() for name in priceable(one)))
+        written = self.plan().written_models()
+        priced = (name for one in pipelines.values() for name in priceable(one))
+        check_prices(self.config.prices, (written.get(name, name) for name in priced))
         _warn(failures)
         tuner = self._tuner(collection, pipelines, session)
         outcomes: dict[str, Outcome] = {}
@@ -250,7 +253,7 @@ class Experiment:
         with session.progress.task("pipelines", len(pipelines)) as advance:
             for name, pipeline in pipelines.items():
                 failed: dict[str, RankloomError] = {}
-                _keep(outcomes, failed, name, partial(self._outcome, pipeline, collection, session))
+                _keep(outcomes, failed, name, partial(self._outcome, pipeline, collection, session, written))
                 _warn(failed)
                 failures.update(failed)
                 advance(1)
@@ -293,9 +296,12 @@ class Experiment:
                 raise next(iter(failures.values()))
         return Tuner(self.config, collection, training, pipelines, session)
 
-    def _outcome(self, pipeline: Pipeline, collection: Collection, session: Session) -> Outcome:
+    def _outcome(
+        self, pipeline: Pipeline, collection: Collection, session: Session, written: Mapping[str, str]
+    ) -> Outcome:
         """Carry one pipeline out and measure it; queries are timed one by one only if a latency is asked for."""
         run = apply(pipeline, Run(queries=collection.queries, session=session))
+        run = replace(run, ledger=with_models(run.ledger, written))
         evaluation = collection.evaluate(run, self.config.effectiveness)
         latency = None
         if LATENCIES & set(self.config.costs):

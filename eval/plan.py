@@ -31,6 +31,7 @@ class PlannedStage:
         shown: The stage in words.
         hits: Most hits of a query that reach it; None if it starts from queries.
         left: Most hits of a query that it leaves; None if it leaves queries only.
+        model: Name of its model as it is written, whatever path that was found at; empty if it has none.
         uses: How many pipelines need it.
     """
 
@@ -39,13 +40,8 @@ class PlannedStage:
     shown: str
     hits: int | None
     left: int | None
+    model: str = ""
     uses: int = 1
-
-    @property
-    def model(self) -> str:
-        """Name of its model; empty if it has none."""
-        model = self.given.get("model", "")
-        return model if isinstance(model, str) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +61,10 @@ class Plan:
     distinct: int
     shared: Mapping[str, int]
     stages: tuple[PlannedStage, ...] = ()
+
+    def written_models(self) -> dict[str, str]:
+        """Models as they were found -> as they are written."""
+        return {str(stage.given["model"]): stage.model for stage in self.stages if stage.model}
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON form."""
@@ -129,7 +129,8 @@ def _applications(
         else:
             before = digest(before, word, repr(given))
             left = _left(word, given, hits)
-        yield before, PlannedStage(word, given, shown, hits, left)
+        model = given.get("model")
+        yield before, PlannedStage(word, given, shown, hits, left, model if isinstance(model, str) else "")
         hits = left
 
 

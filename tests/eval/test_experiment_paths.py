@@ -14,7 +14,9 @@ from rankloom.cli import main
 from rankloom.errors import ConfigError, NotFoundError
 from rankloom.eval.collections import load_collection
 from rankloom.eval.experiment import Experiment
+from rankloom.eval.forecast import earlier_costs, forecast
 from rankloom.session import Session
+from tests.tiny_models import tiny_cross_encoder
 
 FILES = {"corpus": "data/corpus.jsonl", "queries": "data/queries.jsonl", "qrels": "data/qrels/test.tsv"}
 
@@ -101,6 +103,27 @@ def test_the_files_of_stages(tmp_path: Path, elsewhere: Path) -> None:
     (elsewhere / "terms.tsv").write_text("q1\tsky\n")
     with pytest.raises(ConfigError, match=r"exp.yaml:\d+: .*two places"):
         Experiment.from_yaml(file)
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_the_price_of_a_model_beside_the_file_goes_by_its_name_there(tmp_path: Path) -> None:
+    put_collection(tmp_path / "study" / "data")
+    tiny_cross_encoder(tmp_path / "study" / "tiny")
+    pipelines = {"ce": ["bm25", {"cross_encoder": {"model": "tiny", "depth": 5}}]}
+    prices = {"tiny": {"call": 3.0}, "cross_encoder": {"call": 100.0}}
+    file = written(tmp_path / "study", pipelines=pipelines, prices=prices, measures=["RR", "money"])
+    experiment = Experiment.from_yaml(file)
+    result = experiment.run(experiment.session(offline=True))
+    assert result.outcomes["ce"].costs()["money"] == 3.0
+    earlier = earlier_costs(Path("out"))
+    assert [(cost.stage, cost.model) for cost in earlier] == [("bm25", ""), ("cross_encoder", "tiny")]
+    stages = experiment.plan().stages
+    assert (stages[1].model, stages[1].given["model"]) == ("tiny", str(tmp_path / "study" / "tiny"))
+    (_, expected) = forecast(stages, 1, earlier=earlier, prices=experiment.config.prices)
+    assert expected.money == pytest.approx(3.0 * 5)  # as many as the depth allows, and there was one
+    unknown = written(tmp_path / "study", pipelines=pipelines, prices={"tinny": {"call": 3.0}})
+    with pytest.raises(ConfigError, match=r"'tinny'.*did you mean 'tiny'"):
+        Experiment.from_yaml(unknown).evaluate(Session(offline=True))
 
 
 @pytest.mark.usefixtures("elsewhere")
