@@ -400,7 +400,7 @@ def test_search_refuses(say: Any, index: str) -> None:
     said = say("search", index, "a", "--retriever", "dense")
     assert said.code == 4
     assert "--dense" in said.err
-    damaged = next(Path(index, "bm25").glob("segments/*/postings"))
+    damaged = next(Path(index, "bm25").glob("segments/*/places"))
     damaged.unlink()
     assert say("search", index, "a").code == 5
 
