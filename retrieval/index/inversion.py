@@ -64,8 +64,7 @@ def invert(doc_ids: list[str], held: Inverted, words: list[str], *, term_vectors
     reference = reference_inverse(total / max(1, filled))
     columns = in_runs(starts, documents, values, norms, reference, position=0)
     ids, ranks = ordered_ids(pa.array(doc_ids, pa.large_string()))
-    largest = int(values.max(initial=0))
-    fields = {"total": total, "filled": filled, "largest": largest}
+    fields = {"total": total, "filled": filled}
     vectors = packed_by_document(held.distinct, starts, documents, values) if term_vectors else None
     return Segment(columns, ids, ranks, vocabulary, reference, fields=fields, vectors=vectors)
 

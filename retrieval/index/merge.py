@@ -73,7 +73,7 @@ def merge(sources: Sequence[Source[Segment]], directory: Path) -> None:
         types = TYPES | (VECTOR_LAYOUT if with_vectors else {})
         used: list[NDArray[np.int64]] = []
         before = dict.fromkeys(STARTS, 0)
-        largest = first = 0
+        first = 0
         with ColumnWriters(temporary, types) as writers:
             for name in STARTS:
                 writers.append(name, np.zeros(1, dtype=np.int64))
@@ -89,7 +89,6 @@ def merge(sources: Sequence[Source[Segment]], directory: Path) -> None:
                         before[name] += int(column[-1])
                     elif name != "norms":
                         writers.append(name, column)
-                largest = max(largest, int(values.max(initial=0)))
             writers.append("norms", norms)
             writers.append(REFERENCE, reference)
             in_order = [one.segment.ids_in_order().take(pa.array(one.kept)) for one in sources]
@@ -101,7 +100,7 @@ def merge(sources: Sequence[Source[Segment]], directory: Path) -> None:
         terms = vocabulary.array.take(pa.array(left))
         write_strings(temporary / IDS, ids.array)
         write_strings(temporary / TERMS, terms)
-        describe(temporary, total=total, filled=filled, largest=largest, terms=len(terms))
+        describe(temporary, total=total, filled=filled, terms=len(terms))
 
 
 def merged_vocabulary(vocabularies: Sequence[Vocabulary]) -> tuple[Vocabulary, list[NDArray[np.int64]]]:

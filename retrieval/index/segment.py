@@ -58,7 +58,7 @@ class Segment(NumberedDocuments):
         ranks: See `NumberedDocuments`.
         vocabulary: The terms; a term's number is its place.
         reference: What frequencies were multiplied by for the bounds of blocks, by length byte; float32 (256,).
-        fields: `total` (sum of all values), `filled` (documents that have a term), `largest` (of all values).
+        fields: `total` (sum of all values), `filled` (documents that have a term).
         vectors: The terms of each document once more, for whoever asks for them; None if they are to be found in the
             postings.
         name: What the index calls it.
@@ -80,7 +80,7 @@ class Segment(NumberedDocuments):
     ) -> None:
         super().__init__(ids, ranks)
         self.columns, self.vocabulary, self.reference = columns, vocabulary, reference
-        self.total, self.filled, self.largest = fields["total"], fields["filled"], fields["largest"]
+        self.total, self.filled = fields["total"], fields["filled"]
         self.name, self.fingerprint = name, fingerprint
         self.vectors = vectors
 
@@ -122,7 +122,7 @@ class Segment(NumberedDocuments):
                 ranks,
                 Vocabulary(terms),
                 reference,
-                fields={name: int(fields[name]) for name in ("total", "filled", "largest")},
+                fields={name: int(fields[name]) for name in ("total", "filled")},
                 vectors=vectors,
                 name=directory.name,
                 fingerprint=str(fields["fingerprint"]),
@@ -170,11 +170,11 @@ def save_segment(segment: Segment, directory: Path) -> None:
                 writers.append(VECTORS, segment.vectors.packed)
         write_strings(temporary / IDS, segment.ids.array)
         write_strings(temporary / TERMS, segment.vocabulary.array)
-        counts = {name: getattr(segment, name) for name in ("total", "filled", "largest")}
+        counts = {name: getattr(segment, name) for name in ("total", "filled")}
         describe(temporary, **counts, terms=len(segment.vocabulary))
 
 
-def describe(folder: Path, *, total: int, filled: int, largest: int, terms: int) -> None:
+def describe(folder: Path, *, total: int, filled: int, terms: int) -> None:
     """Write the manifest of a segment whose files are all there."""
     held = {name: (folder / name).stat().st_size // np.dtype(kind).itemsize for name, kind in TYPES.items()}
     fields = {
@@ -189,7 +189,6 @@ def describe(folder: Path, *, total: int, filled: int, largest: int, terms: int)
         "reference": held[REFERENCE],
         "total": total,
         "filled": filled,
-        "largest": largest,
     }
     if (folder / VECTORS).is_file():
         fields[VECTORS] = (folder / VECTORS).stat().st_size
