@@ -36,7 +36,7 @@ from rankloom.retrieval.sparse_adapter import document_modules, load_adapter, re
 from rankloom.training.examples import document_texts
 from rankloom.training.fit import fit
 from rankloom.training.inference_free import Student, prepared
-from rankloom.training.recipe_config import read_recipe
+from rankloom.training.recipes import read_recipe
 
 RECIPE = Path(__file__).parents[1] / "configs" / "training" / "inference_free.yaml"
 RECIPE_AS_IT_IS = "ensemble, idf-aware"

@@ -13,8 +13,8 @@ from rankloom.fingerprint import digest
 from rankloom.records import Query
 from rankloom.session import Session
 from rankloom.training.distillation import Example, read_examples, write_examples
+from rankloom.training.inference_free_config import InferenceFreeRecipe
 from rankloom.training.pairs import SourceTexts
-from rankloom.training.recipe_config import Recipe
 from rankloom.training.teachers import teach
 
 _STAGE = "training"
@@ -34,7 +34,9 @@ class Examples:
     held_out: tuple[Example, ...]
 
 
-def examples_of(recipe: Recipe, sources: Sequence[SourceTexts], session: Session, output: Path) -> Examples:
+def examples_of(
+    recipe: InferenceFreeRecipe, sources: Sequence[SourceTexts], session: Session, output: Path
+) -> Examples:
     """Ask the teachers, or read what they said when a recipe with the same sources and teachers asked them.
 
     Args:
@@ -68,7 +70,7 @@ def examples_of(recipe: Recipe, sources: Sequence[SourceTexts], session: Session
 
 
 def _asked(
-    recipe: Recipe, source: SourceTexts, queries: Sequence[Query], session: Session, documents: int
+    recipe: InferenceFreeRecipe, source: SourceTexts, queries: Sequence[Query], session: Session, documents: int
 ) -> list[Example]:
     """Examples of one source, only of queries whose relevant document the candidates hold."""
     builder = PipelineBuilder({})

@@ -9,19 +9,12 @@ from __future__ import annotations
 import json
 import logging
 import random
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from rankloom.encoders import SentenceEncoder
-from rankloom.errors import DataError
-from rankloom.eval.hardware import hardware
-from rankloom.eval.manifest import versions
-from rankloom.extras import require
 from rankloom.files import MANIFEST, write_json
-from rankloom.fingerprint import digest
 from rankloom.models import resolve_device
 from rankloom.progress import Progress
 from rankloom.retrieval.sparse_adapter import AdapterSettings, adapted, document_modules, save_adapter
@@ -29,30 +22,17 @@ from rankloom.session import Session
 from rankloom.training.distillation import Example
 from rankloom.training.examples import Examples, document_texts, examples_of
 from rankloom.training.idf import idf_table
+from rankloom.training.inference_free_config import InferenceFreeRecipe
 from rankloom.training.model_card import model_card
 from rankloom.training.pairs import SourceTexts, read_source
-from rankloom.training.recipe_config import Recipe
+from rankloom.training.training_folder import Trained, TrainingFolder, require_training
 
 _STAGE = "training"
-_MARK = "recipe.json"
 _log = logging.getLogger("rankloom")
 _ACTIVATIONS: dict[int, Literal["relu", "log1p_relu"]] = {1: "relu", 2: "log1p_relu"}
 
 
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """What a recipe has left behind.
-
-    Args:
-        adapter: The folder to name as a model.
-        manifest: Recipe, data with licences, versions, machine, seconds, scores.
-    """
-
-    adapter: Path
-    manifest: dict[str, Any]
-
-
-def train(recipe: Recipe, session: Session, *, output: Path) -> Trained:
+def train(recipe: InferenceFreeRecipe, session: Session, *, output: Path) -> Trained:
     """Carry a recipe out, or go on with it.
 
     Args:
@@ -65,38 +45,30 @@ def train(recipe: Recipe, session: Session, *, output: Path) -> Trained:
         DataError: The sources give no example, or the folder holds the training of another recipe.
         MissingExtraError: The extra `train` is not installed.
     """
-    mark = _mark(output, recipe)
-    started = time.monotonic()
+    folder = TrainingFolder(recipe, output)
     sources, examples = prepared(recipe, session, output)
     texts = document_texts(sources)
     student = Student(recipe, session, texts)
-    write_json(output / _MARK, mark)
+    folder.mark()
     start = student.start(texts, examples.held_out, output / "start.json")
     student.fit(examples.training, output / "checkpoints", session.progress)
     end = student.measured(examples.held_out)
-    manifest = {
-        "format": "rankloom-training",
-        "version": 1,
-        "recipe": recipe.model_dump(),
-        "data": [_data(source) for source in sources],
-        "examples": len(examples.training),
-        "held_out": len(examples.held_out),
-        "start": start,
-        "end": end,
-        "seconds": round(time.monotonic() - started),
-        "versions": versions(),
-        "hardware": hardware(),
-    }
+    manifest = folder.manifest(
+        [_data(source) for source in sources],
+        examples=len(examples.training),
+        held_out=len(examples.held_out),
+        start=start,
+        end=end,
+    )
     card = model_card(manifest)
     save_adapter(student.encoder, output / "adapter", student.settings, student.idf, card=card, manifest=manifest)
     write_json(output / MANIFEST, manifest)
-    return Trained(output / "adapter", manifest)
+    return Trained(output / "adapter", "learned_sparse", manifest)
 
 
-def prepared(recipe: Recipe, session: Session, output: Path) -> tuple[list[SourceTexts], Examples]:
+def prepared(recipe: InferenceFreeRecipe, session: Session, output: Path) -> tuple[list[SourceTexts], Examples]:
     """The sources of a recipe, and its teachers' examples; as for `train`."""
-    for module in ("torch", "sentence_transformers", "accelerate", "datasets", "peft"):
-        require(module, extra="train", stage=_STAGE)
+    require_training()
     asking = Session(
         cache=session.cache,
         offline=session.offline,
@@ -118,7 +90,7 @@ class Student:
         texts: Documents, for the weights of query terms.
     """
 
-    def __init__(self, recipe: Recipe, session: Session, texts: Sequence[str]) -> None:
+    def __init__(self, recipe: InferenceFreeRecipe, session: Session, texts: Sequence[str]) -> None:
         import torch
 
         torch.manual_seed(recipe.seed)
@@ -141,7 +113,7 @@ class Student:
 
     def start(self, texts: Sequence[str], held_out: Sequence[Example], memory: Path) -> dict[str, Any]:
         """Start the head, unless there is a checkpoint to go on from; returns what the student is worth untrained."""
-        from rankloom.training.trainer import last_checkpoint
+        from rankloom.training.loop import last_checkpoint
         from rankloom.training.warm_start import warm_start
 
         if memory.is_file() and last_checkpoint(memory.parent / "checkpoints") is not None:
@@ -167,20 +139,6 @@ class Student:
         from rankloom.training.validation import measured
 
         return measured(self.encoder, held_out)
-
-
-def _mark(output: Path, recipe: Recipe) -> dict[str, Any]:
-    """What tells that a folder is this recipe's; refuses a folder that is another's."""
-    file = output / _MARK
-    fingerprint = digest(recipe.model_dump(exclude={"output"}))
-    if file.is_file() and json.loads(file.read_text(encoding="utf-8")).get("fingerprint") != fingerprint:
-        raise DataError(
-            "the folder holds the training of another recipe",
-            stage=_STAGE,
-            value=str(output),
-            fix="name another folder with --output-dir, or remove this one",
-        )
-    return {"fingerprint": fingerprint, "recipe": recipe.model_dump()}
 
 
 def _data(source: SourceTexts) -> dict[str, Any]:

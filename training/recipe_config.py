@@ -1,22 +1,16 @@
-"""The YAML of a training recipe as typed models."""
+"""What recipes of every kind share: sources, teachers, and how long is trained, as typed models."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from rankloom.config import PipelineBuilder
-from rankloom.encoders import DEFAULT_MODEL
-from rankloom.errors import ConfigError, nearest
+from rankloom.errors import ConfigError
 from rankloom.eval.strict import Strict
 from rankloom.session import DType
 from rankloom.training.distillation import SCALE
-from rankloom.yaml_file import Locations, apply_overrides, read_yaml
-
-LossName = Literal["kl", "margin_mse", "info_nce"]
 
 
 class Pairs(Strict):
@@ -81,49 +75,22 @@ class Teachers(Strict):
     scale: float = Field(default=SCALE, gt=0)
     dtype: DType = "bfloat16"
 
+    def check(self, builder: PipelineBuilder) -> None:
+        """Refuse an ensemble of unknown teachers, and pipelines that can not be made.
 
-class Student(Strict):
-    """What is trained; see `AdapterSettings` and `warm_start`.
-
-    Args:
-        backbone: A sentence encoder.
-        rank: Of the low-rank changes.
-        alpha: The changes count alpha / rank.
-        layers: How many layers are changed, from the top.
-        logs: Logarithms of a weight: 1 as in SPLADE, 2 as in OpenSearch's v3 models.
-        warm_start: Texts that the head is started with.
-        terms: About how many terms a token has at the start.
-        max_tokens: Tokens of a document that training reads.
-        score_scale: What its scores are multiplied by in losses.
-    """
-
-    backbone: str = DEFAULT_MODEL
-    rank: int = Field(default=16, ge=0)
-    alpha: int = Field(default=32, ge=1)
-    layers: int = Field(default=3, ge=0)
-    logs: Literal[1, 2] = 1
-    warm_start: int = Field(default=256, ge=8)
-    terms: int = Field(default=10, ge=1)
-    max_tokens: int = Field(default=128, ge=8)
-    score_scale: float = Field(default=0.1, gt=0)
-
-
-class Penalty(Strict):
-    """The pressure on documents to be sparse; see `rankloom.training.flops.IdfFlops`.
-
-    Args:
-        weight: Once it has grown.
-        grows_for: Share of the steps over which it grows, with the square of the step.
-        idf_power: 1 penalises frequent terms more, 0 is plain FLOPS of what terms contribute.
-        threshold: Documents of no more terms are left alone (the l0 mask); none are by default.
-        sample: Share of the vocabulary's terms, beside those of the batch, that a step computes.
-    """
-
-    weight: float = Field(default=0.002, ge=0)
-    grows_for: float = Field(default=1 / 3, gt=0, le=1)
-    idf_power: float = 1.0
-    threshold: int | None = Field(default=None, ge=1)
-    sample: float = Field(default=1.0, gt=0, le=1)
+        Raises:
+            ConfigError: With file and line.
+        """
+        for name in self.ensemble:
+            if name not in self.stages:
+                raise ConfigError(
+                    f"{builder.locations.where(('teachers', 'ensemble'))}: there is no such teacher",
+                    value=name,
+                    accepted=", ".join(self.stages),
+                )
+        for name, stage in self.stages.items():
+            builder.check(stage, at=("teachers", "stages", name))
+        builder.check(self.candidates, at=("teachers", "candidates"))
 
 
 class Training(Strict):
@@ -149,78 +116,28 @@ class Training(Strict):
 
 
 class Recipe(Strict):
-    """A recipe for an inference-free sparse retriever.
+    """What every recipe says; each kind adds its own.
 
     Args:
+        kind: One of `rankloom.training.recipes.KINDS`.
         name: Of the model.
         output: Folder of what training leaves behind.
         seed: Of every draw.
-        sources: What is trained on.
-        teachers: What the student learns from.
-        student: What is trained.
-        loss: Name of a loss -> its share.
-        penalty: On the length of documents.
         training: Steps, batches, rates.
     """
 
+    kind: str
     name: str
     output: str
     seed: int = 7
-    sources: list[TrainingSource] = Field(min_length=1)
-    teachers: Teachers
-    student: Student = Student()
-    loss: dict[LossName, float] = Field(default={"kl": 1.0})
-    penalty: Penalty = Penalty()
     training: Training
 
+    def check(self, builder: PipelineBuilder) -> None:
+        """Check what types do not tell, such as the pipelines that a kind names.
 
-def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read and check a recipe.
+        Args:
+            builder: Checks pipelines, and knows the lines of the file.
 
-    Args:
-        path: The YAML file.
-        overrides: Assignments such as `training.steps=100`.
-
-    Raises:
-        NotFoundError: There is no such file.
-        ConfigError: All that is wrong with its types, each with file and line; or a pipeline that can not be made.
-    """
-    values, locations = read_yaml(path)
-    try:
-        recipe = Recipe.model_validate(apply_overrides(values, list(overrides)))
-    except ValidationError as error:
-        raise ConfigError("\n".join(_problem(one, locations) for one in error.errors())) from None
-    builder = PipelineBuilder({}, locations=locations)
-    for name in recipe.teachers.ensemble:
-        if name not in recipe.teachers.stages:
-            raise ConfigError(
-                f"{locations.where(('teachers', 'ensemble'))}: there is no such teacher",
-                value=name,
-                accepted=", ".join(recipe.teachers.stages),
-            )
-        builder.check(recipe.teachers.stages[name], at=("teachers", "stages", name))
-    builder.check(recipe.teachers.candidates, at=("teachers", "candidates"))
-    return recipe
-
-
-def _problem(error: Any, locations: Locations) -> str:
-    """One thing that is wrong, with file and line."""
-    place = tuple(error["loc"])
-    name = ".".join(map(str, place))
-    where = locations.where(place)
-    if error["type"] == "extra_forbidden":
-        close = nearest(str(place[-1]), _names(place[:-1]))
-        return f"{where}: there is no {name!r}" + (f"; did you mean {close!r}?" if close else "")
-    return f"{where}: {name}: {error['msg']}; got {error['input']!r}"
-
-
-def _names(place: Sequence[str | int]) -> list[str]:
-    """What may stand at a place of a recipe."""
-    parts: dict[str, type[Strict]] = {
-        "sources": TrainingSource,
-        "teachers": Teachers,
-        "student": Student,
-        "penalty": Penalty,
-        "training": Training,
-    }
-    return list((parts[str(place[0])] if place else Recipe).model_fields)
+        Raises:
+            ConfigError: With file and line.
+        """

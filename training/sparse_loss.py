@@ -22,7 +22,7 @@ from rankloom.checks import between, choice
 from rankloom.errors import UsageError
 from rankloom.retrieval.sparse_adapter import document_modules
 from rankloom.training.flops import IdfFlops
-from rankloom.training.recipe_config import LossName
+from rankloom.training.inference_free_config import LossName
 
 _STAGE = "sparse_loss"
 

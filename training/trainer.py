@@ -10,7 +10,6 @@ from sentence_transformers import SparseEncoderTrainer
 from rankloom.retrieval.sparse_adapter import restore, trained
 
 _WEIGHTS = "trained.safetensors"
-_LAST_WRITTEN = "trainer_state.json"  # of the files of a checkpoint
 
 
 class AdapterTrainer(SparseEncoderTrainer):
@@ -26,9 +25,3 @@ class AdapterTrainer(SparseEncoderTrainer):
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: object = None) -> None:  # noqa: ARG002  # the library's
         """Read the weights of a checkpoint."""
         restore(self.model, load_file(Path(resume_from_checkpoint) / _WEIGHTS))
-
-
-def last_checkpoint(folder: Path) -> Path | None:
-    """The last checkpoint that was written to its end; None if there is none."""
-    whole = [one.parent for one in folder.glob(f"checkpoint-*/{_LAST_WRITTEN}")]
-    return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)

@@ -32,7 +32,7 @@ def train(
     offline: OfflineOption = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Train an inference-free retriever by a recipe: ask the teachers, train the student, measure it, write an adapter.
+    """Train a model by a recipe, whose `kind` says what is trained and how; measure it, and write it to a folder.
 
     Killed at any moment, it goes on from its last checkpoint when it is run again. A GPU is used when there is one.
 
@@ -41,22 +41,20 @@ def train(
       rankloom train configs/training/inference_free.yaml --set training.steps=50 --output-dir runs/short
     """
     from rankloom.session import Session
-    from rankloom.training.recipe_config import read_recipe
+    from rankloom.training.recipes import carry_out, read_recipe
 
     read = read_recipe(recipe, assignments or [])
     folder = output_dir or Path(read.output)
     message(f"{recipe}: {read.training.steps} steps of {read.training.queries} queries; results in {folder}")
     if dry_run:
         return
-    from rankloom.training.inference_free import train as carry_out
-
     place = cache_folder(cache, no_cache=no_cache)
     session = Session(cache=place, offline=offline_choice(offline), seed=read.seed, progress=reporter())
     trained = carry_out(read, session, output=folder)
     if output is Output.JSON:
-        show_json({"adapter": str(trained.adapter), **trained.manifest})
+        show_json({"model": str(trained.model), **trained.manifest})
         return
     for when in ("start", "end"):
         scores = ", ".join(f"{name} {value}" for name, value in trained.manifest[when].items())
         typer.echo(f"{when}: {scores or 'no query was held out'}")
-    typer.echo(f"{trained.adapter}  (name it as the model of learned_sparse)")
+    typer.echo(f"{trained.model}  (name it as the model of {trained.stage})")

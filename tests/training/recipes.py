@@ -16,6 +16,7 @@ def tiny_recipe(folder: Path, **training):
             file.write(json.dumps({"q": document.title, "d": document.text}) + "\n")
     backbone = tiny_encoder(folder / "tiny", max_length=64)
     return {
+        "kind": "inference_free",
         "name": "tiny",
         "output": str(folder / "out"),
         "sources": [

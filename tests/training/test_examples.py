@@ -5,14 +5,14 @@ import pytest
 from rankloom import Session
 from rankloom.errors import DataError
 from rankloom.training.examples import examples_of
+from rankloom.training.inference_free_config import InferenceFreeRecipe
 from rankloom.training.pairs import read_source
-from rankloom.training.recipe_config import Recipe
 from tests.training.recipes import tiny_recipe
 
 
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory):
-    return Recipe.model_validate(tiny_recipe(tmp_path_factory.mktemp("recipe")))
+    return InferenceFreeRecipe.model_validate(tiny_recipe(tmp_path_factory.mktemp("recipe")))
 
 
 def read(recipe, session):

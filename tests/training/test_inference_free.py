@@ -17,8 +17,8 @@ from rankloom.errors import DataError
 from rankloom.retrieval import LearnedSparse
 from rankloom.retrieval.sparse_encoder import SparseEncoder
 from rankloom.training.inference_free import train
-from rankloom.training.recipe_config import Recipe
-from rankloom.training.trainer import last_checkpoint
+from rankloom.training.inference_free_config import InferenceFreeRecipe
+from rankloom.training.loop import last_checkpoint
 from tests.training.recipes import tiny_recipe
 
 pytestmark = pytest.mark.slow
@@ -28,8 +28,8 @@ import json, sys
 from pathlib import Path
 from rankloom import Session
 from rankloom.training.inference_free import train
-from rankloom.training.recipe_config import Recipe
-recipe = Recipe.model_validate(json.loads(Path(sys.argv[1]).read_text()))
+from rankloom.training.inference_free_config import InferenceFreeRecipe
+recipe = InferenceFreeRecipe.model_validate(json.loads(Path(sys.argv[1]).read_text()))
 train(recipe, Session(offline=True), output=Path(sys.argv[2]))
 """
 
@@ -38,20 +38,20 @@ train(recipe, Session(offline=True), output=Path(sys.argv[2]))
 def finished(tmp_path_factory):
     """A recipe that ran to its end: the recipe, where, and what came of it."""
     folder = tmp_path_factory.mktemp("recipe")
-    recipe = Recipe.model_validate(tiny_recipe(folder))
+    recipe = InferenceFreeRecipe.model_validate(tiny_recipe(folder))
     return recipe, folder / "out", train(recipe, Session(offline=True), output=folder / "out")
 
 
 def test_it_leaves_an_adapter_that_a_stage_takes(finished):
     _, output, result = finished
-    assert result.adapter == output / "adapter"
+    assert result.model == output / "adapter"
     corpus = Corpus.of([Document("sky", "why is the sky blue"), Document("bread", "bread and yeast")])
     session = Session(offline=True)
     query = "why is the sky blue, and what of bread, yeast, light, the sea and the moon?"
-    hits = LearnedSparse.for_corpus(corpus, session, model=str(result.adapter)).search(query, session=session)
-    encoder = SparseEncoder(str(result.adapter))
+    hits = LearnedSparse.for_corpus(corpus, session, model=str(result.model)).search(query, session=session)
+    encoder = SparseEncoder(str(result.model))
     (asked,) = encoder.encode([query], role="query", session=session).terms
-    idf = json.loads((result.adapter / "idf.json").read_text())
+    idf = json.loads((result.model / "idf.json").read_text())
     assert asked == pytest.approx({token: idf[token] for token in asked})
     assert {"sky", "blue", "bread"} < asked.keys()
     documents = encoder.encode([one.contents for one in corpus], role="document", session=session).terms

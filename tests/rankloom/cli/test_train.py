@@ -44,7 +44,7 @@ def test_mistakes_have_the_exit_codes_of_all_verbs(recipe: Path, capsys: pytest.
 def test_it_trains_and_says_where_and_how_well(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", str(recipe), "--output-dir", "there", "--offline", "--output", "json"]) == 0
     said = json.loads(capsys.readouterr().out)
-    assert said["adapter"] == str(Path("there") / "adapter")
+    assert said["model"] == str(Path("there") / "adapter")
     assert said["recipe"]["training"]["steps"] == 2
     assert said["end"]["terms"] > 0
     assert main(["train", str(recipe), "--output-dir", "there", "--offline"]) == 0

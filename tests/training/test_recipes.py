@@ -6,10 +6,11 @@ import pytest
 import yaml
 
 from rankloom.errors import ConfigError, NotFoundError
-from rankloom.training.recipe_config import read_recipe
+from rankloom.training.recipes import read_recipe
 
 SHIPPED = Path(__file__).parents[2] / "configs" / "training" / "inference_free.yaml"
 RECIPE = {
+    "kind": "inference_free",
     "name": "tiny",
     "output": "out",
     "sources": [{"name": "a", "licence": "CC0", "collection": "scifact/train"}],
@@ -41,9 +42,12 @@ def test_defaults_and_overrides(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
+        ({"kind": "inference_fre"}, r"recipe.yaml:1: a recipe needs a `kind`.*did you mean 'inference_free'"),
+        ({"kind": None}, r"recipe.yaml:1: a recipe needs a `kind`.*accepted: .*inference_free"),
         ({"trainig": {}}, "recipe.yaml:.*'trainig'; did you mean 'training'"),
         ({"training": {"steps": 5, "learning_rat": 1.0}}, "training.learning_rat'; did you mean 'learning_rate'"),
         ({"training": {"steps": "many"}}, "training.steps: .*'many'"),
+        ({"sources": [{**RECIPE["sources"][0], "licens": "CC0"}]}, "sources.0.licens'; did you mean 'licence'"),
         ({"loss": {"hinge": 1.0}}, "loss"),
         ({"sources": []}, "sources"),
         ({"sources": [{"name": "a", "licence": "CC0"}]}, "either a `collection` or `pairs`"),

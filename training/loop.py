@@ -1,0 +1,85 @@
+"""The training loop of sentence-transformers as recipes run it: told of by progress, resumed from checkpoints."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from transformers import PrinterCallback, TrainerCallback
+
+from rankloom.models import resolve_device
+from rankloom.progress import Advance, Progress
+from rankloom.training.recipe_config import Recipe
+
+_CHECKPOINTS = 2  # that are kept
+_LOG_STEPS = 10
+_LAST_WRITTEN = "trainer_state.json"  # of the files of a checkpoint
+
+
+class _Reporting(TrainerCallback):
+    """Tells a reporter of every step, and a file of the losses."""
+
+    def __init__(self, advance: Advance, log: Path) -> None:
+        self.advance = advance
+        self.log = log
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:  # noqa: ARG002  # the library's
+        """One step is done."""
+        self.advance(1)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **more: Any) -> None:  # noqa: ARG002  # the library's
+        """The mean losses of the last steps."""
+        with self.log.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": state.global_step, **(logs or {})}) + "\n")
+
+
+def common_arguments(recipe: Recipe, checkpoints: Path) -> dict[str, Any]:
+    """What the library's trainers are told by every recipe: keywords of their `TrainingArguments`."""
+    how = recipe.training
+    device = resolve_device(how.device, stage="training")
+    return {
+        "output_dir": str(checkpoints),
+        "max_steps": how.steps,
+        "per_device_train_batch_size": how.queries,
+        "learning_rate": how.learning_rate,
+        "warmup_steps": how.warm_up,
+        "lr_scheduler_type": "linear",
+        "seed": recipe.seed,
+        "data_seed": recipe.seed,
+        "bf16": how.bfloat16,
+        "use_cpu": device == "cpu",
+        "save_strategy": "steps",
+        "save_steps": how.checkpoint,
+        "save_total_limit": _CHECKPOINTS,
+        "logging_steps": _LOG_STEPS,
+        "disable_tqdm": True,
+        "report_to": "none",
+        "dataloader_drop_last": True,
+        "dataloader_pin_memory": device != "cpu",
+    }
+
+
+def run_loop(trainer: Any, checkpoints: Path, progress: Progress) -> None:
+    """Train to the last step, from the last checkpoint where there is one.
+
+    Args:
+        trainer: One of sentence-transformers, made with `common_arguments`.
+        checkpoints: Folder of checkpoints, and of `losses.jsonl`.
+        progress: Told of every step.
+    """
+    trainer.remove_callback(PrinterCallback)
+    last = last_checkpoint(checkpoints)
+    done = 0 if last is None else int(last.name.rpartition("-")[2])
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    with progress.task("training", trainer.args.max_steps) as advance:
+        advance(done)
+        trainer.add_callback(_Reporting(advance, checkpoints / "losses.jsonl"))
+        trainer.train(resume_from_checkpoint=None if last is None else str(last))
+    trainer.model.eval()
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The last checkpoint that was written to its end; None if there is none."""
+    whole = [one.parent for one in folder.glob(f"checkpoint-*/{_LAST_WRITTEN}")]
+    return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
