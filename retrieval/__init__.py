@@ -19,7 +19,7 @@ from rankloom.retrieval.snowball import SnowballAnalyzer
 from rankloom.retrieval.sparse_encoder import SparseEncoder
 from rankloom.retrieval.sparse_vectors import SparseVectors
 from rankloom.retrieval.stored_terms import StoredTerms
-from rankloom.retrieval.vector_index import VectorIndex
+from rankloom.retrieval.vectors.index import VectorIndex
 from rankloom.retrieval.wordpiece import WordPieceAnalyzer
 
 __all__ = [

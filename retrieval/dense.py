@@ -23,7 +23,7 @@ from rankloom.ledger import Note
 from rankloom.parameter_kinds import ModelName
 from rankloom.ranking import Ranking
 from rankloom.records import Documents, Query
-from rankloom.retrieval.vector_index import VectorIndex
+from rankloom.retrieval.vectors.index import VectorIndex
 from rankloom.run import Run
 from rankloom.session import Session
 from rankloom.sources import VectorSource

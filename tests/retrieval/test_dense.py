@@ -15,7 +15,8 @@ from rankloom.encoders import SentenceEncoder
 from rankloom.errors import CompositionError, DamagedIndexError, DataError, NotFoundError, UsageError
 from rankloom.ids import DocIds
 from rankloom.prf import VectorPRF
-from rankloom.retrieval import BM25, Dense, VectorIndex, vector_shards
+from rankloom.retrieval import BM25, Dense, VectorIndex
+from rankloom.retrieval.vectors import shards
 from rankloom.sources import VectorSource
 from rankloom.testing import StageConformance
 from tests.tiny_models import tiny_encoder
@@ -50,7 +51,7 @@ def dense():
 
 @pytest.fixture
 def small_shards(monkeypatch):
-    monkeypatch.setattr(vector_shards, "SHARD_SIZE", 4)
+    monkeypatch.setattr(shards, "SHARD_SIZE", 4)
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from rankloom.fingerprint import digest
 from rankloom.ids import DocIds
 from rankloom.ledger import Ledger, Note
 from rankloom.order import Codes, Scores, top_order
-from rankloom.retrieval.vector_shards import encode_corpus
+from rankloom.retrieval.vectors.shards import encode_corpus, shards_beside
 from rankloom.session import Session
 
 FORMAT, VERSION = "rankloom-vector-index", 2
@@ -125,7 +125,7 @@ class VectorIndex:
             DataError: A document is longer than the model reads, and the session's policy is `error`.
         """
         target = Path(path)
-        shards = target.with_name(f"{target.name}.shards")
+        shards = shards_beside(target)
         built = cls.of(corpus, encoder=encoder, session=session, shards=shards)
         with atomic_path(target) as temporary:
             temporary.mkdir()
