@@ -5,41 +5,25 @@ Reimers and Gurevych: Sentence-BERT, EMNLP 2019. An encoder loads nothing until 
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rankloom.checks import whole
-from rankloom.errors import DataError, StageError
+from rankloom.encoders.encoder import Encoded, Role
+from rankloom.encoders.reading import readable, token_counts
+from rankloom.errors import StageError
 from rankloom.extras import require
 from rankloom.fingerprint import digest
-from rankloom.ledger import Note
 from rankloom.models import LoadedModel, ResolvedModel, model_identity, resolve_model, shared_model
 from rankloom.session import Session
 
-Role = Literal["query", "document"]
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
 #: Names of a model's prompts that serve a role; the first that is there and not empty is put before each text.
 #: (sentence-transformers 6.2 stops at its own empty `document` prompt and so ignores the `passage:` of the E5 models.)
 _PROMPTS: dict[Role, tuple[str, ...]] = {"query": ("query",), "document": ("document", "passage", "corpus")}
 _VERSION = 1  # raised when the same model gives other vectors than before
-
-
-class Encoded(NamedTuple):
-    """What an encoder gives back for some texts, in their order.
-
-    Args:
-        vectors: float32 of shape (texts, dimensions).
-        tokens: Tokens that the model read of each text, prompt and special tokens included; int64 of shape (texts,).
-        truncated: Tokens of each text that the model did not read; int64 of shape (texts,).
-        calls: How many batches went through the model.
-    """
-
-    vectors: NDArray[np.float32]
-    tokens: NDArray[np.int64]
-    truncated: NDArray[np.int64]
-    calls: int
 
 
 class SentenceEncoder:
@@ -77,6 +61,18 @@ class SentenceEncoder:
         """A digest of the model's files, equal for equal vector spaces; of the name while the model is not here."""
         identity = self._found.fingerprint if self._found else model_identity(self.model, stage=self.stage)
         return digest("sentence encoder", _VERSION, identity)
+
+    def precision_in(self, session: Session) -> str:
+        """What vectors are computed with in a session; see `Encoder`."""
+        return session.dtype
+
+    def passages(self, texts: list[str], session: Session) -> list[list[str]]:  # noqa: ARG002  # the protocol's
+        """Each document as it is."""
+        return [[text] for text in texts]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the loaded model: whoever takes the encoder out of a pickle finds it again by its name."""
+        return {**self.__dict__, "_found": None, "_loaded": None}
 
     def resolve(self, session: Session) -> ResolvedModel:
         """Find the model's files, fetching them if the session allows it.
@@ -131,67 +127,6 @@ class SentenceEncoder:
             raise StageError("the model gave vectors that are not finite", stage=self.stage, value=self.model)
         rows = np.array([place[text] for text in texts], dtype=np.int64)
         return Encoded(vectors[rows], tokens[rows], truncated[rows], len(starts))
-
-
-def readable(text: str) -> str:
-    r"""A text without halves of surrogate pairs, which no tokenizer takes; each becomes a question mark.
-
-    >>> readable("half a pair \ud83d"), readable("whole")
-    ('half a pair ?', 'whole')
-    """
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode(errors="replace").decode()
-    return text
-
-
-def truncation_note(session: Session, *, stage: str, tokens: int, query_id: str = "", doc_id: str = "") -> Note:
-    """The note that a text was longer than a model reads.
-
-    Args:
-        session: Tells whether this is to be recorded or an error.
-        stage: The stage that reads the text.
-        tokens: How many tokens were not read, above 0.
-        query_id: The query whose text it is, or that it was read with.
-        doc_id: The document whose text it is.
-
-    Raises:
-        DataError: The session's policy is `error`.
-    """
-    if session.on_truncate == "error":
-        raise DataError(
-            f"a text is longer than the model reads; its last {tokens} tokens would be ignored",
-            stage=stage,
-            value=doc_id or query_id,
-            fix='split long documents into passages, or allow it with Session(on_truncate="record")',
-        )
-    return Note(stage, "truncated", query_id, doc_id, tokens)
-
-
-def token_counts(model: Any, inputs: list[Any], features: Any, **options: Any) -> tuple[Any, Any]:
-    """How many tokens of each input a model of sentence-transformers reads, and how many it does not.
-
-    Args:
-        model: A `SentenceTransformer` or `CrossEncoder`.
-        inputs: Texts, or pairs of texts.
-        features: What `model.preprocess` made of them.
-        options: What it was given besides.
-
-    Returns:
-        Two int64 arrays of shape (inputs,).
-    """
-    if "attention_mask" not in features:  # models of static embeddings read everything; they give offsets instead
-        ends = [*features["offsets"].tolist()[1:], len(features["input_ids"])]
-        return np.diff([0, *ends]).astype(np.int64), np.zeros(len(inputs), dtype=np.int64)
-    read = features["attention_mask"].sum(dim=1).numpy().astype(np.int64)
-    truncated = np.zeros_like(read)
-    # Only an input as long as the longest of the batch can have been cut; only those are tokenised again.
-    longest = np.flatnonzero(read == read.max())
-    whole_text = {"text": {"truncation": False, "verbose": False}}
-    again = model.preprocess([inputs[place] for place in longest], processing_kwargs=whole_text, **options)
-    truncated[longest] = again["attention_mask"].sum(dim=1).numpy() - read[longest]
-    return read, truncated
 
 
 def _encode_batch(

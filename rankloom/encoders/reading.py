@@ -1,0 +1,72 @@
+"""How models read texts: what no tokenizer takes, how many tokens are read, and what is said of those that are not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rankloom.errors import DataError
+from rankloom.ledger import Note
+from rankloom.session import Session
+
+
+def readable(text: str) -> str:
+    r"""A text without halves of surrogate pairs, which no tokenizer takes; each becomes a question mark.
+
+    >>> readable("half a pair \ud83d"), readable("whole")
+    ('half a pair ?', 'whole')
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode(errors="replace").decode()
+    return text
+
+
+def truncation_note(session: Session, *, stage: str, tokens: int, query_id: str = "", doc_id: str = "") -> Note:
+    """The note that a text was longer than a model reads.
+
+    Args:
+        session: Tells whether this is to be recorded or an error.
+        stage: The stage that reads the text.
+        tokens: How many tokens were not read, above 0.
+        query_id: The query whose text it is, or that it was read with.
+        doc_id: The document whose text it is.
+
+    Raises:
+        DataError: The session's policy is `error`.
+    """
+    if session.on_truncate == "error":
+        raise DataError(
+            f"a text is longer than the model reads; its last {tokens} tokens would be ignored",
+            stage=stage,
+            value=doc_id or query_id,
+            fix='split long documents into passages, or allow it with Session(on_truncate="record")',
+        )
+    return Note(stage, "truncated", query_id, doc_id, tokens)
+
+
+def token_counts(model: Any, inputs: list[Any], features: Any, **options: Any) -> tuple[Any, Any]:
+    """How many tokens of each input a model of sentence-transformers reads, and how many it does not.
+
+    Args:
+        model: A `SentenceTransformer` or `CrossEncoder`.
+        inputs: Texts, or pairs of texts.
+        features: What `model.preprocess` made of them.
+        options: What it was given besides.
+
+    Returns:
+        Two int64 arrays of shape (inputs,).
+    """
+    if "attention_mask" not in features:  # models of static embeddings read everything; they give offsets instead
+        ends = [*features["offsets"].tolist()[1:], len(features["input_ids"])]
+        return np.diff([0, *ends]).astype(np.int64), np.zeros(len(inputs), dtype=np.int64)
+    read = features["attention_mask"].sum(dim=1).numpy().astype(np.int64)
+    truncated = np.zeros_like(read)
+    # Only an input as long as the longest of the batch can have been cut; only those are tokenised again.
+    longest = np.flatnonzero(read == read.max())
+    whole_text = {"text": {"truncation": False, "verbose": False}}
+    again = model.preprocess([inputs[place] for place in longest], processing_kwargs=whole_text, **options)
+    truncated[longest] = again["attention_mask"].sum(dim=1).numpy() - read[longest]
+    return read, truncated
