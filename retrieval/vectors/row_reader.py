@@ -73,7 +73,7 @@ class RowReader:
         if not 0 <= unique[0] <= unique[-1] < len(self):
             raise IndexError(f"rows must be from 0 to {len(self) - 1}")
         found = np.empty((len(unique), self.shape[1]), dtype=_FLOAT)
-        self._fill(memoryview(found).cast("B"), _stretches(unique))
+        self._fill(found.data.cast("B"), _stretches(unique))
         return found[places.reshape(-1)]
 
     def _fill(self, memory: memoryview, stretches: list[tuple[int, int]]) -> None:
