@@ -228,7 +228,7 @@ def _from_catalog(asked: Wanted, session: Session) -> Collection:
     downloaded = read_download(record, split, Downloads(record.family))
     if downloaded is not None:
         judged, documents = downloaded
-        return _collection(name, judged, lambda: _open_corpus(documents, session), record, split)
+        return _collection(name, judged, lambda: cached_corpus(documents, session), record, split)
     dataset_id = record.splits[split].ir_datasets
     if dataset_id is not None and installed("ir_datasets"):
         try:
@@ -251,7 +251,7 @@ def _held_corpus(dataset_id: str, name: str, session: Session) -> Corpus:
     """The documents that ir_datasets holds on this machine; nothing is downloaded."""
     held = Session(cache=session.cache, offline=True, progress=session.progress)
     try:
-        return _open_corpus(f"ir_datasets:{dataset_id}", held)
+        return cached_corpus(f"ir_datasets:{dataset_id}", held)
     except NotFoundError as error:
         raise NotFoundError(
             "the documents of the collection are not on this machine",
@@ -265,7 +265,7 @@ def _from_folder(found: sources.Folder, session: Session, record: CollectionReco
     """A collection in BEIR's layout."""
     judged = sources.judged_queries(found.queries, found.qrels)
     known = record or relative_of_folder(found.path.name)
-    collection = _collection(found.id, judged, lambda: _open_corpus(found.corpus, session), known, found.split)
+    collection = _collection(found.id, judged, lambda: cached_corpus(found.corpus, session), known, found.split)
     labels = found.path / "sentences.jsonl"
     return replace(collection, sentences=read_sentences(labels)) if labels.is_file() else collection
 
@@ -292,7 +292,7 @@ def _from_files(files: Mapping[str, str | Path], split: str | None, session: Ses
     folders = [folder.name for folder in Path(qrels).parents[:2]]  # `arguana/qrels/test.tsv`, or `arguana/qrels.txt`
     known = next((record for name in folders if (record := relative_of_folder(name))), None)
     named = Path(files["qrels"])
-    return _collection(named.as_posix(), judged, lambda: _open_corpus(corpus, session), known, named.stem)
+    return _collection(named.as_posix(), judged, lambda: cached_corpus(corpus, session), known, named.stem)
 
 
 def _from_ir_datasets(name: str, session: Session) -> Collection:
@@ -300,7 +300,7 @@ def _from_ir_datasets(name: str, session: Session) -> Collection:
     record, dataset_id = relative(name), name.removeprefix("ir_datasets:")
     grade = record.excluded_grade if record else None
     judged = sources.ir_datasets_queries(dataset_id, offline=session.offline, excluded_grade=grade)
-    return _collection(name, judged, lambda: _open_corpus(name, session), record)
+    return _collection(name, judged, lambda: cached_corpus(name, session), record)
 
 
 def _collection(
@@ -351,7 +351,7 @@ def _corpus_of(documents: Documents) -> Corpus:
     return Corpus.of(documents)
 
 
-def _open_corpus(source: str | Path | DocumentFiles, session: Session) -> Corpus:
+def cached_corpus(source: str | Path | DocumentFiles, session: Session) -> Corpus:
     """The corpus of a source: in the session's cache, built when it is not there yet; else in memory."""
     if session.cache is None:
         return Corpus.of(source, session=session)

@@ -6,6 +6,21 @@ take the ones of this folder as parts; modules with losses import torch, this on
 """
 
 from rankloom.training.distillation import Example, ensemble, read_examples, write_examples
+from rankloom.training.pages import Pages
+from rankloom.training.pretraining_config import PageKeys
+from rankloom.training.pretraining_tasks import PseudoPair, body_first, inverse_cloze, link_prediction
 from rankloom.training.teachers import teach
 
-__all__ = ["Example", "ensemble", "read_examples", "teach", "write_examples"]
+__all__ = [
+    "Example",
+    "PageKeys",
+    "Pages",
+    "PseudoPair",
+    "body_first",
+    "ensemble",
+    "inverse_cloze",
+    "link_prediction",
+    "read_examples",
+    "teach",
+    "write_examples",
+]

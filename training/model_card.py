@@ -17,11 +17,6 @@ def model_card(manifest: dict[str, Any]) -> str:
         f"| {one['name']} | {one['queries']:,} | {one['documents']:,} | {one['held_out']:,} | {one['licence']} |"
         for one in manifest["data"]
     ]
-    measures = list(manifest["end"])
-    scores = [
-        f"| {label} | {' | '.join(f'{manifest[when][measure]:g}' for measure in measures)} |"
-        for when, label in (("start", "before training"), ("end", "after training"))
-    ]
     losses, penalty = _settings(recipe["loss"]), _settings(recipe["penalty"])
     lines = [
         f"# {recipe['name']}",
@@ -43,20 +38,31 @@ def model_card(manifest: dict[str, Any]) -> str:
         f"{training['steps']:,} steps of {training['queries']} queries, learning rate {training['learning_rate']:g},",
         f"rank {student['rank']} in the upper {student['layers']} layers, {student['max_tokens']} tokens a document,",
         f"seed {recipe['seed']}. Losses: {losses}. Penalty: {penalty}.",
-        f"{_platform(manifest)}; {manifest['seconds'] / 60:.0f} minutes since it was last started.",
+        f"{platform(manifest)}; {manifest['seconds'] / 60:.0f} minutes since it was last started.",
+        *score_table(manifest),
     ]
-    if measures:
-        lines += [
-            "",
-            "## Scores",
-            "",
-            f"On the {manifest['held_out']} held-out queries, among all their documents:",
-            "",
-            f"| | {' | '.join(measures)} |",
-            f"|---|{'---:|' * len(measures)}",
-            *scores,
-        ]
     return "\n".join(lines) + "\n"
+
+
+def score_table(manifest: dict[str, Any]) -> list[str]:
+    """Scores before and after training, as a section; nothing if no query was held out."""
+    measures = list(manifest["end"])
+    if not measures:
+        return []
+    scores = [
+        f"| {label} | {' | '.join(f'{manifest[when][measure]:g}' for measure in measures)} |"
+        for when, label in (("start", "before training"), ("end", "after training"))
+    ]
+    return [
+        "",
+        "## Scores",
+        "",
+        f"On the {manifest['held_out']} held-out queries, among all their documents:",
+        "",
+        f"| | {' | '.join(measures)} |",
+        f"|---|{'---:|' * len(measures)}",
+        *scores,
+    ]
 
 
 def _settings(values: dict[str, Any]) -> str:
@@ -64,7 +70,7 @@ def _settings(values: dict[str, Any]) -> str:
     return ", ".join(f"{name} {value:g}" for name, value in values.items() if value is not None)
 
 
-def _platform(manifest: dict[str, Any]) -> str:
+def platform(manifest: dict[str, Any]) -> str:
     """What it ran on."""
     hardware, versions = manifest["hardware"], manifest["versions"]
     libraries = ", ".join(f"{name} {versions[name]}" for name in ("torch", "sentence-transformers") if name in versions)

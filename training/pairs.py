@@ -44,6 +44,12 @@ class SourceTexts:
     relevant: Mapping[str, Mapping[str, int]]
     texts: tuple[str, ...]
 
+    def relevant_to(self, query_id: str) -> dict[str, int]:
+        """Document id -> grade, of the relevant documents of a query that the corpus has."""
+        grades = {doc_id: grade for doc_id, grade in self.relevant.get(query_id, {}).items() if grade > 0}
+        codes = self.corpus.ids.codes(list(grades)).tolist()
+        return {doc_id: grade for (doc_id, grade), code in zip(grades.items(), codes, strict=True) if code >= 0}
+
 
 def read_source(source: TrainingSource, session: Session, *, seed: int) -> SourceTexts:
     """Read a source.
@@ -59,7 +65,10 @@ def read_source(source: TrainingSource, session: Session, *, seed: int) -> Sourc
     """
     if source.pairs is None:
         collection = load_collection(str(source.collection), session=session)
-        queries, corpus, relevant = list(collection.queries), collection.corpus, collection.qrels
+        queries = list(collection.queries)
+        if source.limit is not None:
+            queries = _shuffled(queries, seed)[: source.limit]
+        corpus, relevant = collection.corpus, collection.qrels
         texts = tuple(document.contents for document in corpus)
     else:
         pairs = _read_pairs(source.pairs)

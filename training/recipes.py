@@ -13,7 +13,9 @@ from pydantic import BaseModel, ValidationError
 from rankloom.config import PipelineBuilder
 from rankloom.errors import ConfigError, nearest
 from rankloom.session import Session
+from rankloom.training.contrastive_config import ContrastiveRecipe
 from rankloom.training.inference_free_config import InferenceFreeRecipe
+from rankloom.training.pretraining_config import PretrainingRecipe
 from rankloom.training.recipe_config import Recipe
 from rankloom.training.training_folder import Trained
 from rankloom.yaml_file import Locations, Place, apply_overrides, read_yaml
@@ -33,7 +35,9 @@ class Kind:
 
 
 KINDS = {
+    "contrastive": Kind(ContrastiveRecipe, "rankloom.training.contrastive"),
     "inference_free": Kind(InferenceFreeRecipe, "rankloom.training.inference_free"),
+    "pretraining": Kind(PretrainingRecipe, "rankloom.training.pretraining"),
 }
 
 

@@ -1,32 +1,75 @@
-"""A recipe small enough for tests: a tiny backbone, and pairs from the mini collection."""
+"""Recipes small enough for tests: a tiny backbone, and pairs from the mini collection."""
 
 import json
 from pathlib import Path
 
 from rankloom.eval import load_collection
 from tests.tiny_models import tiny_encoder
+from tests.training.pages import linked_pages
 
 
-def tiny_recipe(folder: Path, **training):
-    """The values of a recipe whose data and backbone lie in a folder."""
+def titles_of_mini(folder: Path):
+    """A source whose queries are titles of documents of the mini collection."""
     mini = load_collection("mini")
     pairs = folder / "pairs.jsonl"
     with pairs.open("w", encoding="utf-8") as file:
         for document in list(mini.corpus)[:60]:
             file.write(json.dumps({"q": document.title, "d": document.text}) + "\n")
+    return {
+        "name": "titles",
+        "licence": "Apache-2.0",
+        "pairs": {"file": str(pairs), "query": "q", "document": "d"},
+        "validation": 10,
+    }
+
+
+def contrastive_recipe(folder: Path, **training):
+    """The values of a contrastive recipe whose data and encoder lie in a folder."""
+    return {
+        "kind": "contrastive",
+        "name": "tiny",
+        "output": str(folder / "out"),
+        "sources": [titles_of_mini(folder)],
+        "negatives": {"pipeline": ["bm25", {"top": 10}], "judge": [{"bm25": {"b": 0.0}}], "count": 2, "pool": 5},
+        "encoder": {"model": str(tiny_encoder(folder / "tiny", max_length=64)), "max_tokens": 32},
+        "training": {
+            "steps": 9,
+            "queries": 4,
+            "checkpoint": 3,
+            "learning_rate": 1e-3,
+            "bfloat16": False,
+            "device": "cpu",
+            **training,
+        },
+    }
+
+
+def pretraining_recipe(folder: Path, **training):
+    """The values of a recipe that trains an encoder on pages, by all three tasks."""
+    corpus = folder / "pages.jsonl"
+    with corpus.open("w", encoding="utf-8") as file:
+        for one in linked_pages(24):
+            file.write(json.dumps({"id": one.id, "title": one.title, "text": one.text, **one.metadata}) + "\n")
+    contrastive = contrastive_recipe(folder, **training)
+    return {
+        "kind": "pretraining",
+        "name": "tiny",
+        "output": str(folder / "out"),
+        "sources": [{"name": "pages", "licence": "CC0", "corpus": str(corpus), "validation": 4}],
+        "tasks": {"ict": {"each": 2}, "bfs": {"each": 2}, "wlp": {"each": 2}},
+        "encoder": contrastive["encoder"],
+        "training": contrastive["training"],
+    }
+
+
+def tiny_recipe(folder: Path, **training):
+    """The values of an inference-free recipe whose data and backbone lie in a folder."""
     backbone = tiny_encoder(folder / "tiny", max_length=64)
     return {
         "kind": "inference_free",
         "name": "tiny",
         "output": str(folder / "out"),
-        "sources": [
-            {
-                "name": "titles",
-                "licence": "Apache-2.0",
-                "pairs": {"file": str(pairs), "query": "q", "document": "d"},
-                "validation": 10,
-            }
-        ],
+        "sources": [titles_of_mini(folder)],
         "teachers": {
             "stages": {"bm25": ["bm25"], "flat": [{"bm25": {"b": 0.0}}]},
             "ensemble": ["bm25", "flat"],

@@ -1,11 +1,6 @@
 """The recipe, whole, on a tiny backbone: what it leaves behind, and that a killed one ends as an uninterrupted one."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -19,19 +14,11 @@ from rankloom.retrieval.sparse_encoder import SparseEncoder
 from rankloom.training.inference_free import train
 from rankloom.training.inference_free_config import InferenceFreeRecipe
 from rankloom.training.loop import last_checkpoint
+from tests.training.killed import begin_and_kill
 from tests.training.recipes import tiny_recipe
 
 pytestmark = pytest.mark.slow
 _WEIGHTS = "adapter/adapter.safetensors"
-_RUN = """
-import json, sys
-from pathlib import Path
-from rankloom import Session
-from rankloom.training.inference_free import train
-from rankloom.training.inference_free_config import InferenceFreeRecipe
-recipe = InferenceFreeRecipe.model_validate(json.loads(Path(sys.argv[1]).read_text()))
-train(recipe, Session(offline=True), output=Path(sys.argv[2]))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -93,16 +80,7 @@ def test_losses_are_logged_and_the_penalty_grows(finished, tmp_path):
 
 def test_a_killed_training_ends_as_an_uninterrupted_one(finished, tmp_path):
     recipe, output, _ = finished
-    told = tmp_path / "recipe.json"
-    told.write_text(json.dumps(recipe.model_dump()))
-    command = [sys.executable, "-c", _RUN, str(told), str(tmp_path / "out")]
-    killed = subprocess.Popen(command, env=os.environ | {"PYTHONUNBUFFERED": "1"}, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while last_checkpoint(tmp_path / "out" / "checkpoints") is None and time.monotonic() < deadline:
-        assert killed.poll() is None, "the training ended before it could be killed"
-        time.sleep(0.005)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
+    begin_and_kill(recipe, tmp_path)
     assert not (tmp_path / "out" / _WEIGHTS).exists()
     train(recipe, Session(offline=True), output=tmp_path / "out")
     once, twice = load_file(output / _WEIGHTS), load_file(tmp_path / "out" / _WEIGHTS)

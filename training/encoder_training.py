@@ -1,0 +1,141 @@
+"""A sentence encoder from before its training to the folder that is left: what recipes of several kinds share."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rankloom.errors import StageError
+from rankloom.extras import require
+from rankloom.files import MANIFEST, atomic_path, write_json
+from rankloom.models import resolve_device, resolve_model
+from rankloom.session import Session
+from rankloom.training.contrastive_config import EncoderRecipe, LowRank, TrainedEncoder
+from rankloom.training.contrasts import Row
+from rankloom.training.encoder_card import encoder_card
+from rankloom.training.pool import Pool, measured
+from rankloom.training.training_folder import Trained, TrainingFolder
+
+_STAGE = "training"
+_PROMPTS = {"query": ("query",), "document": ("document", "passage", "corpus")}  # as rankloom.encoders reads them
+_log = logging.getLogger("rankloom")
+
+
+def train_encoder(
+    folder: TrainingFolder,
+    recipe: EncoderRecipe,
+    rows: Sequence[Row],
+    pool: Pool,
+    *,
+    data: Sequence[dict[str, Any]],
+    session: Session,
+) -> Trained:
+    """Train an encoder on rows, or go on with it, and write it to `model`.
+
+    Args:
+        folder: The recipe's.
+        recipe: How.
+        rows: What is learnt.
+        pool: What is measured.
+        data: What the manifest is to say of each source.
+        session: Whether the network may be used, and who is told of progress.
+
+    Raises:
+        NotFoundError: The encoder is not there.
+        DataError: Too few rows go together in a batch.
+    """
+    import torch
+
+    from rankloom.training.encoder_fit import fit
+
+    torch.manual_seed(recipe.seed)
+    encoder = load_encoder(recipe.encoder, session, device=recipe.training.device)
+    prompts = prompts_of(encoder)
+    reads = encoder.max_seq_length
+    encoder.max_seq_length = min(recipe.encoder.max_tokens, reads or recipe.encoder.max_tokens)
+    folder.mark()
+    start = _start(encoder, pool, prompts, folder.path / "start.json")
+    checkpoints = folder.path / "checkpoints"
+    if recipe.training.steps:
+        if recipe.encoder.lora is not None:
+            add_low_rank(encoder, recipe.encoder.lora)
+        fit(encoder, rows, recipe, pool=pool, prompts=prompts, checkpoints=checkpoints, progress=session.progress)
+        merge_low_rank(encoder)
+    end = measured(encoder, pool, prompts)
+    encoder.max_seq_length = reads
+    manifest = folder.manifest(data, examples=len(rows), held_out=len(pool), start=start, end=end)
+    save_encoder(encoder, folder.path / "model", card=encoder_card(manifest), manifest=manifest)
+    write_json(folder.path / MANIFEST, manifest)
+    return Trained(folder.path / "model", "dense", manifest)
+
+
+def load_encoder(wanted: TrainedEncoder, session: Session, *, device: str) -> Any:
+    """An encoder of its own, in float32, for training.
+
+    Raises:
+        NotFoundError: The model is not to be had.
+        StageError: It compares vectors by neither cosine nor inner product.
+    """
+    from sentence_transformers import SentenceTransformer
+
+    found = resolve_model(wanted.model, offline=session.offline, stage=_STAGE)
+    encoder = SentenceTransformer(
+        str(found.path), device=resolve_device(device, stage=_STAGE), local_files_only=True, trust_remote_code=False
+    )
+    if encoder.similarity_fn_name not in ("cosine", "dot"):
+        raise StageError(
+            "the model compares vectors by neither cosine nor inner product",
+            stage=_STAGE,
+            value=encoder.similarity_fn_name,
+        )
+    return encoder
+
+
+def prompts_of(encoder: Any) -> dict[str, str]:
+    """What an encoder wants before a `query` and a `document`; a role that wants nothing is left out."""
+    found = {
+        role: next((encoder.prompts[name] for name in names if encoder.prompts.get(name)), "")
+        for role, names in _PROMPTS.items()
+    }
+    return {role: prompt for role, prompt in found.items() if prompt}
+
+
+def add_low_rank(encoder: Any, how: LowRank) -> None:
+    """Freeze an encoder and add low-rank changes to it, which alone are trained."""
+    peft = require("peft", extra="train", stage=_STAGE)
+    encoder.requires_grad_(False)
+    config = peft.LoraConfig(r=how.rank, lora_alpha=how.alpha, target_modules=list(how.modules))
+    peft.inject_adapter_in_model(config, encoder.transformers_model)
+
+
+def merge_low_rank(encoder: Any) -> None:
+    """Put low-rank changes, where there are any, into the weights they change; an ordinary encoder remains."""
+    peft = require("peft", extra="train", stage=_STAGE)
+    layers = {
+        name: module for name, module in encoder.named_modules() if isinstance(module, peft.tuners.lora.LoraLayer)
+    }
+    for name, module in layers.items():
+        module.merge()
+        encoder.set_submodule(name, module.get_base_layer())
+
+
+def save_encoder(encoder: Any, folder: Path, *, card: str, manifest: Mapping[str, Any]) -> None:
+    """Write an encoder as sentence-transformers lays it out, with its card and manifest, whole or not at all."""
+    with atomic_path(folder) as temporary:
+        encoder.save_pretrained(str(temporary), create_model_card=False)
+        (temporary / "README.md").write_text(card, encoding="utf-8")
+        write_json(temporary / MANIFEST, manifest)
+
+
+def _start(encoder: Any, pool: Pool, prompts: dict[str, str], memory: Path) -> dict[str, float]:
+    """What the encoder is worth untrained; remembered, since a training that goes on asks again."""
+    if memory.is_file():
+        remembered: dict[str, float] = json.loads(memory.read_text(encoding="utf-8"))
+        return remembered
+    start = measured(encoder, pool, prompts)
+    _log.info("before training: %s", start)
+    write_json(memory, start)
+    return start

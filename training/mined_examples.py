@@ -1,0 +1,122 @@
+"""The examples of a contrastive recipe: mined once, kept in the cache for the next recipe."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rankloom.config import PipelineBuilder
+from rankloom.errors import DataError
+from rankloom.files import write_json, write_text
+from rankloom.fingerprint import digest
+from rankloom.lines import json_lines
+from rankloom.session import Session
+from rankloom.stage import Stage
+from rankloom.training.contrastive_config import ContrastiveRecipe
+from rankloom.training.contrasts import Row
+from rankloom.training.hard_negatives import Mined, mine
+from rankloom.training.pairs import SourceTexts
+from rankloom.training.pool import Pool
+
+_STAGE = "training"
+_COUNTS, _TRAINING, _HELD_OUT = "counts.json", "training.jsonl", "held-out.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceExamples:
+    """What one source gives.
+
+    Args:
+        rows: To train on.
+        counts: What mining has found and left out.
+    """
+
+    rows: tuple[Row, ...]
+    counts: dict[str, int]
+
+
+def examples_of(
+    recipe: ContrastiveRecipe, sources: Sequence[SourceTexts], session: Session, output: Path
+) -> tuple[list[SourceExamples], Pool]:
+    """Mine every source, or read what was mined for the same queries by the same pipelines.
+
+    Args:
+        recipe: Names the pipelines.
+        sources: Queries, documents, judgements.
+        session: Its cache keeps what is mined.
+        output: Where it is kept if there is no cache.
+
+    Returns:
+        The examples of each source, and the pool of all held-out queries.
+
+    Raises:
+        DataError: The sources give no example.
+    """
+    pool = Pool()
+    examples = [_of_source(recipe, source, session, output, pool) for source in sources]
+    if not any(one.rows for one in examples):
+        raise DataError("the sources give no example", stage=_STAGE, value=[one.name for one in recipe.sources])
+    return examples, pool
+
+
+def _of_source(
+    recipe: ContrastiveRecipe, source: SourceTexts, session: Session, output: Path, pool: Pool
+) -> SourceExamples:
+    """The examples of one source; its held-out queries go into the pool."""
+    builder = PipelineBuilder({})
+    how = recipe.negatives
+    candidates = builder.build(how.pipeline, corpus=source.corpus, session=session)
+    judge = None if how.judge is None else builder.build(how.judge, corpus=source.corpus, session=session)
+    key = digest(
+        recipe.seed,
+        source.source.model_dump(),
+        source.corpus.fingerprint(),
+        how.model_dump(),
+        candidates.fingerprint(),
+        None if judge is None else judge.fingerprint(),
+    )
+    folder = output / "mined" / key if session.cache is None else session.cache.index_directory("mined", key)
+    if not (folder / _COUNTS).is_file():
+        mined, counts = mine(
+            source, source.queries, how, candidates=candidates, judge=judge, session=session, seed=recipe.seed
+        )
+        _write(folder / _TRAINING, (asdict(one) for one in mined))
+        _write(folder / _HELD_OUT, _among(source, candidates, session, how.pool))
+        write_json(folder / _COUNTS, dict(counts))
+    for _, record in json_lines(folder / _HELD_OUT, stage=_STAGE):
+        pool.add(source, record["query"], record["documents"])
+    examples = [
+        Mined(record["query"], record["positive"], tuple(record["negatives"]))
+        for _, record in json_lines(folder / _TRAINING, stage=_STAGE)
+    ]
+    counts_read: dict[str, int] = json.loads((folder / _COUNTS).read_text(encoding="utf-8"))
+    return SourceExamples(tuple(_rows(source, examples)), counts_read)
+
+
+def _among(source: SourceTexts, candidates: Stage, session: Session, depth: int) -> Iterable[dict[str, object]]:
+    """Held-out queries with their best candidates."""
+    if not source.held_out:
+        return
+    found = candidates.run(source.held_out, session=session)
+    for query in source.held_out:
+        yield {"query": query.id, "documents": found[query.id].doc_ids[:depth]}
+
+
+def _rows(source: SourceTexts, examples: Sequence[Mined]) -> Iterable[Row]:
+    """Examples with their texts; texts also stand for documents, so that copies count as one."""
+    queries = {query.id: query.text for query in source.queries}
+    relevant: dict[str, frozenset[str]] = {}
+    for one in examples:
+        if one.query not in relevant:
+            known = source.corpus.get(list(source.relevant_to(one.query)))
+            relevant[one.query] = frozenset(document.contents for document in known)
+        positive, *negatives = (document.contents for document in source.corpus.get([one.positive, *one.negatives]))
+        shown = frozenset([positive, *negatives])
+        yield Row(queries[one.query], positive, tuple(negatives), source.source.name, shown, relevant[one.query])
+
+
+def _write(path: Path, records: Iterable[dict[str, object]]) -> None:
+    """Write records as JSON Lines."""
+    write_text(path, "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in records))

@@ -1,0 +1,88 @@
+"""Held-out queries and the documents they are measured among."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rankloom.training.pairs import SourceTexts
+
+_CUT = 10
+NAME = "held_out"
+
+
+class Pool:
+    """Held-out queries, relevant documents, and others; all documents make one pool."""
+
+    def __init__(self) -> None:
+        self.queries: dict[str, Any] = {}  # texts; the library takes more
+        self.documents: dict[str, Any] = {}
+        self.relevant: dict[str, set[str]] = {}
+
+    def __len__(self) -> int:
+        """How many queries there are."""
+        return len(self.queries)
+
+    def add(self, source: SourceTexts, query_id: str, doc_ids: Iterable[str]) -> None:
+        """Add a held-out query of a source.
+
+        Args:
+            source: Its texts and judgements.
+            query_id: The query.
+            doc_ids: Documents that it is measured among, beside its relevant ones.
+        """
+        name = source.source.name
+        text = next(query.text for query in source.held_out if query.id == query_id)
+        relevant = list(source.relevant_to(query_id))
+        self.put(name, query_id, text, relevant)
+        for document in source.corpus.get(list(dict.fromkeys([*relevant, *doc_ids]))):
+            self.documents[f"{name}\t{document.id}"] = document.contents
+
+    def put(self, source: str, query_id: str, text: str, relevant: Iterable[str]) -> None:
+        """Add a query whose documents come into the pool otherwise."""
+        self.queries[f"{source}\t{query_id}"] = text
+        self.relevant[f"{source}\t{query_id}"] = {f"{source}\t{doc_id}" for doc_id in relevant}
+
+
+def evaluator(pool: Pool, prompts: dict[str, str]) -> Any:
+    """The evaluator of sentence-transformers for a pool.
+
+    Args:
+        pool: Queries and documents.
+        prompts: What is put before a `query` and a `document`.
+    """
+    from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
+
+    return InformationRetrievalEvaluator(
+        queries=pool.queries,
+        corpus=pool.documents,
+        relevant_docs=pool.relevant,
+        ndcg_at_k=[_CUT],
+        accuracy_at_k=[1],
+        precision_recall_at_k=[_CUT],
+        mrr_at_k=[_CUT],
+        map_at_k=[_CUT],
+        query_prompt=prompts.get("query"),
+        corpus_prompt=prompts.get("document"),
+        name=NAME,
+        write_csv=False,
+        show_progress_bar=False,
+    )
+
+
+def metric(encoder: Any) -> str:
+    """The name of the measure that the best checkpoint is chosen by."""
+    return f"{NAME}_{encoder.similarity_fn_name}_ndcg@{_CUT}"
+
+
+def measured(encoder: Any, pool: Pool, prompts: dict[str, str]) -> dict[str, float]:
+    """`nDCG@10`, `MRR@10` and `R@10` of an encoder; nothing if no query was held out."""
+    if not len(pool):
+        return {}
+    training = encoder.training
+    encoder.eval()
+    found = evaluator(pool, prompts)(encoder)
+    encoder.train(training)
+    names = {"nDCG@10": f"ndcg@{_CUT}", "MRR@10": f"mrr@{_CUT}", "R@10": f"recall@{_CUT}"}
+    return {name: round(found[f"{NAME}_{encoder.similarity_fn_name}_{measure}"], 4) for name, measure in names.items()}
