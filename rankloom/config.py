@@ -9,6 +9,7 @@ A step is a word (`bm25`), a word with a value for its first parameter (`{top: 1
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -183,4 +184,6 @@ def _sketch(word: str, values: dict[str, Any]) -> Stage:
     found = stage_class(word)
     if hasattr(found, "for_corpus") and issubclass(found, Retriever):
         return StandIn(found, k=values.get("k", 1))
-    return found(**values)
+    # of what `for_corpus` takes, the constructor takes what needs no corpus
+    taken = inspect.signature(found).parameters if hasattr(found, "for_corpus") else values
+    return found(**{name: value for name, value in values.items() if name in taken})

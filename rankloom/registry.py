@@ -29,6 +29,7 @@ BUILT_IN: dict[str, str] = {
     "vector_prf": "rankloom.prf.vector:VectorPRF",
     "cross_encoder": "rankloom.rerank.cross_encoder:CrossEncoder",
     "bi_encoder": "rankloom.rerank.bi_encoder:BiEncoder",
+    "stored_vectors": "rankloom.rerank.stored_vectors:StoredVectors",
     "sentence_pruner": "rankloom.rerank.sentence_pruner:SentencePruner",
     "source_filter": "rankloom.rerank.source_weight:SourceFilter",
     "source_weight": "rankloom.rerank.source_weight:SourceWeight",

@@ -13,6 +13,7 @@ from rankloom.rerank.pointwise import Pointwise
 from rankloom.rerank.sentence_pruner import SentencePruner
 from rankloom.rerank.sentences import split_sentences
 from rankloom.rerank.source_weight import SourceFilter, SourceOf, SourceWeight
+from rankloom.rerank.stored_vectors import StoredVectors
 
 __all__ = [
     "BiEncoder",
@@ -23,5 +24,6 @@ __all__ = [
     "SourceFilter",
     "SourceOf",
     "SourceWeight",
+    "StoredVectors",
     "split_sentences",
 ]
