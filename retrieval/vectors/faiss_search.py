@@ -109,6 +109,11 @@ class FaissSearch:
             raise ValueError(f"{_FILE} holds another kind of index than {kind}")
         return cls(index, kind, training_rows=int(settings["training_rows"]), file=file)
 
+    def __copy__(self) -> Self:
+        """One that can be added to by itself. A mapped index is shared: adding to it makes a copy in memory."""
+        index = self.index if self._file is not None else self._faiss.clone_index(self.index)
+        return type(self)(index, self.kind, training_rows=self.training_rows, file=self._file)
+
     # --- what it holds ---------------------------------------------------------------------------------------
 
     def __len__(self) -> int:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from rankloom.retrieval.vectors.row_reader import RowReader
 
 Matrix = NDArray[np.float32]
 
@@ -15,6 +20,8 @@ class VectorParts:
 
     Args:
         parts: Matrices of shape (rows, dimensions), contiguous; at least one.
+        readers: What `take` reads the rows of each part with, in place of the part: rows that are mapped come into
+            memory as they are read, rows that a reader reads do not.
 
     Example:
         >>> held = VectorParts([np.eye(2, dtype=np.float32), np.ones((1, 2), dtype=np.float32)])
@@ -22,13 +29,27 @@ class VectorParts:
         (3, 2, [[1.0, 1.0], [1.0, 0.0]])
     """
 
-    def __init__(self, parts: Sequence[Matrix]) -> None:
+    def __init__(self, parts: Sequence[Matrix], *, readers: Sequence[RowReader] = ()) -> None:
         self.parts = list(parts)
+        self._take = [reader.take for reader in readers] or [part.__getitem__ for part in self.parts]
         self._ends = np.cumsum([len(part) for part in self.parts])
 
     def __len__(self) -> int:
         """How many rows there are."""
         return int(self._ends[-1])
+
+    @classmethod
+    def on_disk(cls, paths: Sequence[Path]) -> Self:
+        """The matrices of `.npy` files, mapped to be read through, while single rows are read where they lie.
+
+        Where the system can not read so (Windows), single rows are read from the map.
+
+        Raises:
+            OSError: A file can not be read, or is shorter than its header says.
+            ValueError: It holds no matrix of float32 in C order.
+        """
+        readers = [RowReader(path) for path in paths] if hasattr(os, "preadv") else []
+        return cls([np.load(path, mmap_mode="r", allow_pickle=False) for path in paths], readers=readers)
 
     @property
     def dimensions(self) -> int:
@@ -43,14 +64,13 @@ class VectorParts:
     def take(self, rows: NDArray[np.int64] | NDArray[np.int32]) -> Matrix:
         """Copies of some rows, float32 of shape (len(rows), dimensions), in the order asked."""
         if len(self.parts) == 1:
-            found: Matrix = self.parts[0][rows]
-            return np.asarray(found)
+            return np.asarray(self._take[0](rows))
         out = np.empty((len(rows), self.dimensions), dtype=np.float32)
         places = np.searchsorted(self._ends, rows, side="right")
         for number in np.unique(places).tolist():
             chosen = places == number
             start = int(self._ends[number]) - len(self.parts[number])
-            out[chosen] = self.parts[number][rows[chosen] - start]
+            out[chosen] = self._take[number](rows[chosen] - start)
         return out
 
     def blocks(self, size: int) -> Iterator[tuple[int, Matrix]]:

@@ -1,5 +1,6 @@
 """Every kind of FAISS index against brute force; deleted rows, added rows, files, threads."""
 
+import copy
 import logging
 from concurrent.futures import ThreadPoolExecutor
 
@@ -118,6 +119,19 @@ def test_added_rows_are_found(kind, mapped, tmp_path):
     assert (rows >= ROWS).sum() > 0.5 * (best >= ROWS).sum()
     if mapped:  # what was written is as it was
         assert len(FaissSearch.read(kind, tmp_path, search.settings())) == ROWS
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("mapped", [False, True])
+def test_a_copy_is_added_to_by_itself(built, kind, mapped, tmp_path):
+    search = built[kind]
+    if mapped:
+        search.write(tmp_path)
+        search = FaissSearch.read(kind, tmp_path, search.settings())
+    other = copy.copy(search)
+    other.add(_clustered(20, 9))
+    assert (len(search), len(other)) == (ROWS, ROWS + 20)
+    assert search.search(QUERIES, DEPTH)[1].max() < ROWS
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rankloom.retrieval.vectors.row_reader import RowReader
+from rankloom.retrieval.vectors.vector_parts import VectorParts
 
 MATRIX = np.random.default_rng(2).standard_normal((300, 7)).astype(np.float32)
 
@@ -85,6 +86,17 @@ def test_a_file_that_becomes_shorter_is_an_error(tmp_path):
     os.truncate(path, 1000)
     with pytest.raises(OSError, match="become shorter"):
         reader.take(np.array([299]))
+
+
+def test_parts_on_disk_are_read_like_one_matrix(tmp_path):
+    paths = [tmp_path / "first.npy", tmp_path / "second.npy"]
+    for path, part in zip(paths, (MATRIX[:120], MATRIX[120:]), strict=True):
+        np.save(path, part)
+    parts = VectorParts.on_disk(paths)
+    rows = np.random.default_rng(3).integers(0, 300, 200)
+    assert parts.take(rows).tolist() == MATRIX[rows].tolist()
+    assert VectorParts.on_disk(paths[:1]).take(rows[rows < 120]).tolist() == MATRIX[rows[rows < 120]].tolist()
+    assert [first for first, _ in parts.blocks(100)] == [0, 100, 120, 220]
 
 
 def test_it_takes_no_memory_of_the_process(tmp_path):
