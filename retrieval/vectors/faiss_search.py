@@ -173,19 +173,26 @@ class FaissSearch:
         if live is not None:
             bits = np.packbits(live, bitorder="little")
             chosen = self._faiss.IDSelectorBitmap(len(live), self._faiss.swig_ptr(bits))
-        scores, rows = self.index.search(queries, depth, params=self._parameters(depth, chosen, effort or {}))
+        scores, rows = self.index.search(queries, depth, params=self.parameters(depth, effort, chosen))
         if len(rows) and rows[:, -1].min() < 0:
             scores[rows < 0] = -np.inf
         return scores, rows
 
-    def _parameters(self, depth: int, chosen: Any, effort: Mapping[str, int]) -> Any:
-        """FAISS's parameters of one search."""
+    def parameters(self, depth: int, effort: Mapping[str, int] | None = None, chosen: Any = None) -> Any:
+        """FAISS's own parameters of a search; None where there is nothing to say.
+
+        Args:
+            depth: How many rows are asked for.
+            effort: As for `search`.
+            chosen: FAISS's selector of rows.
+        """
+        named = effort or {}
         if self._layout == "lists":
-            lists = effort.get("nprobe") or faiss_kinds.nprobe(int(self.index.nlist), len(self), depth)
+            lists = named.get("nprobe") or faiss_kinds.nprobe(int(self.index.nlist), len(self), depth)
             return self._faiss.SearchParametersIVF(nprobe=lists, sel=chosen)
         if self._layout == "links":
-            return self._faiss.SearchParametersHNSW(efSearch=max(depth, effort.get("ef") or faiss_kinds.EF), sel=chosen)
-        return self._faiss.SearchParameters(sel=chosen) if chosen is not None else None
+            return self._faiss.SearchParametersHNSW(efSearch=max(depth, named.get("ef") or faiss_kinds.EF), sel=chosen)
+        return None if chosen is None else self._faiss.SearchParameters(sel=chosen)
 
     # --- changing and keeping --------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rankloom.retrieval.vectors.row_reader import RowReader
 
 Matrix = NDArray[np.float32]
+Rows = NDArray[np.int64] | NDArray[np.int32]
 
 
 class VectorParts:
@@ -31,7 +32,7 @@ class VectorParts:
 
     def __init__(self, parts: Sequence[Matrix], *, readers: Sequence[RowReader] = ()) -> None:
         self.parts = list(parts)
-        self._take = [reader.take for reader in readers] or [part.__getitem__ for part in self.parts]
+        self._sources: list[RowReader | Matrix] = [*readers] or [*self.parts]
         self._ends = np.cumsum([len(part) for part in self.parts])
 
     def __len__(self) -> int:
@@ -61,16 +62,16 @@ class VectorParts:
         """Bytes of all rows, mapped or in memory."""
         return 4 * len(self) * self.dimensions
 
-    def take(self, rows: NDArray[np.int64] | NDArray[np.int32]) -> Matrix:
+    def take(self, rows: Rows) -> Matrix:
         """Copies of some rows, float32 of shape (len(rows), dimensions), in the order asked."""
         if len(self.parts) == 1:
-            return np.asarray(self._take[0](rows))
+            return _rows(self._sources[0], rows)
         out = np.empty((len(rows), self.dimensions), dtype=np.float32)
         places = np.searchsorted(self._ends, rows, side="right")
         for number in np.unique(places).tolist():
             chosen = places == number
             start = int(self._ends[number]) - len(self.parts[number])
-            out[chosen] = self._take[number](rows[chosen] - start)
+            out[chosen] = _rows(self._sources[number], rows[chosen] - start)
         return out
 
     def blocks(self, size: int) -> Iterator[tuple[int, Matrix]]:
@@ -80,3 +81,8 @@ class VectorParts:
             for start in range(0, len(part), size):
                 yield first + start, part[start : start + size]
             first += len(part)
+
+
+def _rows(source: RowReader | Matrix, rows: Rows) -> Matrix:
+    """Copies of some rows of a part."""
+    return source.take(rows) if isinstance(source, RowReader) else np.asarray(source[rows])
