@@ -19,7 +19,8 @@ from rankloom.yaml_file import find_beside, places_tried
 
 #: Words that take `inputs:`, a list of pipelines, besides their keyword parameters.
 FUSIONS: dict[str, Callable[..., Stage]] = {"interpolate": interpolate, "rrf": rrf, "fuse": fuse}
-_GIVEN = frozenset({"corpus", "session", "retriever", "index"})  # the builder gives these; YAML can not hold them
+#: Objects, which YAML can not hold; the builder gives them, or only Python can.
+_GIVEN = frozenset({"corpus", "session", "retriever", "index", "encoder"})
 
 
 def builder(word: str) -> Callable[..., Stage]:

@@ -1,11 +1,11 @@
-"""Dense retrieval: one vector a document, exact inner products.
+"""Dense retrieval: documents by the inner product of their vector with the query's, exactly or approximately.
 
 Karpukhin et al.: Dense Passage Retrieval for Open-Domain Question Answering, EMNLP 2020.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -16,32 +16,41 @@ from numpy.typing import NDArray
 from rankloom.cached_index import opened_or_built
 from rankloom.checks import whole
 from rankloom.corpus import Corpus
-from rankloom.encoders import DEFAULT_MODEL, Encoded, SentenceEncoder, truncation_note
+from rankloom.encoders import DEFAULT_MODEL, Encoded, Encoder, SentenceEncoder, truncation_note
 from rankloom.errors import CompositionError, DataError
 from rankloom.fingerprint import digest
 from rankloom.ledger import Note
 from rankloom.parameter_kinds import ModelName
 from rankloom.ranking import Ranking
 from rankloom.records import Documents, Query
+from rankloom.retrieval.vectors.commit import VERSION
 from rankloom.retrieval.vectors.index import VectorIndex
+from rankloom.retrieval.vectors.row_kinds import AUTO, check_kind
 from rankloom.run import Run
 from rankloom.session import Session
 from rankloom.sources import VectorSource
 from rankloom.stage import Retriever
 
+_BUILD_SETTINGS = ("nlist", "code_bytes", "links")
+
 
 class Dense(Retriever, VectorSource):
     """Rank documents by the inner product of their vector with the query's.
 
-    Reads the query's vector of its space if feedback has written one, otherwise encodes the text. Results are exact:
-    nothing is approximated, and ties go by document id.
+    Reads the query's vector of its space if feedback has written one, otherwise encodes the text. What searches the
+    vectors is the index's kind: an exact kind leaves nothing out; an approximate one is asked for by name, and where it
+    finds fewer documents than it was asked for, a note says so. Ties go by document id.
 
     Args:
         index: Vectors of a corpus; see `Dense.build` and `Dense.open`.
         k: Depth of the rankings, 1000 as TREC runs have it.
+        rescore: How many rows that an approximate search finds are scored anew by the stored vectors, for each query;
+            0 for none. None takes the kind's own number.
+        nprobe: For kinds with lists: how many of them are searched. None takes the kind's own number.
+        ef: For HNSW: how many rows the search keeps in sight (efSearch). None takes the kind's own number.
 
     Raises:
-        UsageError: k is not a positive whole number.
+        UsageError: A parameter is out of range, or the index's kind does not have it.
 
     Example:
         >>> from rankloom import Document
@@ -52,19 +61,46 @@ class Dense(Retriever, VectorSource):
     """
 
     name = "dense"
-    requires = ("sentence_transformers", "faiss")
+    requires = ("sentence_transformers",)
     accepts = frozenset({"vectors"})
 
-    def __init__(self, index: VectorIndex, *, k: int = 1000) -> None:
+    def __init__(
+        self,
+        index: VectorIndex,
+        *,
+        k: int = 1000,
+        rescore: int | None = None,
+        nprobe: int | None = None,
+        ef: int | None = None,
+    ) -> None:
         self.index = index
         self.k = whole(k, least=1, stage=self.name, parameter="k")
+        self.rescore = self._or_none("rescore", rescore, least=0)
+        self.nprobe = self._or_none("nprobe", nprobe, least=1)
+        self.ef = self._or_none("ef", ef, least=1)
+        index.check_search(rescore=rescore, effort={"nprobe": nprobe, "ef": ef})
+
+    def _or_none(self, parameter: str, value: int | None, *, least: int) -> int | None:
+        """The value, if it is None or a whole number of at least `least`."""
+        return None if value is None else whole(value, least=least, stage=self.name, parameter=parameter)
 
     # --- ways in ---------------------------------------------------------------------------------------------
 
     @classmethod
-    def of(cls, corpus: Corpus, *, model: str = DEFAULT_MODEL, session: Session | None = None, **params: Any) -> Self:
+    def of(
+        cls,
+        corpus: Corpus,
+        *,
+        model: str = DEFAULT_MODEL,
+        encoder: Encoder | None = None,
+        kind: str = AUTO,
+        session: Session | None = None,
+        **params: Any,
+    ) -> Self:
         """Encode a corpus into an index in memory, and search it; the parameters are those of `build`."""
-        return cls(VectorIndex.of(corpus, encoder=SentenceEncoder(model, stage=cls.name), session=session), **params)
+        settings, params = _split(params)
+        encoder = encoder or SentenceEncoder(model, stage=cls.name)
+        return cls(VectorIndex.of(corpus, encoder=encoder, session=session, kind=kind, settings=settings), **params)
 
     @classmethod
     def build(
@@ -73,6 +109,8 @@ class Dense(Retriever, VectorSource):
         path: str | Path,
         *,
         model: str = DEFAULT_MODEL,
+        encoder: Encoder | None = None,
+        kind: str = AUTO,
         session: Session | None = None,
         **params: Any,
     ) -> Self:
@@ -85,18 +123,32 @@ class Dense(Retriever, VectorSource):
             corpus: The documents; `Document.contents` is what is encoded.
             path: Where the index shall live; an existing one is replaced.
             model: A sentence encoder; see `rankloom.models.resolve_model`.
+            encoder: What encodes, in place of a model: any `rankloom.encoders.Encoder`.
+            kind: What searches the vectors: `auto` for an exact search that suits their number (`index.kind` says
+                which it is), or a kind of `rankloom.retrieval.vectors.row_kinds.KINDS`.
             session: How to carry it out.
-            params: Parameters of the stage.
+            params: Parameters of the stage, and build settings of the kind (`nlist`, `code_bytes`, `links`).
 
         Raises:
             NotFoundError: The model is not to be had.
             DataError: A document is longer than the model reads, and the session's policy is `error`.
+            UsageError: There is no such kind, or it has no such setting.
         """
-        encoder = SentenceEncoder(model, stage=cls.name)
-        return cls(VectorIndex.build(corpus, path, encoder=encoder, session=session), **params)
+        settings, params = _split(params)
+        encoder = encoder or SentenceEncoder(model, stage=cls.name)
+        index = VectorIndex.build(corpus, path, encoder=encoder, session=session, kind=kind, settings=settings)
+        return cls(index, **params)
 
     @classmethod
-    def open(cls, path: str | Path, corpus: Corpus | None = None, *, model: str | None = None, **params: Any) -> Self:
+    def open(
+        cls,
+        path: str | Path,
+        corpus: Corpus | None = None,
+        *,
+        model: str | None = None,
+        encoder: Encoder | None = None,
+        **params: Any,
+    ) -> Self:
         """Search an index that `build` has written.
 
         Args:
@@ -104,6 +156,7 @@ class Dense(Retriever, VectorSource):
             corpus: The corpus it was made from, so that hits have texts; by default the one beside the index, if
                 there is one.
             model: Where the model is to be found, if not under the name that the index was built with.
+            encoder: What encodes queries, in place of a model.
             params: Parameters of the stage.
 
         Raises:
@@ -111,37 +164,69 @@ class Dense(Retriever, VectorSource):
             DamagedIndexError: It is no index, is of another version, or a file is missing or damaged.
             UsageError: The index was made with another model or from another corpus.
         """
-        encoder = None if model is None else SentenceEncoder(model, stage=cls.name)
+        if encoder is None and model is not None:
+            encoder = SentenceEncoder(model, stage=cls.name)
         return cls(VectorIndex.open(path, corpus=corpus, encoder=encoder), **params)
 
     @classmethod
-    def for_corpus(cls, corpus: Corpus, session: Session, *, model: ModelName = DEFAULT_MODEL, k: int = 1000) -> Self:
+    def for_corpus(
+        cls,
+        corpus: Corpus,
+        session: Session,
+        *,
+        model: ModelName = DEFAULT_MODEL,
+        encoder: Encoder | None = None,
+        kind: str = AUTO,
+        nlist: int | None = None,
+        code_bytes: int | None = None,
+        links: int | None = None,
+        k: int = 1000,
+        rescore: int | None = None,
+        nprobe: int | None = None,
+        ef: int | None = None,
+    ) -> Self:
         """A retriever over a corpus, by an index that the session's cache holds or is given now.
 
-        Without a cache the index lives in memory.
+        Without a cache the index lives in memory. Parameters of the search (`k`, `rescore`, `nprobe`, `ef`) are no part
+        of the index: other values of them search the one that is there.
 
         Args:
             corpus: The documents.
             session: Its cache keeps the index.
             model: A sentence encoder; see `rankloom.models.resolve_model`.
+            encoder: As for `build`.
+            kind: As for `build`.
+            nlist: For kinds with lists: how many. None takes the kind's rule, as for the next two.
+            code_bytes: For IVF-PQ: bytes of a row's code.
+            links: For HNSW: links of a row (M).
             k: Depth of the rankings.
+            rescore: As for the constructor.
+            nprobe: As for the constructor.
+            ef: As for the constructor.
 
         Raises:
             NotFoundError: The model is not to be had.
             DataError: A document is longer than the model reads, and the session's policy is `error`.
+            UsageError: There is no such kind, or it does not have one of the parameters.
         """
-        encoder = SentenceEncoder(model, stage=cls.name)
+        settings: dict[str, Any] = {"nlist": nlist, "code_bytes": code_bytes, "links": links}
+        params: dict[str, Any] = {"k": k, "rescore": rescore, "nprobe": nprobe, "ef": ef}
+        check_kind(kind, settings, stage=cls.name)
+        encoder = encoder or SentenceEncoder(model, stage=cls.name)
         if session.cache is None:
-            return cls.of(corpus, model=model, session=session, k=k)
+            return cls.of(corpus, encoder=encoder, kind=kind, session=session, **settings, **params)
         encoder.resolve(session)
-        path = session.cache.index_directory(cls.name, digest(encoder, corpus, session.dtype))
+        windows = [getattr(encoder, name, None) for name in ("window", "stride")]  # no part of the vector space
+        made_of = digest(VERSION, encoder, encoder.precision_in(session), windows, corpus, kind, settings)
         index = opened_or_built(
-            path,
+            session.cache.index_directory(cls.name, made_of),
             lambda there: VectorIndex.open(there, corpus=corpus, encoder=encoder),
-            lambda there: VectorIndex.build(corpus, there, encoder=encoder, session=session),
+            lambda there: VectorIndex.build(
+                corpus, there, encoder=encoder, session=session, kind=kind, settings=settings
+            ),
         )
         index.check_truncation(session)
-        return cls(index, k=k)
+        return cls(index, **params)
 
     # --- a stage ---------------------------------------------------------------------------------------------
 
@@ -149,21 +234,17 @@ class Dense(Retriever, VectorSource):
         """Rank the corpus for every query."""
         asked = [number for number, query in enumerate(run.queries) if not query.blank]
         encoded, notes = self._encoded([run.queries[number] for number in asked], run.session)
-        found = dict(zip(asked, self.index.search(encoded.vectors, self.k), strict=True))
-        hits = [found[number] for number in asked]
-        counts = [len(found[number][0]) if number in found else 0 for number in range(len(run))]
-        ranking = Ranking.build(
-            self.index.ids,
-            np.cumsum([0, *counts], dtype=np.int64),
-            np.concatenate([codes for codes, _ in hits]) if hits else np.zeros(0, dtype=np.int32),
-            np.concatenate([scores for _, scores in hits]) if hits else np.zeros(0, dtype=np.float32),
-            stage=self.name,
-        )
+        effort = {name: value for name, value in (("nprobe", self.nprobe), ("ef", self.ef)) if value is not None}
+        hits = self.index.search(encoded.vectors, self.k, rescore=self.rescore, effort=effort)
+        counts = np.zeros(len(run), dtype=np.int64)
+        counts[asked] = np.diff(hits.offsets)
+        offsets = np.concatenate([[0], np.cumsum(counts)])
+        ranking = Ranking.build(self.index.ids, offsets, hits.codes, hits.scores, stage=self.name)
         blank = [Note(self.name, "empty_query", query.id) for query in run.queries if query.blank]
         typed = replace(run, queries=tuple(query.as_typed() for query in run.queries))
         return (
             typed.ranked(ranking)
-            .noted(*blank, *notes)
+            .noted(*blank, *notes, *self._missing(run, asked, counts))
             .counted(inputs=len(run), calls=encoded.calls, tokens=int(encoded.tokens.sum()))
         )
 
@@ -216,6 +297,16 @@ class Dense(Retriever, VectorSource):
 
     # --- inside ------------------------------------------------------------------------------------------------
 
+    def _missing(self, run: Run, asked: Sequence[int], counts: NDArray[np.int64]) -> list[Note]:
+        """A note for each query whose approximate search has found fewer documents than there are to be had."""
+        due = min(self.k, len(self.index))
+        return [
+            Note(self.name, "approximate", run.queries[number].id, amount=due - int(counts[number]),
+                 detail="the search has met too few documents")
+            for number in asked
+            if counts[number] < due
+        ]  # fmt: skip
+
     def _encoded(self, queries: Sequence[Query], session: Session) -> tuple[Encoded, list[Note]]:
         """Vectors of queries, and notes of those that were cut; the model sees only those without a vector."""
         vectors = np.zeros((len(queries), self.index.dimensions), dtype=np.float32)
@@ -252,10 +343,16 @@ class Dense(Retriever, VectorSource):
             )
         return np.asarray(vector, dtype=np.float32)
 
-    def _load(self, session: Session) -> SentenceEncoder:
+    def _load(self, session: Session) -> Encoder:
         """The encoder with its model in memory, which is the one the index was made with."""
         encoder = self.index.encoder
         encoder.resolve(session)
         self.index.check_encoder()
         encoder.load(session)
         return encoder
+
+
+def _split(params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Build settings, and parameters of the stage."""
+    settings = {name: params[name] for name in _BUILD_SETTINGS if name in params}
+    return settings, {name: value for name, value in params.items() if name not in settings}

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,9 +34,7 @@ from rankloom.retrieval.index.impact_merge import merge_impacts
 from rankloom.retrieval.index.impact_segment import ImpactSegment, save_impacts
 from rankloom.retrieval.index.merge import Source, merge
 from rankloom.retrieval.index.segment import Segment, save_segment
-
-if TYPE_CHECKING:
-    from filelock import FileLock
+from rankloom.retrieval.index_lock import locked
 
 _MOST_POSTINGS = 1 << 23  # in memory, before they become a segment: some 250 MB while that is made
 _MOST_SEGMENTS = 8  # of an index; a commit that would leave more merges the smaller half
@@ -95,7 +93,7 @@ class ImpactIndexWriter:
         self._directory = Path(directory)
         _check_place(self._directory)
         (self._directory / SEGMENTS).mkdir(parents=True, exist_ok=True)
-        self._lock = _locked(self._directory / "lock")
+        self._lock = locked(self._directory / "lock")
         try:
             if (self._directory / MANIFEST).is_file():
                 commit = read_commit(self._directory)
@@ -324,24 +322,6 @@ def deletions(segment: Segment | ImpactSegment, documents: NDArray[np.int32]) ->
     deleted_counts(segment.columns, deleted, counts, sums)
     terms = np.flatnonzero(counts).astype(np.int32)
     return Deletions(documents, terms, counts[terms], int(sums.sum()), int(np.count_nonzero(sums)))
-
-
-def _locked(path: Path) -> FileLock:
-    """Hold an index's lock, which the system lets go of when the process ends, however it ends.
-
-    Raises:
-        UsageError: Another writer holds it.
-    """
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(path, thread_local=False)  # a writer may be closed by another thread than made it
-    try:
-        lock.acquire(blocking=False)
-    except Timeout as error:
-        raise UsageError(
-            "another writer is at work on this index", stage="index", value=str(path.parent), fix="close it first"
-        ) from error
-    return lock
 
 
 def _check_settings(

@@ -154,7 +154,7 @@ def _code_bytes(rows: int, dimensions: int, asked: int | None, stage: str) -> in
             stage=stage,
             value=f"{rows} vectors",
             accepted=f"at least {PQ_CENTROIDS}",
-            fix="use `index: exact`, which is faster for so few",
+            fix="use `kind: auto`, which is exact, and faster for so few",
         )
     divisors = [number for number in range(1, dimensions + 1) if dimensions % number == 0]
     if asked is None:

@@ -27,7 +27,7 @@ SEED = 1234  # of samples and k-means: FAISS's own, and CompactDS's
 _FILE = "rows.faiss"
 _STAGE = "dense"
 _BLOCK = 65_536  # rows added at a time; fewer are learned from and added on one thread
-_RESCORED = {"float32": 0, "sq8": 4, "pq": 20}
+_RESCORED = {"float32": 0, "sq8": 20, "pq": 200}
 _log = logging.getLogger("rankloom")
 
 

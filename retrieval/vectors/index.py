@@ -1,13 +1,14 @@
-"""A flat index: one vector for each document, searched exactly by inner product with FAISS.
+"""The vector index: stored vectors, what searches them, and the documents their rows belong to.
 
-On disk it is a folder with a FAISS file (which other tools can read as well), the document ids, and how much of each
-document the model could not read. Row number, FAISS id and code in `ids` are one number.
+Full float32 vectors are the truth; they are memory-mapped, and feedback and re-scoring read them. A row search
+(`row_search.py`) finds rows, exactly or approximately. A document has one row, or one for each of its windows.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -17,121 +18,157 @@ from numpy.typing import NDArray
 
 from rankloom.checks import same_corpus
 from rankloom.corpus import Corpus, corpus_beside
-from rankloom.encoders import SentenceEncoder, truncation_note
-from rankloom.errors import DamagedIndexError, NotFoundError, UsageError
-from rankloom.extras import require
-from rankloom.files import Manifest, atomic_path
+from rankloom.encoders import Encoder, SentenceEncoder, truncation_note
+from rankloom.errors import DataError, NotFoundError, UsageError
+from rankloom.files import atomic_path
 from rankloom.fingerprint import digest
 from rankloom.ids import DocIds
 from rankloom.ledger import Ledger, Note
-from rankloom.order import Codes, Scores, top_order
-from rankloom.retrieval.vectors.shards import encode_corpus, shards_beside
+from rankloom.order import Codes
+from rankloom.records import Document
+from rankloom.retrieval.index_lock import locked
+from rankloom.retrieval.vectors.assembly import Origin, assembled, assembled_in, given_shards
+from rankloom.retrieval.vectors.best_documents import Hits, best_documents
+from rankloom.retrieval.vectors.changes import added, compacted, deleted
+from rankloom.retrieval.vectors.commit import LOCK, commit, read_commit
+from rankloom.retrieval.vectors.contents import Contents
+from rankloom.retrieval.vectors.row_kinds import AUTO, check_effort, check_kind, row_kind
+from rankloom.retrieval.vectors.shards import Shard, encode_corpus, encode_windows, shards_beside
 from rankloom.session import Session
 
-FORMAT, VERSION = "rankloom-vector-index", 2
-_FAISS, _IDS, _TRUNCATED = "vectors.faiss", "ids.arrow", "truncated.npy"
 _STAGE = "dense"
-# How many hits more than asked for FAISS is asked for, so that ties at the cut can be settled by document id.
-_MARGIN = 64
-_GATHERED = 64  # vectors compared at once in exact scoring, to bound the memory of float64 copies
-_HALF_STEP = 2.0**-24  # half the distance from 1 to the next float32
+_NO_SETTINGS: Mapping[str, Any] = {}
 
 
 class VectorIndex:
-    """Vectors of a corpus, with the encoder they were made by. Use `build`, `open` or `of`, not the constructor.
+    """Vectors of documents, with the encoder they were made by. Use `build`, `open`, `of` or `from_vectors`.
+
+    An index never changes: `add`, `delete` and `compact` give the index as it is afterwards, and whoever holds the one
+    from before goes on searching what it held. For an index on disk they are commits: killed at any moment, they leave
+    the old index or the new one.
 
     Args:
-        faiss_index: A flat FAISS index over inner products.
-        ids: Document ids; a row's number is its document's code.
-        truncated: Tokens of each document that the model did not read, int64 of shape (documents,).
+        contents: What it holds.
         encoder: Encodes queries.
-        fields: What the manifest says.
         documents: The corpus, when it is at hand.
+        path: Where it lives; None for an index in memory.
     """
 
     def __init__(
-        self,
-        faiss_index: Any,
-        ids: DocIds,
-        truncated: NDArray[np.int64],
-        *,
-        encoder: SentenceEncoder,
-        fields: Mapping[str, Any],
-        documents: Corpus | None = None,
+        self, contents: Contents, *, encoder: Encoder, documents: Corpus | None = None, path: Path | None = None
     ) -> None:
-        self._index, self.ids, self._truncated = faiss_index, ids, truncated
-        self.encoder, self.fields, self.documents = encoder, dict(fields), documents
+        self.contents, self.encoder, self.documents, self.path = contents, encoder, documents, path
 
     # --- ways in ---------------------------------------------------------------------------------------------
 
     @classmethod
     def of(
-        cls, corpus: Corpus, *, encoder: SentenceEncoder, session: Session | None = None, shards: Path | None = None
+        cls,
+        corpus: Corpus,
+        *,
+        encoder: Encoder,
+        session: Session | None = None,
+        kind: str = AUTO,
+        settings: Mapping[str, Any] = _NO_SETTINGS,
     ) -> Self:
-        """Encode a corpus and keep the index in memory.
-
-        Args:
-            corpus: The documents; `Document.contents` is what is encoded.
-            encoder: The model.
-            session: How to carry it out.
-            shards: Folder for finished parts, so that a killed build goes on; None keeps none.
-
-        Raises:
-            DataError: A document is longer than the model reads, and the session's policy is `error`.
-        """
+        """Encode a corpus and keep the index in memory; the parameters are those of `build`."""
         session = session or Session()
+        check_kind(kind, settings, stage=_STAGE)
         encoder.resolve(session)
-        faiss = require("faiss", extra="dense", stage=_STAGE)
-        index: Any = None
-        tokens, longest = 0, 0.0
-        truncated = np.zeros(len(corpus), dtype=np.int64)
-        for shard in encode_corpus(corpus, encoder, session, folder=shards, stage=_STAGE):
-            if index is None:
-                index = faiss.IndexFlatIP(shard.vectors.shape[1])
-            truncated[index.ntotal : index.ntotal + len(shard.vectors)] = shard.truncated
-            index.add(np.ascontiguousarray(shard.vectors))
-            tokens += int(shard.tokens.sum())
-            longest = max(longest, float(np.linalg.norm(shard.vectors.astype(np.float64), axis=1).max()))
-        fields = {
-            "model": encoder.model,
-            "encoder": encoder.fingerprint(),
-            "corpus": corpus.fingerprint(),
-            "dtype": session.dtype,
-            "documents": len(corpus),
-            "dimensions": index.d,
-            "longest_vector": longest,
-            "tokens": tokens,
-            "truncated_documents": int(np.count_nonzero(truncated)),
-            "truncated_tokens": int(truncated.sum()),
-        }
-        return cls(index, corpus.ids, truncated, encoder=encoder, fields=fields, documents=corpus)
+        shards = encode_corpus(corpus, encoder, session, stage=_STAGE)
+        origin = Origin.of(encoder, session, kind, settings, corpus=corpus)
+        return cls(assembled(corpus.ids, _numbered(shards), origin), encoder=encoder, documents=corpus)
 
     @classmethod
     def build(
-        cls, corpus: Corpus, path: str | Path, *, encoder: SentenceEncoder, session: Session | None = None
+        cls,
+        corpus: Corpus,
+        path: str | Path,
+        *,
+        encoder: Encoder,
+        session: Session | None = None,
+        kind: str = AUTO,
+        settings: Mapping[str, Any] = _NO_SETTINGS,
     ) -> Self:
-        """Encode a corpus, write the index to a folder and open it.
+        """Encode a corpus, write the index to a folder and open it; one shard of vectors is in memory at a time.
 
         The folder appears whole or not at all; an existing one is replaced. A build that was killed goes on from the
-        last finished part when it is started again (the parts lie beside the folder, under its name and `.shards`).
+        last finished shard when it is started again (the shards lie beside the folder, under its name and `.shards`).
 
         Args:
             corpus: The documents; `Document.contents` is what is encoded.
             path: Where the index shall live.
             encoder: The model.
             session: How to carry it out.
+            kind: What searches it: `auto` for an exact search that suits the size, or a kind of `row_kinds.KINDS`.
+            settings: Build settings of the kind, by name.
 
         Raises:
+            UsageError: There is no such kind, or it has no such setting.
             DataError: A document is longer than the model reads, and the session's policy is `error`.
         """
-        target = Path(path)
-        shards = shards_beside(target)
-        built = cls.of(corpus, encoder=encoder, session=session, shards=shards)
+        session, target = session or Session(), Path(path)
+        check_kind(kind, settings, stage=_STAGE)
+        encoder.resolve(session)
+        folder = shards_beside(target)
+        shards = encode_corpus(corpus, encoder, session, folder=folder, stage=_STAGE)
+        origin = Origin.of(encoder, session, kind, settings, corpus=corpus)
         with atomic_path(target) as temporary:
-            temporary.mkdir()
-            built.write(temporary)
-        shutil.rmtree(shards, ignore_errors=True)
+            assembled_in(temporary, corpus.ids, _numbered(shards), origin)
+        shutil.rmtree(folder, ignore_errors=True)
         return cls.open(target, corpus=corpus, encoder=encoder)
+
+    @classmethod
+    def from_vectors(
+        cls,
+        doc_ids: Sequence[str],
+        vectors: NDArray[np.float32] | str | Path | Iterable[NDArray[np.float32]],
+        *,
+        encoder: Encoder,
+        path: str | Path | None = None,
+        corpus: Corpus | None = None,
+        several: bool = False,
+        kind: str = AUTO,
+        settings: Mapping[str, Any] = _NO_SETTINGS,
+    ) -> Self:
+        """An index of vectors that were computed elsewhere.
+
+        Args:
+            doc_ids: The document of each row.
+            vectors: float32 of shape (rows, dimensions), the path of a `.npy` file of such (it is memory-mapped), or
+                blocks of rows, one in memory at a time.
+            encoder: What the vectors were made by; encodes queries.
+            path: Where the index shall live; None keeps it in memory.
+            corpus: The documents, so that hits have texts; it must hold the same ids.
+            several: Whether an id may stand several times: a document's best row counts.
+            kind: As for `build`.
+            settings: As for `build`.
+
+        Raises:
+            DataError: An id stands twice, there are not as many rows as ids, or a number is not finite.
+            UsageError: There is no such kind, it has no such setting, or the corpus holds other ids.
+
+        Example:
+            >>> from rankloom.encoders import SentenceEncoder
+            >>> index = VectorIndex.from_vectors(["b", "a"], np.eye(2, dtype=np.float32), encoder=SentenceEncoder())
+            >>> hits = index.search(np.array([[1, 2]], dtype=np.float32), 1)
+            >>> index.ids.take(hits.codes), hits.scores.tolist()
+            (['a'], [2.0])
+        """
+        check_kind(kind, settings, stage=_STAGE)
+        ids, codes = DocIds.encode(doc_ids)
+        if len(ids) < len(codes) and not several:
+            twice = ids[int(np.bincount(codes).argmax())]
+            fix = "pass several=True if a document has several vectors"
+            raise DataError("a document id stands twice", stage=_STAGE, value=twice, fix=fix)
+        _check_ids(corpus, ids)
+        origin = Origin.of(encoder, Session(), kind, settings, corpus=corpus, encoded=False)
+        rows = given_shards(vectors, codes)
+        if path is None:
+            return cls(assembled(ids, rows, origin), encoder=encoder, documents=corpus)
+        with atomic_path(Path(path)) as temporary:
+            assembled_in(temporary, ids, rows, origin)
+        return cls.open(path, corpus=corpus, encoder=encoder)
 
     @classmethod
     def open(
@@ -139,7 +176,7 @@ class VectorIndex:
         path: str | Path,
         *,
         corpus: Corpus | None = None,
-        encoder: SentenceEncoder | None = None,
+        encoder: Encoder | None = None,
         verify: bool = False,
     ) -> Self:
         """Open an index that `build` has written; vectors are memory-mapped.
@@ -147,7 +184,8 @@ class VectorIndex:
         Args:
             path: Where the index lives.
             corpus: The corpus it was made from, so that hits have texts; by default the one beside the index (see
-                `rankloom.corpus.corpus_beside`), and without one, hits have ids and scores only.
+                `rankloom.corpus.corpus_beside`), and without one, hits have ids and scores only. An index that has
+                been changed since takes any corpus that holds its ids.
             encoder: The model for queries; by default the one the index was made with, under the same name.
             verify: Compare the checksum of every file, also of those above 16 MiB; reads them all.
 
@@ -157,21 +195,13 @@ class VectorIndex:
             UsageError: The index was made with another model or from another corpus.
         """
         folder = Path(path)
-        manifest = Manifest.read(folder, format=FORMAT, version=VERSION, verify=verify)
-        try:
-            fields = manifest.fields
-            index = _read_faiss(folder / _FAISS, fields)
-            truncated = np.load(folder / _TRUNCATED, allow_pickle=False)
-            corpus = corpus_beside(folder, fields["corpus"]) if corpus is None else corpus
-            ids = corpus.ids if corpus is not None else _read_ids(folder / _IDS)
-            encoder = encoder or SentenceEncoder(fields["model"], stage=_STAGE)
-            opened = cls(index, ids, truncated, encoder=encoder, fields=fields, documents=corpus)
-            whole = len(truncated) == fields["documents"] == index.ntotal
-        except (KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
-            raise _damaged(folder, str(error)) from error
-        if not whole:
-            raise _damaged(folder, "the number of documents is not the one in the manifest")
-        same_corpus(corpus, fields["corpus"], stage=_STAGE)
+        contents = read_commit(folder, verify=verify)
+        made_from, model = contents.about["corpus"], contents.about["model"]
+        corpus = corpus_beside(folder, made_from) if corpus is None else corpus
+        same_corpus(corpus, made_from, stage=_STAGE)
+        _check_ids(corpus, contents.ids)
+        encoder = encoder or SentenceEncoder(model, stage=_STAGE)
+        opened = cls(contents, encoder=encoder, documents=corpus, path=folder)
         opened.check_encoder()
         return opened
 
@@ -182,37 +212,66 @@ class VectorIndex:
         return len(self.ids)
 
     def __repr__(self) -> str:
-        """Its size and model."""
-        return f"<VectorIndex of {len(self)} documents by {self.fields['model']}>"
+        """Its size, model, and what searches it."""
+        model = self.contents.about["model"]
+        return f"<VectorIndex of {len(self)} documents by {model}, searched by {self.contents.search.kind}>"
+
+    @property
+    def ids(self) -> DocIds:
+        """The documents' ids in order; hits are codes of it."""
+        return self.contents.ids
+
+    @property
+    def kind(self) -> str:
+        """What searches it; never `auto`, but what that has chosen."""
+        return self.contents.search.kind
 
     @property
     def dimensions(self) -> int:
         """Numbers in each vector."""
-        return int(self.fields["dimensions"])
+        return self.contents.vectors.dimensions
 
     @property
     def nbytes(self) -> int:
-        """Bytes of its vectors, ids and truncation counts."""
-        return int(self._matrix.nbytes + self.ids.array.nbytes + self._truncated.nbytes)
+        """Bytes of its vectors, of what is searched, of ids and of tables, in memory or mapped."""
+        held = self.contents
+        tables = held.owners.nbytes + held.truncated.nbytes + int(held.ids.array.nbytes)
+        shared = held.search.nbytes if held.search.kind != "exact_float32" else 0  # that one scans the vectors
+        return held.vectors.nbytes + shared + tables
 
     @property
     def space(self) -> str:
         """The fingerprint of the encoder: vectors of one space can be compared."""
-        return str(self.fields["encoder"])
+        return str(self.contents.about["encoder"])
+
+    def describe(self) -> dict[str, Any]:
+        """What it is: sizes, encoder, what searches it and how; JSON values."""
+        held = self.contents
+        return {
+            "documents": len(held.ids),
+            "rows": len(held.owners),
+            "deleted_rows": len(held.owners) - held.live_rows,
+            "dimensions": self.dimensions,
+            "model": held.about["model"],
+            "precision": held.about["precision"],
+            "index": self.kind,
+            "exact": held.search.exact,
+            "settings": held.search.settings(),
+            "vector_bytes": held.vectors.nbytes,
+            "searched_bytes": held.search.nbytes,
+        }
 
     @cached_property
     def ledger(self) -> Ledger:
         """A note for each document that is longer than the model reads."""
-        cut = np.flatnonzero(self._truncated)
-        ids = self.ids.take(cut.astype(np.int32))
-        amounts = self._truncated[cut].tolist()
-        return Ledger(
-            tuple(Note(_STAGE, "truncated", doc_id=i, amount=amount) for i, amount in zip(ids, amounts, strict=True))
-        )
+        codes, amounts = self.contents.truncated_documents()
+        pairs = zip(self.ids.take(codes), amounts.tolist(), strict=True)
+        return Ledger(tuple(Note(_STAGE, "truncated", doc_id=doc_id, amount=amount) for doc_id, amount in pairs))
 
     def fingerprint(self) -> str:
-        """A digest of encoder, corpus and dtype."""
-        return digest("vector index", VERSION, *(self.fields[name] for name in ("encoder", "corpus", "dtype")))
+        """A digest of the encoder, of what was encoded and how, of every change since, and of what searches it."""
+        held = self.contents
+        return digest("vector index", 3, held.about["contents"], held.search.kind, held.search.settings())
 
     def check_encoder(self) -> None:
         """Refuse to search with another model than the index was made with.
@@ -232,7 +291,7 @@ class VectorIndex:
             "the index was made with another model, or with other weights under the same name",
             stage=_STAGE,
             value=self.encoder.model,
-            accepted=f"the model it was made with, {self.fields['model']} ({self.space})",
+            accepted=f"the model it was made with, {self.contents.about['model']} ({self.space})",
             fix="open it with that model, or build it again",
         )
 
@@ -246,102 +305,152 @@ class VectorIndex:
             truncation_note(session, stage=_STAGE, tokens=note.amount, doc_id=note.doc_id)
 
     def vectors(self, codes: Codes) -> NDArray[np.float32]:
-        """Copies of the vectors of some documents, float32 of shape (codes, dimensions)."""
-        rows: NDArray[np.float32] = self._matrix[codes]
-        return rows
+        """Copies of the vectors of some documents, float32 of shape (codes, dimensions).
+
+        A document of several windows has the mean of their vectors.
+        """
+        held = self.contents
+        starts, ends = held.row_starts[codes], held.row_starts[np.asarray(codes) + 1]
+        if held.one_row_each:
+            return held.vectors.take(held.row_order[starts])
+        means = [
+            held.vectors.take(held.row_order[start:end]).mean(axis=0, dtype=np.float64)
+            for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
+        ]
+        return np.array(means, dtype=np.float32).reshape(len(starts), self.dimensions)
 
     # --- searching -------------------------------------------------------------------------------------------
 
-    def search(self, queries: NDArray[np.float32], k: int) -> list[tuple[Codes, Scores]]:
-        """The best k documents of each query: codes and scores, by score descending and document id ascending.
+    def check_search(self, *, rescore: int | None, effort: Mapping[str, int | None]) -> None:
+        """Refuse settings that this kind of search does not have; None stands for one that is not given.
 
-        FAISS finds candidates, somewhat more than asked for. They are scored again in float64 and rounded once, so
-        that a score depends on nothing but the two vectors; and unless the score at the cut is above everything that
-        FAISS can have left out, by a bound on its rounding errors, the query is searched deeper.
+        Raises:
+            UsageError: The kind has no such setting.
+        """
+        check_effort(self.kind, effort, stage=_STAGE)
+        if rescore is not None and self.contents.search.exact:
+            raise UsageError(
+                f"an index of kind {self.kind} has final scores: there is nothing to rescore",
+                stage=_STAGE,
+                value=rescore,
+                fix="leave rescore out, or choose an approximate kind of index",
+            )
+
+    def search(
+        self,
+        queries: NDArray[np.float32],
+        k: int,
+        *,
+        rescore: int | None = None,
+        effort: Mapping[str, int] = _NO_SETTINGS,
+    ) -> Hits:
+        """The best k documents of each query, by score descending and document id ascending.
 
         Args:
             queries: float32 of shape (queries, dimensions).
             k: How many documents for each query, at least 1; fewer come back when the index holds fewer.
+            rescore: How many rows that an approximate search finds are scored anew by the stored vectors, for each
+                query; 0 for none, None for the kind's own number.
+            effort: Settings of an approximate search by name, such as `nprobe`.
         """
-        results: dict[int, tuple[Codes, Scores]] = {}
-        pending, depth = list(range(len(queries))), min(len(self), k + _MARGIN)
-        while pending:
-            part = np.ascontiguousarray(queries[pending], dtype=np.float32)
-            found_scores, found = self._index.search(part, depth)
-            unsettled = []
-            for row, number in enumerate(pending):
-                codes = found[row].astype(np.int32)
-                scores = _exact_scores(self._matrix, codes, part[row])
-                order = top_order(codes, scores, k)
-                slack = self._slack(part[row])
-                if depth == len(self) or scores[order[-1]] > found_scores[row, -1] + slack:
-                    results[number] = codes[order], scores[order]
-                else:
-                    unsettled.append(number)
-            pending, depth = unsettled, min(len(self), 4 * depth)
-        return [results[number] for number in range(len(queries))]
-
-    def _slack(self, query: NDArray[np.float32]) -> float:
-        """More than FAISS's float32 inner product with a query can be off: twice d * u * |q| * |x| (Higham, 3.1)."""
-        length = float(np.linalg.norm(query.astype(np.float64)))
-        return 2 * self.dimensions * _HALF_STEP * length * float(self.fields["longest_vector"])
+        queries = np.ascontiguousarray(queries, dtype=np.float32)
+        if rescore is None:
+            rescore = 2 * k + self._rescored if self._rescored else 0
+        return best_documents(self.contents, queries, k, rescore=rescore, effort=effort)
 
     @cached_property
-    def _matrix(self) -> NDArray[np.float32]:
-        """All vectors as FAISS holds them, without a copy."""
-        faiss = require("faiss", extra="dense", stage=_STAGE)
-        flat = faiss.rev_swig_ptr(self._index.get_xb(), self._index.ntotal * self._index.d)
-        matrix: NDArray[np.float32] = flat.reshape(self._index.ntotal, self._index.d)
-        matrix.flags.writeable = False
-        return matrix
+    def _rescored(self) -> int:
+        """How many rows beyond twice the depth the kind has scored anew, where nobody says how many; 0 for none."""
+        return row_kind(self.kind, stage=_STAGE).rescore
 
-    def write(self, folder: Path) -> None:
-        """All files of the index, the manifest last."""
-        import pyarrow as pa
+    # --- changing --------------------------------------------------------------------------------------------
 
-        faiss = require("faiss", extra="dense", stage=_STAGE)
-        faiss.write_index(self._index, str(folder / _FAISS))
-        batch = pa.record_batch([self.ids.array], names=["id"])
-        with pa.ipc.new_file(folder / _IDS, batch.schema) as file:
-            file.write_batch(batch)
-        np.save(folder / _TRUNCATED, self._truncated)
-        Manifest.write(folder, format=FORMAT, version=VERSION, fields=self.fields)
+    def add(
+        self, documents: Iterable[Document], *, session: Session | None = None, corpus: Corpus | None = None
+    ) -> Self:
+        """Encode further documents; gives the index that holds them too.
+
+        The index is no longer that of the corpus it was made from; pass `corpus` to let hits have texts.
+
+        Args:
+            documents: The new documents.
+            session: How to carry it out.
+            corpus: A corpus of exactly the documents that the index then holds.
+
+        Raises:
+            DataError: A document's id stands twice or is in the index already, or it is longer than the model reads
+                and the session's policy is `error`.
+            UsageError: Another writer is at work, the index has been changed since it was opened, or the corpus is
+                another.
+        """
+        session, documents = session or Session(), list(documents)
+        self.encoder.resolve(session)
+        self.check_encoder()
+        windows = self.encoder.passages([document.contents for document in documents], session)
+        shard = encode_windows(windows, self.encoder, session)
+        for place in np.flatnonzero(shard.truncated)[:1].tolist():
+            doc_id = documents[int(shard.owners[place])].id
+            truncation_note(session, stage=_STAGE, tokens=int(shard.truncated[place]), doc_id=doc_id)
+        doc_ids = [document.id for document in documents]
+        changed = added(self.contents, doc_ids, shard.vectors, shard.owners, shard.truncated)
+        return self._changed(changed, corpus)
+
+    def delete(self, doc_ids: Iterable[str], *, corpus: Corpus | None = None) -> Self:
+        """The index without some documents. Their rows stay in the files until `compact`, and are never found.
+
+        Args:
+            doc_ids: The documents to go.
+            corpus: As for `add`.
+
+        Raises:
+            DataError: An id is not in the index, or stands twice.
+            UsageError: As for `add`.
+        """
+        return self._changed(deleted(self.contents, list(doc_ids)), corpus)
+
+    def compact(self) -> Self:
+        """The index without deleted rows and in one part, and what searches it built anew."""
+        changed = compacted(self.contents)
+        kept = replace(changed, about={**changed.about, "corpus": self.contents.about["corpus"]})
+        return self._changed(kept, self.documents)
+
+    def _changed(self, contents: Contents, corpus: Corpus | None) -> Self:
+        """The index with other contents, committed if it lives on disk."""
+        if corpus is not None:
+            _check_ids(corpus, contents.ids)
+            contents = replace(contents, about={**contents.about, "corpus": corpus.fingerprint()})
+        if self.path is None:
+            return type(self)(contents, encoder=self.encoder, documents=corpus)
+        lock = locked(self.path / LOCK)
+        try:
+            if read_commit(self.path).generation != self.contents.generation:
+                raise UsageError(
+                    "the index has been changed since it was opened",
+                    stage=_STAGE,
+                    value=str(self.path),
+                    fix="open it again, and change that",
+                )
+            commit(self.path, contents)
+        finally:
+            lock.release()
+        return type(self).open(self.path, corpus=corpus, encoder=self.encoder)
 
 
-def _exact_scores(matrix: NDArray[np.float32], codes: Codes, query: NDArray[np.float32]) -> Scores:
-    """Inner products in float64, rounded once to float32; the same whatever else is computed beside."""
-    wide = query.astype(np.float64)
-    parts = [
-        np.einsum("ij,j->i", matrix[codes[start : start + _GATHERED]].astype(np.float64), wide)
-        for start in range(0, len(codes), _GATHERED)
-    ]
-    return np.concatenate(parts).astype(np.float32)
+def _numbered(shards: Iterable[Shard]) -> Iterator[Shard]:
+    """Shards whose owners are codes of the corpus, not places in the shard."""
+    first = 0
+    for shard in shards:
+        yield replace(shard, owners=shard.owners + first)
+        first += int(shard.owners[-1]) + 1 if len(shard.owners) else 0
 
 
-def _read_faiss(path: Path, fields: Mapping[str, Any]) -> Any:
-    """A flat FAISS index, memory-mapped, held against the manifest."""
-    faiss = require("faiss", extra="dense", stage=_STAGE)
-    expected = 4 * fields["documents"] * fields["dimensions"]
-    if path.stat().st_size < expected:
-        raise ValueError(f"{path.name} is too short")
-    index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
-    if index.d != fields["dimensions"] or index.metric_type != faiss.METRIC_INNER_PRODUCT:
-        raise ValueError(f"{path.name} is of another kind than the manifest says")
-    return index
-
-
-def _read_ids(path: Path) -> DocIds:
-    """Document ids, memory-mapped."""
-    import pyarrow as pa
-
-    return DocIds(pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0).column("id"))
-
-
-def _damaged(folder: Path, reason: str) -> DamagedIndexError:
-    """The error for a folder that is not what its manifest says."""
-    return DamagedIndexError(
-        f"the index can not be read ({reason})",
-        stage=_STAGE,
-        value=str(folder),
-        fix="delete the folder and build it again",
-    )
+def _check_ids(corpus: Corpus | None, ids: DocIds) -> None:
+    """Refuse a corpus that holds other documents than an index."""
+    if corpus is not None and not corpus.ids.same(ids):
+        raise UsageError(
+            "the corpus does not hold the documents of the index",
+            stage=_STAGE,
+            value=corpus,
+            accepted=f"a corpus of the same {len(ids)} documents",
+            fix="pass the corpus that the index was made from or changed to, or none",
+        )

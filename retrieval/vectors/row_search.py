@@ -78,8 +78,8 @@ class RowKind:
             ValueError or KeyError where that can not be read.
         build_settings: Names that `build` takes, such as `nlist`.
         search_settings: Names that `search` takes as `effort`, such as `nprobe`.
-        rescore: Candidates for each hit asked for whose scores are computed anew from the stored vectors, where the
-            user names no number; 0 where the search holds full vectors.
+        rescore: How many rows beyond twice the depth asked for are scored anew by the stored vectors, where the user
+            names no number; 0 where none are, since the search holds full vectors.
         extra: The extra that it needs; empty for none.
     """
 

@@ -15,9 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankloom.corpus import Corpus
-from rankloom.encoders import SentenceEncoder, truncation_note
+from rankloom.encoders import Encoder, truncation_note
 from rankloom.fingerprint import digest
-from rankloom.records import Document
 from rankloom.retrieval.shard_files import keep, kept, shard_path
 from rankloom.session import Session
 
@@ -56,7 +55,7 @@ def shard_count(corpus: Corpus) -> int:
 def encode_shard(
     corpus: Corpus,
     number: int,
-    encoder: SentenceEncoder,
+    encoder: Encoder,
     session: Session,
     *,
     folder: Path | None,
@@ -78,16 +77,17 @@ def encode_shard(
         DataError: A document is longer than the model reads, and the session's policy is `error`.
     """
     encoder.resolve(session)  # the fingerprint is that of the weights, not of the name
-    made_from = digest(encoder, session.dtype, corpus, SHARD_SIZE)
+    first = number * SHARD_SIZE
+    windows = encoder.passages([document.contents for document in corpus.slice(first, first + SHARD_SIZE)], session)
+    made_from = digest(encoder, encoder.precision_in(session), windows)
     path = None if folder is None else shard_path(folder, number)
     found = None if path is None else kept(path, made_from)
-    first = number * SHARD_SIZE
-    if found is None:
-        shard = encode_documents(corpus.slice(first, first + SHARD_SIZE), encoder, session)
+    if found is not None:
+        shard = Shard(**{name: found[1][name] for name in Shard.__slots__})
+    else:
+        shard = encode_windows(windows, encoder, session)
         if path is not None:
             keep(path, made_from, {name: getattr(shard, name) for name in Shard.__slots__})
-    else:
-        shard = Shard(**{name: found[1][name] for name in Shard.__slots__})
     cut = np.flatnonzero(shard.truncated)
     if len(cut):  # an error in some sessions, also of a shard that another session has encoded
         doc_id = corpus.ids[first + int(shard.owners[cut[0]])]
@@ -96,7 +96,7 @@ def encode_shard(
 
 
 def encode_corpus(
-    corpus: Corpus, encoder: SentenceEncoder, session: Session, *, folder: Path | None = None, stage: str = "dense"
+    corpus: Corpus, encoder: Encoder, session: Session, *, folder: Path | None = None, stage: str = "dense"
 ) -> Iterator[Shard]:
     """The shards of a corpus in order, one in memory at a time; see `encode_shard`.
 
@@ -109,10 +109,9 @@ def encode_corpus(
             advance(min(SHARD_SIZE, len(corpus) - number * SHARD_SIZE))
 
 
-def encode_documents(documents: Sequence[Document], encoder: SentenceEncoder, session: Session) -> Shard:
-    """Rows for some documents: one for each, or one for each of its windows."""
-    windows = [[document.contents] for document in documents]
-    owners = np.repeat(np.arange(len(documents), dtype=np.int64), [len(texts) for texts in windows])
+def encode_windows(windows: Sequence[Sequence[str]], encoder: Encoder, session: Session) -> Shard:
+    """Rows for some documents, each given as the windows it is encoded by; see `Encoder.passages`."""
+    owners = np.repeat(np.arange(len(windows), dtype=np.int64), [len(texts) for texts in windows])
     texts = [text for passages in windows for text in passages]
     vectors, tokens, truncated, _ = encoder.encode(texts, role="document", session=session)
     return Shard(vectors, owners, tokens, truncated)

@@ -1,0 +1,142 @@
+"""Changes of a vector index: what it holds after documents were added, deleted, or its deleted rows dropped.
+
+Rows never move, except when deleted ones are dropped. Document codes are places in the sorted table of ids, so every
+change of the documents gives all rows new codes.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rankloom.errors import DataError
+from rankloom.fingerprint import digest
+from rankloom.ids import DocIds
+from rankloom.order import Codes
+from rankloom.retrieval.vectors.contents import Contents
+from rankloom.retrieval.vectors.quantised import checked_lengths
+from rankloom.retrieval.vectors.row_kinds import row_kind
+from rankloom.retrieval.vectors.vector_parts import VectorParts
+
+_STAGE = "dense"
+
+
+def table_of(doc_ids: Sequence[str]) -> tuple[DocIds, Codes]:
+    """The table of some ids that are all different, and the code of each.
+
+    Raises:
+        DataError: An id is empty, or stands twice.
+    """
+    ids, codes = DocIds.encode(doc_ids)
+    if len(ids) < len(codes):
+        counts = np.bincount(codes)
+        raise DataError("a document id stands twice", stage=_STAGE, value=ids[int(counts.argmax())])
+    return ids, codes
+
+
+def added(
+    contents: Contents,
+    doc_ids: Sequence[str],
+    vectors: NDArray[np.float32],
+    owners: NDArray[np.int64],
+    truncated: NDArray[np.int64],
+) -> Contents:
+    """Contents with further documents.
+
+    Args:
+        contents: What is there.
+        doc_ids: Ids of the new documents.
+        vectors: Their rows, float32 of shape (rows, dimensions).
+        owners: The place in `doc_ids` of each row's document, int64 of shape (rows,).
+        truncated: Tokens that the model did not read of each row, int64 of shape (rows,).
+
+    Raises:
+        DataError: An id stands twice, or is in the index already.
+    """
+    new, codes = table_of(doc_ids)
+    there = contents.ids.codes(list(doc_ids)) >= 0
+    if there.any():
+        raise DataError(
+            "this document is in the index already",
+            stage=_STAGE,
+            value=doc_ids[int(there.argmax())],
+            fix="delete it first, to put another in its place",
+        )
+    checked_lengths(vectors)
+    ids, (old_codes, new_codes) = contents.ids.merge(new)
+    search = copy.copy(contents.search)  # whoever holds the contents from before goes on as they were
+    search.add(vectors)
+    return replace(
+        contents,
+        vectors=VectorParts([*contents.vectors.parts, vectors]),
+        owners=np.concatenate([_translated(contents.owners, old_codes), new_codes[codes[owners]]]).astype(np.int32),
+        ids=ids,
+        truncated=np.concatenate([contents.truncated, truncated]),
+        search=search,
+        about=_changed(contents.about, "added", new, vectors),
+        generation=contents.generation + 1,
+        search_folder="",
+    )
+
+
+def deleted(contents: Contents, doc_ids: Sequence[str]) -> Contents:
+    """Contents without some documents; their rows stay, and are never found.
+
+    Raises:
+        DataError: An id is not in the index, or stands twice.
+    """
+    gone, _ = table_of(doc_ids)
+    codes = contents.ids.codes(list(doc_ids))
+    if (codes < 0).any():
+        unknown = doc_ids[int((codes < 0).argmax())]
+        raise DataError("this document is not in the index", stage=_STAGE, value=unknown)
+    stays = np.ones(len(contents.ids), dtype=np.bool_)
+    stays[codes] = False
+    places = np.where(stays, np.cumsum(stays) - 1, -1).astype(np.int32)
+    left = np.flatnonzero(stays).astype(np.int32)
+    return replace(
+        contents,
+        owners=_translated(contents.owners, places),
+        ids=DocIds(contents.ids.strings(left)),
+        about=_changed(contents.about, "deleted", gone),
+        generation=contents.generation + 1,
+    )
+
+
+def compacted(contents: Contents) -> Contents:
+    """Contents without deleted rows, in one part, searched by an index that is built anew."""
+    live = np.flatnonzero(contents.owners >= 0)
+    vectors = VectorParts([contents.vectors.take(live)])
+    kind = row_kind(contents.search.kind, stage=_STAGE)
+    return replace(
+        contents,
+        vectors=vectors,
+        owners=contents.owners[live],
+        truncated=contents.truncated[live],
+        search=kind.build(vectors, _asked(contents.about)),
+        about=_changed(contents.about, "compacted"),
+        generation=contents.generation + 1,
+        files=(),
+        search_folder="",
+    )
+
+
+def _asked(about: Mapping[str, Any]) -> dict[str, Any]:
+    """The build settings that the user named when the index was made."""
+    return dict(about.get("asked", {}))
+
+
+def _translated(owners: NDArray[np.int32], codes: Codes) -> NDArray[np.int32]:
+    """Owners by their new codes; deleted rows stay deleted."""
+    padded = np.concatenate([codes, [-1]]).astype(np.int32)  # so that -1 reads the last place
+    return np.asarray(padded[owners])
+
+
+def _changed(about: Mapping[str, Any], what: str, *how: Any) -> dict[str, Any]:
+    """What the index is made of after a change; it is no longer the corpus it was made from."""
+    return {**about, "corpus": "", "contents": digest(about["contents"], what, *how)}

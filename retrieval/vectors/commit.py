@@ -1,0 +1,217 @@
+"""Commits: how what a vector index holds comes into its folder, and out again.
+
+Each commit writes a folder of its own, `000001`, `000002` and so on, and then replaces the manifest, in one step; until
+then, and for everyone who has opened the index before, nothing has changed. Vectors stay in the folder of the commit
+that brought them. What no manifest names is removed by the next writer.
+
+    manifest.json
+    000001/vectors.npy     float32 rows, memory-mapped
+           search/         what the kind of search needs besides: codes, lists, a graph
+    000002/vectors.npy     the rows that the second commit added
+           owners.npy      the document code of every row, -1 for deleted ones
+           truncated.npy   tokens of every row that the model did not read
+           ids.arrow       document ids, sorted
+           search/
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rankloom.errors import DamagedIndexError
+from rankloom.files import MANIFEST, Manifest, atomic_path, checksum, write_json
+from rankloom.ids import DocIds
+from rankloom.retrieval.vectors.contents import Contents
+from rankloom.retrieval.vectors.npy_file import MatrixFile, mapped
+from rankloom.retrieval.vectors.row_kinds import row_kind
+from rankloom.retrieval.vectors.vector_parts import VectorParts
+
+FORMAT, VERSION = "rankloom-vector-index", 3
+VECTORS, SEARCH, LOCK = "vectors.npy", "search", "lock"
+_OWNERS, _TRUNCATED, _IDS = "owners.npy", "truncated.npy", "ids.arrow"
+_TRIES = 10  # to open an index while writers replace it
+_STAGE = "dense"
+
+
+def generation_name(generation: int) -> str:
+    """The folder of a commit."""
+    return f"{generation:06}"
+
+
+def write_generation(place: Path, contents: Contents) -> None:
+    """Write what a commit adds into a folder: vectors in memory, the tables, and the search unless it has its place.
+
+    Args:
+        place: The folder, which is made if it is not there.
+        contents: What the index holds now; its first parts, as many as it names files of, are written already.
+    """
+    import pyarrow as pa
+
+    place.mkdir(exist_ok=True)
+    new = contents.vectors.parts[len(contents.files) :]
+    if new:
+        with MatrixFile(place / VECTORS, contents.vectors.dimensions) as file:
+            for part in new:
+                file.append(part)
+    np.save(place / _OWNERS, contents.owners)
+    np.save(place / _TRUNCATED, contents.truncated)
+    batch = pa.record_batch([contents.ids.array], names=["id"])
+    with pa.ipc.new_file(place / _IDS, batch.schema) as file:
+        file.write_batch(batch)
+    if not contents.search_folder:
+        (place / SEARCH).mkdir()
+        contents.search.write(place / SEARCH)
+
+
+def named_in(contents: Contents, place: Path) -> Contents:
+    """Contents with the names of the files that `write_generation` has given them."""
+    folder = generation_name(contents.generation)
+    vectors = f"{folder}/{VECTORS}"
+    new = vectors not in contents.files and (place / VECTORS).is_file()
+    files = (*contents.files, vectors) if new else contents.files
+    return replace(contents, files=files, search_folder=contents.search_folder or f"{folder}/{SEARCH}")
+
+
+def write_manifest(directory: Path, contents: Contents, *, known: Manifest | None = None) -> None:
+    """Make contents whose files are in place the last commit.
+
+    Args:
+        directory: The folder of the index.
+        contents: What the index holds now.
+        known: The manifest before, whose checksums stand for files that have not changed.
+    """
+    folder = generation_name(contents.generation)
+    search = directory / contents.search_folder
+    named = [
+        *contents.files,
+        *(f"{folder}/{name}" for name in (_OWNERS, _TRUNCATED, _IDS)),
+        *(f"{contents.search_folder}/{path.name}" for path in sorted(search.iterdir())),
+    ]
+    before = {} if known is None else known.checksums
+    fields = {
+        **contents.about,
+        "generation": contents.generation,
+        "documents": len(contents.ids),
+        "rows": len(contents.owners),
+        "deleted_rows": len(contents.owners) - contents.live_rows,
+        "truncated_documents": len(contents.truncated_documents()[0]),
+        "truncated_tokens": int(contents.truncated_documents()[1].sum()),
+        "dimensions": contents.vectors.dimensions,
+        "index": contents.search.kind,
+        "settings": contents.search.settings(),
+        "vectors": list(contents.files),
+        "search": contents.search_folder,
+        "sizes": {name: (directory / name).stat().st_size for name in named},
+        "checksums": {name: before.get(name) or checksum(directory / name) for name in named},
+    }
+    write_json(directory / MANIFEST, {"format": FORMAT, "version": VERSION, **fields})
+
+
+def commit(directory: Path, contents: Contents) -> None:
+    """Write changed contents as the next commit of an index; the caller holds its lock."""
+    known = Manifest.read(directory, format=FORMAT, version=VERSION)
+    _remove_unnamed(directory, known)  # what a writer that was killed has left
+    folder = directory / generation_name(contents.generation)
+    with atomic_path(folder) as temporary:
+        write_generation(temporary, contents)
+    write_manifest(directory, named_in(contents, folder), known=known)
+    _remove_unnamed(directory, Manifest.read(directory, format=FORMAT, version=VERSION))
+
+
+def read_commit(directory: Path, *, verify: bool = False) -> Contents:
+    """What the last commit of an index holds; vectors and what is searched are memory-mapped.
+
+    Args:
+        directory: Where the index lives.
+        verify: Compare the checksum of every file, also of those above 16 MiB; reads them all.
+
+    Raises:
+        NotFoundError: There is no such folder.
+        DamagedIndexError: It is no index, is of another version, or a file is missing or damaged.
+    """
+    for _ in range(_TRIES):
+        before = _manifest_bytes(directory)
+        try:
+            return _opened(directory, Manifest.read(directory, format=FORMAT, version=VERSION, verify=verify))
+        except DamagedIndexError:
+            # a writer may have put another commit in its place, and removed what this one named
+            if _manifest_bytes(directory) == before:
+                raise
+    raise DamagedIndexError("the index changes faster than it can be opened", value=str(directory), fix="try again")
+
+
+def damaged(directory: Path, reason: str) -> DamagedIndexError:
+    """The error for a folder that is not what its manifest says."""
+    return DamagedIndexError(
+        f"the index can not be read ({reason})",
+        stage=_STAGE,
+        value=str(directory),
+        fix="delete the folder and build it again",
+    )
+
+
+def _opened(directory: Path, manifest: Manifest) -> Contents:
+    """What a manifest describes."""
+    import pyarrow as pa
+
+    fields = dict(manifest.fields)
+    try:
+        folder = directory / generation_name(fields["generation"])
+        vectors = VectorParts([mapped(directory / name) for name in fields["vectors"]])
+        owners, truncated = np.load(folder / _OWNERS), np.load(folder / _TRUNCATED)
+        ids = DocIds(pa.ipc.open_file(pa.memory_map(str(folder / _IDS))).get_batch(0).column("id"))
+        kind = row_kind(fields["index"], stage=_STAGE)
+        search = kind.read(directory / fields["search"], vectors, fields["settings"])
+        contents = Contents(
+            vectors, owners, ids, truncated, search, _about(fields),
+            fields["generation"], tuple(fields["vectors"]), fields["search"],
+        )  # fmt: skip
+        fitting = (
+            len(vectors) == len(owners) == len(truncated) == len(search) == fields["rows"]
+            and vectors.dimensions == fields["dimensions"]
+            and len(ids) == fields["documents"]
+            and int(owners.max(initial=-1)) < len(ids)
+        )
+    except (KeyError, OSError, RuntimeError, TypeError, ValueError, IndexError) as error:
+        raise damaged(directory, str(error)) from error
+    if not fitting:
+        raise damaged(directory, "the number of rows or documents is not the one in the manifest")
+    return contents
+
+
+#: What is kept of a manifest from commit to commit: what the index was made of.
+_ABOUT = ("model", "encoder", "precision", "corpus", "asked", "contents")
+
+
+def _about(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """What an index was made of, from its manifest."""
+    return {name: fields[name] for name in _ABOUT}
+
+
+def _remove_unnamed(directory: Path, manifest: Manifest) -> None:
+    """Remove what a manifest does not name; readers that have it open keep it."""
+    named = manifest.checksums.keys()
+    kept = {name.split("/", maxsplit=1)[0] for name in named} | {generation_name(manifest.fields["generation"])}
+    for path in directory.iterdir():
+        if path.name in {MANIFEST, LOCK}:
+            continue
+        if path.name not in kept:
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+        elif path.is_dir():
+            for inner in path.iterdir():
+                if not any(name.startswith(f"{path.name}/{inner.name}") for name in named):
+                    shutil.rmtree(inner, ignore_errors=True) if inner.is_dir() else inner.unlink(missing_ok=True)
+
+
+def _manifest_bytes(directory: Path) -> bytes | None:
+    """The manifest as it is now; None if there is none."""
+    try:
+        return (directory / MANIFEST).read_bytes()
+    except OSError:
+        return None
