@@ -72,7 +72,7 @@ class Negatives(Strict):
         judge: Steps that score the candidates anew: a reranker, or a retriever that goes deep. None: no filter.
         share: A negative's score is at most this share of the relevant document's.
         margin: And at least this much below it.
-        pool: Candidates of each held-out query that measuring looks among.
+        pool: Candidates of each held-out query that measuring looks among, beside ten relevant documents at most.
         dtype: Numbers that models compute with here.
     """
 

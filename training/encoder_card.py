@@ -33,8 +33,8 @@ def encoder_card(manifest: dict[str, Any]) -> str:
         "",
         f"{what}; {training['steps']:,} steps of {training['queries']} queries, learning rate",
         f"{training['learning_rate']:g}, temperature {loss['temperature']:g}, {encoder['max_tokens']} tokens a text,",
-        f"seed {recipe['seed']}. {platform(manifest)};",
-        f"{manifest['seconds'] / 60:.0f} minutes since it was last started.",
+        f"of which {manifest['documents_cut']:.0%} of the documents have more; seed {recipe['seed']}.",
+        f"{platform(manifest)}; {manifest['seconds'] / 60:.0f} minutes since it was last started.",
         *score_table(manifest),
     ]
     return "\n".join(lines) + "\n"

@@ -8,6 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from rankloom.encoders import token_counts
 from rankloom.errors import StageError
 from rankloom.extras import require
 from rankloom.files import MANIFEST, atomic_path, write_json
@@ -21,6 +24,7 @@ from rankloom.training.training_folder import Trained, TrainingFolder
 
 _STAGE = "training"
 _PROMPTS = {"query": ("query",), "document": ("document", "passage", "corpus")}  # as rankloom.encoders reads them
+_SAMPLE, _AT_ONCE = 2000, 32  # texts that are looked at, and how many together
 _log = logging.getLogger("rankloom")
 
 
@@ -56,6 +60,11 @@ def train_encoder(
     prompts = prompts_of(encoder)
     reads = encoder.max_seq_length
     encoder.max_seq_length = min(recipe.encoder.max_tokens, reads or recipe.encoder.max_tokens)
+    cut = share_cut(encoder, [row.positive for row in rows], seed=recipe.seed)
+    if cut:
+        _log.warning(
+            "training reads the first %s tokens; %.0f%% of documents are longer", encoder.max_seq_length, 100 * cut
+        )
     folder.mark()
     start = _start(encoder, pool, prompts, folder.path / "start.json")
     checkpoints = folder.path / "checkpoints"
@@ -66,10 +75,22 @@ def train_encoder(
         merge_low_rank(encoder)
     end = measured(encoder, pool, prompts)
     encoder.max_seq_length = reads
-    manifest = folder.manifest(data, examples=len(rows), held_out=len(pool), start=start, end=end)
+    manifest = folder.manifest(data, examples=len(rows), held_out=len(pool), documents_cut=cut, start=start, end=end)
     save_encoder(encoder, folder.path / "model", card=encoder_card(manifest), manifest=manifest)
     write_json(folder.path / MANIFEST, manifest)
     return Trained(folder.path / "model", "dense", manifest)
+
+
+def share_cut(encoder: Any, texts: Sequence[str], *, seed: int) -> float:
+    """The share of texts that are longer than an encoder reads, estimated from some of them."""
+    draws = np.random.default_rng(seed)
+    drawn = [texts[place] for place in draws.permutation(len(texts))[:_SAMPLE].tolist()]
+    longer = 0
+    for start in range(0, len(drawn), _AT_ONCE):
+        batch = drawn[start : start + _AT_ONCE]
+        _, truncated = token_counts(encoder, batch, encoder.preprocess(batch))
+        longer += int((truncated > 0).sum())
+    return longer / len(drawn)
 
 
 def load_encoder(wanted: TrainedEncoder, session: Session, *, device: str) -> Any:

@@ -16,7 +16,7 @@ from rankloom.session import Session
 from rankloom.stage import Stage
 from rankloom.training.contrastive_config import ContrastiveRecipe
 from rankloom.training.contrasts import Row
-from rankloom.training.hard_negatives import Mined, mine
+from rankloom.training.hard_negatives import Mined, mine, same_text
 from rankloom.training.pairs import SourceTexts
 from rankloom.training.pool import Pool
 
@@ -111,9 +111,9 @@ def _rows(source: SourceTexts, examples: Sequence[Mined]) -> Iterable[Row]:
     for one in examples:
         if one.query not in relevant:
             known = source.corpus.get(list(source.relevant_to(one.query)))
-            relevant[one.query] = frozenset(document.contents for document in known)
+            relevant[one.query] = frozenset(same_text(document.contents) for document in known)
         positive, *negatives = (document.contents for document in source.corpus.get([one.positive, *one.negatives]))
-        shown = frozenset([positive, *negatives])
+        shown = frozenset(map(same_text, [positive, *negatives]))
         yield Row(queries[one.query], positive, tuple(negatives), source.source.name, shown, relevant[one.query])
 
 

@@ -25,18 +25,20 @@ class Pool:
         return len(self.queries)
 
     def add(self, source: SourceTexts, query_id: str, doc_ids: Iterable[str]) -> None:
-        """Add a held-out query of a source.
+        """Add a held-out query of a source, with its best relevant documents.
 
         Args:
             source: Its texts and judgements.
             query_id: The query.
-            doc_ids: Documents that it is measured among, beside its relevant ones.
+            doc_ids: Documents that it is measured among besides.
         """
         name = source.source.name
         text = next(query.text for query in source.held_out if query.id == query_id)
-        relevant = list(source.relevant_to(query_id))
-        self.put(name, query_id, text, relevant)
-        for document in source.corpus.get(list(dict.fromkeys([*relevant, *doc_ids]))):
+        grades = source.relevant_to(query_id)
+        best = sorted(grades, key=lambda doc_id: (-grades[doc_id], doc_id))[:_CUT]
+        among = list(dict.fromkeys([*best, *doc_ids]))
+        self.put(name, query_id, text, [doc_id for doc_id in among if doc_id in grades])
+        for document in source.corpus.get(among):
             self.documents[f"{name}\t{document.id}"] = document.contents
 
     def put(self, source: str, query_id: str, text: str, relevant: Iterable[str]) -> None:

@@ -108,17 +108,18 @@ def task_pairs(
 
 def _held_out(pairs: Iterator[PseudoPair], source: CorpusSource, task: str, pool: Pool) -> set[str]:
     """The groups of the first pairs, one of each group, which go into the pool."""
-    held: set[str] = set()
-    name = f"{source.name} {task}"
+    held: dict[str, PseudoPair] = {}
     while len(held) < source.validation:
         pair = next(pairs, None)
         if pair is None:
             break
-        if pair.group not in held:
-            held.add(pair.group)
-            pool.put(name, pair.group, pair.query, [pair.document_from])
-            pool.documents[f"{name}\t{pair.document_from}"] = pair.document
-    return held
+        held.setdefault(pair.group, pair)
+    name = f"{source.name} {task}"
+    for group, pair in held.items():
+        answers = [other.document_from for other in held.values() if other.shown in pair.relevant]
+        pool.put(name, group, pair.query, answers)
+        pool.documents[f"{name}\t{pair.document_from}"] = pair.document
+    return set(held)
 
 
 def _row(pair: PseudoPair, name: str) -> Row:

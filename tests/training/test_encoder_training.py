@@ -10,8 +10,10 @@ from sentence_transformers import SentenceTransformer
 from rankloom import Corpus, Document, Session
 from rankloom.errors import DataError, NotFoundError
 from rankloom.retrieval import Dense
+from rankloom.training.encoder_training import share_cut
 from rankloom.training.loop import last_checkpoint
 from rankloom.training.recipes import KINDS, carry_out
+from tests.tiny_models import tiny_encoder
 from tests.training.killed import begin_and_kill
 from tests.training.recipes import contrastive_recipe, pretraining_recipe
 
@@ -60,6 +62,7 @@ def test_the_manifest_and_the_card_tell_what_was_done(finished):
     assert written == json.loads((output / "model" / "manifest.json").read_text()) == result.manifest
     assert written["recipe"]["seed"] == recipe.seed
     assert written["start"].keys() == written["end"].keys() == {"nDCG@10", "MRR@10", "R@10"}
+    assert 0 < written["documents_cut"] <= 1
     card = (output / "model" / "README.md").read_text()
     for source in written["data"]:
         assert source["licence"] in card
@@ -95,6 +98,12 @@ def test_a_finished_training_is_not_done_again(finished):
     assert again.manifest["end"] == result.manifest["end"]
     with pytest.raises(DataError, match="another recipe"):
         carry_out(recipe.model_copy(update={"seed": 8}), Session(offline=True), output=output)
+
+
+def test_documents_that_training_cuts_are_counted(tmp_path):
+    encoder = SentenceTransformer(str(tiny_encoder(tmp_path, max_length=16)))
+    assert share_cut(encoder, ["sky blue"] * 40 + ["sky " * 15] * 10, seed=1) == 0.2
+    assert share_cut(encoder, ["sky " * 14, ""], seed=1) == 0.0  # 14 words and two marks
 
 
 def test_what_is_mined_is_kept_for_the_next_recipe(tmp_path, monkeypatch):
