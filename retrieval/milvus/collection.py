@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from rankloom.checks import same_corpus
 from rankloom.corpus import Corpus
-from rankloom.encoders import SentenceEncoder, truncation_note
+from rankloom.encoders import Encoder, SentenceEncoder, truncation_note
 from rankloom.errors import NotFoundError, UsageError
 from rankloom.fingerprint import digest
 from rankloom.ledger import Ledger, Note
@@ -37,7 +37,7 @@ class MilvusCollection:
         name: str,
         contents: Contents,
         *,
-        encoder: SentenceEncoder | None,
+        encoder: Encoder | None,
         sparse: SparseEncoder | None,
     ) -> None:
         self.connection, self.name, self.contents = connection, name, contents
@@ -50,7 +50,7 @@ class MilvusCollection:
         *,
         collection: str,
         corpus: Corpus | None = None,
-        encoder: SentenceEncoder | None = None,
+        encoder: Encoder | None = None,
         sparse: SparseEncoder | None = None,
         timeout: float = 60.0,
         session: Session | None = None,

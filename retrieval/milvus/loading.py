@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rankloom.corpus import Corpus
-from rankloom.encoders import SentenceEncoder
+from rankloom.encoders import Encoder
 from rankloom.errors import DataError, StageError, UsageError
 from rankloom.extras import require
 from rankloom.fingerprint import digest
@@ -29,7 +29,7 @@ def build_collection(
     uri: str | Path,
     *,
     collection: str,
-    encoder: SentenceEncoder | None = None,
+    encoder: Encoder | None = None,
     sparse: SparseEncoder | None = None,
     bm25: bool = False,
     settings: IndexSettings | None = None,
@@ -194,7 +194,7 @@ def _discard(uri: str, folder: str) -> None:
 
 def _contents(
     corpus: Corpus,
-    encoder: SentenceEncoder | None,
+    encoder: Encoder | None,
     sparse: SparseEncoder | None,
     settings: IndexSettings,
     session: Session,
@@ -212,7 +212,7 @@ def _contents(
         dense_facts = {
             "encoder": encoder.fingerprint(),
             "model": encoder.model,
-            "precision": session.dtype,
+            "precision": encoder.precision_in(session),
             "dimensions": int(probe.vectors.shape[1]),
             "settings": settings.described(),
         }

@@ -9,8 +9,8 @@ from urllib.parse import quote, unquote
 
 import numpy as np
 
-from rankloom.encoders import SentenceEncoder, truncation_note
-from rankloom.errors import DataError
+from rankloom.encoders import Encoder, truncation_note
+from rankloom.errors import DataError, UsageError
 from rankloom.records import Document
 from rankloom.retrieval.milvus.connection import STAGE
 from rankloom.retrieval.milvus.contents import ID, LONGEST, TEXT, TRUNCATED, Field
@@ -52,7 +52,7 @@ def batches_of(documents: Iterable[Document]) -> Iterator[list[Document]]:
 def rows_of(
     batch: Sequence[Document],
     fields: Sequence[Field],
-    encoder: SentenceEncoder | None,
+    encoder: Encoder | None,
     sparse: SparseEncoder | None,
     session: Session,
 ) -> list[dict[str, Any]]:
@@ -68,11 +68,19 @@ def rows_of(
     Raises:
         DataError: An id or a text is longer than Milvus takes, or a document is longer than a model reads and the
             session's policy is `error`.
+        UsageError: The dense encoder cuts documents into windows.
     """
     texts = [document.contents for document in batch]
     rows: list[dict[str, Any]] = [{ID: key(document.id)} for document in batch]
     truncated = np.zeros(len(batch), dtype=np.int64)
     if encoder is not None:
+        if any(len(windows) > 1 for windows in encoder.passages(texts, session)):
+            raise UsageError(
+                "a collection holds one vector for each document, and this encoder cuts documents into windows",
+                stage=STAGE,
+                value=encoder.model,
+                fix="split long documents into passages, and leave windows out",
+            )
         dense = encoder.encode(texts, role="document", session=session)
         truncated = np.maximum(truncated, dense.truncated)
         for row, vector in zip(rows, dense.vectors, strict=True):

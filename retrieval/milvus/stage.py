@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rankloom.checks import choice, same_corpus, whole
 from rankloom.corpus import Corpus
-from rankloom.encoders import DEFAULT_MODEL, SentenceEncoder
+from rankloom.encoders import DEFAULT_MODEL, Encoder, SentenceEncoder
 from rankloom.errors import CompositionError, StageError, UsageError
 from rankloom.fingerprint import digest
 from rankloom.ids import DocIds
@@ -109,7 +109,7 @@ class Milvus(Retriever, VectorSource):
         *,
         collection: str,
         model: str | None = DEFAULT_MODEL,
-        encoder: SentenceEncoder | None = None,
+        encoder: Encoder | None = None,
         sparse: SparseEncoder | None = None,
         bm25: bool = False,
         settings: IndexSettings | None = None,
@@ -149,7 +149,7 @@ class Milvus(Retriever, VectorSource):
         *,
         collection: str,
         corpus: Corpus | None = None,
-        encoder: SentenceEncoder | None = None,
+        encoder: Encoder | None = None,
         sparse: SparseEncoder | None = None,
         timeout: float = 60.0,
         session: Session | None = None,
@@ -230,7 +230,9 @@ class Milvus(Retriever, VectorSource):
             if one is not None:
                 one.resolve(session)
         made = {"encoder": encoder, "sparse": sparse, "bm25": bm25, "settings": settings}
-        identity = digest(corpus, encoder, sparse, bm25, settings.described(), session.dtype)
+        identity = digest(
+            corpus, encoder, sparse, bm25, settings.described(), encoder and encoder.precision_in(session)
+        )
         if uri is None and session.cache is not None:
             uri = str(session.cache.index_directory(cls.name, f"{identity}.db"))
         given: dict[str, Any] = {**made, "timeout": timeout, "session": session}
