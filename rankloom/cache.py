@@ -95,6 +95,11 @@ class Cache:
         with self._using() as connection:
             connection.executemany("DELETE FROM entries WHERE key = ?", [(key,) for key in keys])
 
+    def entries(self) -> list[tuple[str, str, bytes]]:
+        """All results: stage, key and value of each, in the order of keys. For caches that memory holds."""
+        with self._using() as connection:
+            return connection.execute("SELECT stage, key, value FROM entries ORDER BY key").fetchall()
+
     def index_directory(self, kind: str, key: str) -> Path:
         """Where the index of one fingerprint lives; it may not be there yet."""
         return self.directory / "indexes" / f"{kind}-{key}"

@@ -26,7 +26,7 @@ from rankloom.corpus_build import (
 )
 from rankloom.corpus_fields import check_fields, field_columns
 from rankloom.corpus_formats import Format, OnBadRecord, Source, read_documents
-from rankloom.errors import DamagedIndexError, DataError
+from rankloom.errors import DamagedIndexError, DataError, UsageError
 from rankloom.files import Manifest, atomic_path
 from rankloom.ids import DocIds
 from rankloom.ledger import Ledger, Note
@@ -160,6 +160,12 @@ class Corpus:
         batches = list(stream)
         return cls(ids, batches, fingerprint=content_fingerprint(ids, batches), ledger=Ledger(tuple(reader.notes)))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as its folder, which is opened again wherever that is; one in memory as all that it holds."""
+        if self._directory is not None:
+            return _reopened, (str(self._directory.resolve()), self._fingerprint)
+        return _remade, (self._ids, self._batches, self._fingerprint, self._ledger)
+
     # --- what it holds ---------------------------------------------------------------------------------------
 
     @property
@@ -196,30 +202,48 @@ class Corpus:
 
     # --- reading ---------------------------------------------------------------------------------------------
 
-    def contents(self) -> Iterator[pa.LargeStringArray]:
-        """`Document.contents` of all documents in id order, as columns, a batch at a time."""
+    def contents(self, batches: range | None = None) -> Iterator[pa.LargeStringArray]:
+        """`Document.contents` of all documents in id order, as columns, a batch at a time.
+
+        Args:
+            batches: Only of these batches of `BATCH_ROWS` documents.
+        """
         import pyarrow as pa
         import pyarrow.compute as pc
 
         space = pa.scalar(" ", pa.large_string())
-        for batch in self._batches:
+        for batch in self._picked(batches):
             title, text = batch.column(0), batch.column(1)
             yield pc.if_else(pc.equal(title, ""), text, pc.binary_join_element_wise(title, text, space))
 
-    def fields(self, names: Iterable[str]) -> Iterator[dict[str, pa.LargeStringArray]]:
+    def fields(self, names: Iterable[str], batches: range | None = None) -> Iterator[dict[str, pa.LargeStringArray]]:
         """Some fields of all documents in id order, as columns, a batch at a time.
 
         Args:
             names: `title`, `text`, or keys of metadata, whose values are strings, numbers, or lists of them.
+            batches: Only of these batches of `BATCH_ROWS` documents, whichever fields these have.
 
         Raises:
             DataError: No document has such a field, or a value is something else.
         """
         wanted = list(names)
-        columns = (batch.columns[: len(TEXT_COLUMNS)] for batch in self._batches)
-        check_fields(wanted, (metadata for _, _, metadata in columns))
-        for batch in self._batches:
+        if batches is None:
+            self.check_fields(wanted)
+        for batch in self._picked(batches):
             yield field_columns(wanted, *batch.columns[: len(TEXT_COLUMNS)])
+
+    def check_fields(self, names: Sequence[str]) -> None:
+        """Refuse fields that no document has.
+
+        Raises:
+            DataError: No document has such a field.
+        """
+        columns = (batch.columns[: len(TEXT_COLUMNS)] for batch in self._batches)
+        check_fields(names, (metadata for _, _, metadata in columns))
+
+    def _picked(self, batches: range | None) -> Sequence[pa.RecordBatch]:
+        """Some of the batches, or all."""
+        return self._batches if batches is None else self._batches[batches.start : batches.stop]
 
     def get(self, doc_ids: Sequence[str]) -> list[Document]:
         """The documents of some ids, in the order asked.
@@ -259,6 +283,24 @@ class Corpus:
             found.extend(map(_document, ids, *(column.to_pylist() for column in part.columns)))
             start = end
         return found
+
+
+def _reopened(directory: str, fingerprint: str) -> Corpus:
+    """A corpus that was pickled as its folder.
+
+    Raises:
+        NotFoundError: There is no such folder on this machine.
+        UsageError: It holds another corpus here.
+    """
+    corpus = Corpus.open(directory)
+    if corpus.fingerprint() != fingerprint:
+        raise UsageError("the folder holds another corpus than it did elsewhere", stage="corpus", value=directory)
+    return corpus
+
+
+def _remade(ids: DocIds, batches: list[pa.RecordBatch], fingerprint: str, ledger: Ledger) -> Corpus:
+    """A corpus in memory that was pickled whole."""
+    return Corpus(ids, batches, fingerprint=fingerprint, ledger=ledger)
 
 
 def corpus_beside(directory: str | Path, fingerprint: str | None) -> Corpus | None:

@@ -169,6 +169,10 @@ class Stage(ABC):
             )
         return type(self)(**{**self.params(), **changes})
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as its class and parameters: models load again on first use, wherever that is."""
+        return _remade, (type(self), self.params())
+
     def warm_up(self, session: Session | None = None) -> None:  # noqa: B027  # most stages have no models
         """Load models now rather than on first use."""
 
@@ -350,6 +354,11 @@ class Pruner(Stage):
 
     needs = frozenset({"ranking", "text"})
     provides = frozenset({"spans"})
+
+
+def _remade(stage: type[Stage], params: dict[str, Any]) -> Stage:
+    """A stage of some parameters."""
+    return stage(**params)
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -31,6 +32,7 @@ from rankloom.retrieval.bm25_fields import (
     field_names,
     warn_of_empty,
 )
+from rankloom.retrieval.bm25_parts import BM25Parts, made_of_corpus
 from rankloom.retrieval.bm25_scoring import VARIANTS, BM25Scoring, Variant
 from rankloom.retrieval.index import segment
 from rankloom.retrieval.index.buffer import Texts
@@ -148,6 +150,9 @@ class BM25(Retriever, TermSource, ScoreExplainer):
     ) -> Self:
         """Index a corpus into a directory, which appears whole or not at all, and search it.
 
+        Parts that other processes have indexed before (see `bm25_parts`; they lie beside the directory, under its name
+        and `.parts`) are taken over and then removed; the index holds the same bytes.
+
         Args:
             corpus: The documents.
             directory: Where the index shall live; an existing directory is replaced.
@@ -161,6 +166,9 @@ class BM25(Retriever, TermSource, ScoreExplainer):
             DataError: No document has one of the fields.
         """
         analyzer, fields = analyzer or EnglishAnalyzer(), field_names(parameters.get("fields"), stage=cls.name)
+        corpus.check_fields(fields)
+        parts = BM25Parts.beside(directory, corpus, analyzer, fields=fields, term_vectors=term_vectors)
+        session = session or Session()
         with (
             atomic_path(Path(directory)) as temporary,
             ImpactIndexWriter(
@@ -168,12 +176,19 @@ class BM25(Retriever, TermSource, ScoreExplainer):
                 analyzer=analyzer,
                 term_vectors=term_vectors,
                 fields=fields,
-                about=_about(corpus, analyzer),
+                about=parts.about,
             ) as writer,
+            session.progress.task("bm25 index", len(corpus)) as advance,
         ):
-            for doc_ids, texts in _columns(corpus, session or Session(), fields):
-                writer.add_columns(doc_ids, texts)
+            for number in range(len(parts)):
+                if (kept := parts.kept(number)) is not None:
+                    writer.add_index(kept)
+                    continue
+                for doc_ids, texts in parts.columns(number):
+                    writer.add_columns(doc_ids, texts)
+                    advance(len(doc_ids))
             writer.merge()
+        shutil.rmtree(parts.folder, ignore_errors=True)
         index = ImpactIndex.open(directory)
         warn_of_empty(index, stage=cls.name)
         return cls(index, corpus=corpus, analyzer=analyzer, **parameters)
@@ -191,7 +206,7 @@ class BM25(Retriever, TermSource, ScoreExplainer):
         """Index a corpus, or a list of documents, in memory; the other parameters are those of `build`."""
         corpus = corpus if isinstance(corpus, Corpus) else Corpus.of(corpus)
         analyzer = analyzer or EnglishAnalyzer()
-        fields, about = field_names(parameters.get("fields"), stage=cls.name), _about(corpus, analyzer)
+        fields, about = field_names(parameters.get("fields"), stage=cls.name), made_of_corpus(corpus, analyzer)
         index = ImpactIndex.of_texts(
             _columns(corpus, session or Session(), fields),
             analyzer,
@@ -242,7 +257,7 @@ class BM25(Retriever, TermSource, ScoreExplainer):
         params |= {"fields": fields, "field_b": field_b}
         if session.cache is None:
             return cls.of(corpus, session=session, term_vectors=term_vectors, **params)
-        made_of: list[Any] = [FORMAT, VERSION, segment.VERSION, _about(corpus, made_with)]
+        made_of: list[Any] = [FORMAT, VERSION, segment.VERSION, made_of_corpus(corpus, made_with)]
         made_of += ["term vectors"] if term_vectors else []
         made_of += [names] if (names := field_names(fields, stage=cls.name)) else []
         directory = session.cache.index_directory("bm25", digest(*made_of))
@@ -385,11 +400,6 @@ class BM25(Retriever, TermSource, ScoreExplainer):
                 fix="pass the analyzer= that the index was built with, or build it again",
             )
         same_corpus(self.corpus, self.index.about.get("corpus", ""), stage=self.name)
-
-
-def _about(corpus: Corpus, analyzer: Analyzer) -> dict[str, str]:
-    """What an index is made of."""
-    return {"corpus": corpus.fingerprint(), "analyzer": analyzer.fingerprint()}
 
 
 def _columns(corpus: Corpus, session: Session, fields: Sequence[str]) -> Iterator[tuple[list[str], Texts]]:

@@ -35,6 +35,7 @@ from rankloom.retrieval.sparse_encoder import Activation, SparseEncoded, SparseE
 from rankloom.retrieval.sparse_shards import SparseShard, encode_terms
 from rankloom.retrieval.sparse_vectors import SparseVectors, batches_of, impacts_of, vectors_of
 from rankloom.retrieval.two_phase import TwoPhases, search_in_two_phases
+from rankloom.retrieval.vectors.shards import shards_beside
 from rankloom.run import Run
 from rankloom.score_parts import ScoreExplainer, ScoreParts, TermPart, missing_terms, parts_in_order
 from rankloom.session import Session
@@ -201,7 +202,7 @@ class LearnedSparse(Retriever, ScoreExplainer):
         last finished part when it is started again (the parts lie beside the folder, under its name and `.shards`).
         """
         target, session = Path(path), session or Session()
-        folder = target.with_name(f"{target.name}.shards")
+        folder = shards_beside(target)
 
         def shards() -> Iterator[SparseShard]:
             return encode_terms(corpus, encoder, session, folder=folder, stage=cls.name)

@@ -106,6 +106,10 @@ class SparseEncoder:
         self._found: ResolvedModel | None = None
         self._loaded: LoadedModel | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickled without the model, which is looked for and loaded again wherever that is."""
+        return {**self.__dict__, "_found": None, "_loaded": None}
+
     @property
     def space(self) -> str:
         """A digest of the model's files and activation: queries and documents must agree in it."""

@@ -37,37 +37,56 @@ class SparseShard:
     truncated: NDArray[np.int64]
 
 
-def encode_terms(
-    corpus: Corpus, encoder: TermEncoder, session: Session, *, folder: Path | None = None, stage: str
-) -> Iterator[SparseShard]:
-    """The shards of a corpus in code order; those that `folder` holds are read, the others computed and put there.
+def term_shard_count(corpus: Corpus) -> int:
+    """How many shards a corpus has."""
+    return -(-len(corpus) // SHARD_SIZE)
+
+
+def encode_term_shard(
+    corpus: Corpus, number: int, encoder: TermEncoder, session: Session, *, folder: Path | None, stage: str
+) -> SparseShard:
+    """One shard of a corpus: read if the folder holds it, otherwise computed and put there.
+
+    Safe to call from several processes for the same folder; a shard appears whole or not at all.
 
     Args:
         corpus: The documents; `Document.contents` is what is encoded.
+        number: Which shard, 0 to `term_shard_count(corpus)` - 1.
         encoder: What makes terms of texts.
-        session: Progress, device and dtype, and what happens to a text that is cut.
+        session: Device and dtype, and what happens to a text that is cut.
         folder: Where finished shards are kept; None keeps none.
-        stage: Name for progress and errors.
+        stage: Name for errors.
 
     Raises:
         DataError: A document is longer than the model reads, and the session's policy is `error`.
     """
     made_from = digest("terms", encoder, corpus, session.dtype, SHARD_SIZE)
+    path, start = None if folder is None else shard_path(folder, number), number * SHARD_SIZE
+    found = None if path is None else kept(path, made_from)
+    if found is not None:
+        shard = _unpacked(*found)
+    else:
+        texts = [document.contents for document in corpus.slice(start, start + SHARD_SIZE)]
+        shard = SparseShard(*encoder.encode(texts, role="document", session=session)[:3])
+        if path is not None:
+            values, arrays = _packed(shard)
+            keep(path, made_from, arrays, values)
+    for cut in np.flatnonzero(shard.truncated)[:1].tolist():  # raises if the session says so
+        truncation_note(session, stage=stage, tokens=int(shard.truncated[cut]), doc_id=corpus.ids[start + cut])
+    return shard
+
+
+def encode_terms(
+    corpus: Corpus, encoder: TermEncoder, session: Session, *, folder: Path | None = None, stage: str
+) -> Iterator[SparseShard]:
+    """The shards of a corpus in code order, one in memory at a time; see `encode_term_shard`.
+
+    Raises:
+        DataError: A document is longer than the model reads, and the session's policy is `error`.
+    """
     with session.progress.task(f"{stage} index", len(corpus)) as advance:
-        for start in range(0, len(corpus), SHARD_SIZE):
-            path = None if folder is None else shard_path(folder, start // SHARD_SIZE)
-            found = None if path is None else kept(path, made_from)
-            if found is not None:
-                shard = _unpacked(*found)
-            else:
-                documents = corpus.slice(start, start + SHARD_SIZE)
-                texts = [document.contents for document in documents]
-                shard = SparseShard(*encoder.encode(texts, role="document", session=session)[:3])
-                if path is not None:
-                    values, arrays = _packed(shard)
-                    keep(path, made_from, arrays, values)
-            for cut in np.flatnonzero(shard.truncated)[:1].tolist():  # raises if the session says so
-                truncation_note(session, stage=stage, tokens=int(shard.truncated[cut]), doc_id=corpus.ids[start + cut])
+        for number in range(term_shard_count(corpus)):
+            shard = encode_term_shard(corpus, number, encoder, session, folder=folder, stage=stage)
             yield shard
             advance(len(shard.terms))
 

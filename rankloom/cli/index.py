@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,15 +13,24 @@ from rankloom.cli.options import (
     OfflineOption,
     Output,
     OutputOption,
+    RayOption,
+    WorkersOption,
     offline_choice,
+    ray_cluster,
     reporter,
 )
 from rankloom.cli.show import message, show_json
 from rankloom.corpus import BESIDE
 from rankloom.errors import UsageError
 
+if TYPE_CHECKING:
+    from rankloom.corpus import Corpus
+    from rankloom.distributed import RayCluster
+    from rankloom.session import Session
+
 CORPUS_FOLDER, BM25_FOLDER, DENSE_FOLDER = BESIDE, "bm25", "dense"
-_OURS = {CORPUS_FOLDER, BM25_FOLDER, DENSE_FOLDER}
+# what a killed build has left is for the next one to go on from
+_OURS = {CORPUS_FOLDER, BM25_FOLDER, DENSE_FOLDER, f"{BM25_FOLDER}.parts", f"{DENSE_FOLDER}.shards"}
 
 
 def index(
@@ -35,6 +44,8 @@ def index(
         bool, typer.Option("--skip-bad-records", help="Pass bad records over, and repeated ids; count them.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace the indexes that are there.")] = False,
+    ray: RayOption = None,
+    workers: WorkersOption = None,
     device: DeviceOption = "auto",
     offline: OfflineOption = False,
     output: OutputOption = Output.TEXT,
@@ -45,11 +56,14 @@ def index(
       rankloom index docs.jsonl my-index
       rankloom index notes/ my-index --dense
       rankloom index ir_datasets:beir/scifact my-index --force
+      rankloom index docs.jsonl /shared/my-index --dense --ray auto
     """
+    cluster = ray_cluster(ray, workers, verb="index")
     if model is not None and not dense:
         raise UsageError("--model is for --dense", stage="index", fix="add --dense")
     _check_place(directory, force=force)
     from rankloom.corpus import Corpus
+    from rankloom.encoders import DEFAULT_MODEL
     from rankloom.retrieval.bm25 import BM25
     from rankloom.session import Session
 
@@ -57,6 +71,8 @@ def index(
     given: Any = format  # `read_documents` checks the word
     bad: Any = "skip" if skip_bad else "error"
     corpus = Corpus.build(source, directory / CORPUS_FOLDER, format=given, on_bad_record=bad, session=session)
+    if cluster is not None:
+        _share_out(corpus, directory, cluster, model=(model or DEFAULT_MODEL) if dense else None, session=session)
     BM25.build(corpus, directory / BM25_FOLDER, session=session)
     made, truncated = [BM25_FOLDER], 0
     if dense:
@@ -80,6 +96,18 @@ def index(
         show_json({"directory": str(directory), "indexes": made, **facts})
     else:
         typer.echo(f"{len(corpus)} documents in {directory}: {', '.join(made)}")
+
+
+def _share_out(corpus: Corpus, directory: Path, cluster: RayCluster, *, model: str | None, session: Session) -> None:
+    """Let workers do what the builds then find done."""
+    from rankloom.distributed import encode_corpus, index_parts
+    from rankloom.encoders import SentenceEncoder
+
+    with cluster.connected():
+        index_parts(corpus, directory / BM25_FOLDER, session=session, cluster=cluster)
+        if model is not None:
+            encoder = SentenceEncoder(model, stage="dense")
+            encode_corpus(corpus, directory / DENSE_FOLDER, encoder, session=session, cluster=cluster)
 
 
 def _check_place(directory: Path, *, force: bool) -> None:

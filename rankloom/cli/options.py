@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rankloom.errors import UsageError
 from rankloom.progress import Progress
+
+if TYPE_CHECKING:
+    from rankloom.distributed import RayCluster
 
 
 class Output(StrEnum):
@@ -34,6 +38,15 @@ SetOption = Annotated[
 MeasureOption = Annotated[
     list[str] | None, typer.Option("--measure", "-m", help="A measure of ir-measures, such as AP; may be repeated.")
 ]
+RayOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ray", metavar="ADDRESS", help="Share the work out with Ray: local, auto, or HOST:PORT (extra ray)."
+    ),
+]
+WorkersOption = Annotated[
+    int | None, typer.Option("--workers", help="For --ray: how many workers; by default one for each processor.")
+]
 DEFAULT_MEASURES = ("nDCG@10", "R@100", "AP")
 
 
@@ -51,6 +64,21 @@ def cache_folder(cache: Path | None, *, no_cache: bool = False) -> Path | None:
 def offline_choice(offline: bool) -> bool | None:
     """What a session is told: True, or None to look at the environment."""
     return offline or None
+
+
+def ray_cluster(address: str | None, workers: int | None, *, verb: str) -> RayCluster | None:
+    """The cluster that was asked for, if any.
+
+    Raises:
+        UsageError: Workers without a cluster.
+    """
+    if address is None:
+        if workers is not None:
+            raise UsageError("--workers is for --ray", stage=verb, fix="add --ray local")
+        return None
+    from rankloom.distributed import RayCluster
+
+    return RayCluster(address, workers=workers)
 
 
 def reporter() -> Progress:

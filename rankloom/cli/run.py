@@ -14,9 +14,12 @@ from rankloom.cli.options import (
     OfflineOption,
     Output,
     OutputOption,
+    RayOption,
     SetOption,
+    WorkersOption,
     cache_folder,
     offline_choice,
+    ray_cluster,
 )
 from rankloom.cli.show import message, show_json, show_table
 from rankloom.errors import NotFoundError
@@ -35,6 +38,8 @@ def run(
     output_dir: Annotated[Path | None, typer.Option("--output-dir", help="Folder of the results.")] = None,
     cache: CacheOption = None,
     no_cache: NoCacheOption = False,
+    ray: RayOption = None,
+    workers: WorkersOption = None,
     offline: OfflineOption = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
@@ -48,7 +53,9 @@ def run(
       rankloom run configs/quickstart.yaml --dry-run
       rankloom run exp.yaml --set collection=scifact --set define.bm25.bm25.k=100
       rankloom run exp.yaml --output json --output-dir results
+      rankloom run exp.yaml --ray auto
     """
+    cluster = ray_cluster(ray, workers, verb="run")
     from rankloom.eval.experiment import Experiment
 
     experiment = Experiment.from_yaml(config, assignments or [])
@@ -65,6 +72,10 @@ def run(
     message("\n".join(lines))
     needs.raise_problems()
     session = session_of(experiment, cache=cache, no_cache=no_cache, offline=offline)
+    if cluster is not None:
+        from rankloom.distributed import fill_for_experiment
+
+        fill_for_experiment(experiment, session, cluster=cluster)
     result = experiment.run(session, output=folder, on_failure="report")
     if output is Output.JSON:
         show_json(_as_dict(experiment, result, folder))

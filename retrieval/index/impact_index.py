@@ -41,6 +41,7 @@ class ImpactIndex:
     Args:
         commit: Segments and deletions.
         threads: How many threads share a batch of queries; by default one for each processor.
+        directory: Where it was opened; None for an index in memory.
 
     Example:
         >>> index = ImpactIndex.of(["d1", "d2"], [{"blue": 2, "sky": 1}, {"sky": 1}])
@@ -48,9 +49,22 @@ class ImpactIndex:
         (2, [2, 0], {'blue': 2, 'sky': 1})
     """
 
-    def __init__(self, commit: Commit, *, threads: int | None = None) -> None:
+    def __init__(self, commit: Commit, *, threads: int | None = None, directory: Path | None = None) -> None:
         self._commit = commit
         self.threads = threads or os.cpu_count() or 1
+        self._directory = directory
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as its folder, which is opened again wherever that is.
+
+        Raises:
+            UsageError: It is in memory only.
+        """
+        if self._directory is None:
+            raise UsageError(
+                "an index in memory can not leave its process", stage="index", fix="build it into a folder"
+            )
+        return _reopened, (str(self._directory.resolve()), self.fingerprint())
 
     # --- ways in ---------------------------------------------------------------------------------------------
 
@@ -67,7 +81,8 @@ class ImpactIndex:
             NotFoundError: There is no such directory.
             DamagedIndexError: It is no index, is of another version, or a file is missing or damaged.
         """
-        return cls(read_commit(Path(directory), verify=verify), threads=threads)
+        place = Path(directory)
+        return cls(read_commit(place, verify=verify), threads=threads, directory=place)
 
     @classmethod
     def of(
@@ -457,6 +472,19 @@ class ImpactIndex:
             homes[own[there]] = there + start
             start += len(part.segment)
         return homes
+
+
+def _reopened(directory: str, fingerprint: str) -> ImpactIndex:
+    """An index that was pickled as its folder.
+
+    Raises:
+        NotFoundError: There is no such folder on this machine.
+        UsageError: It holds another index, or another state of the index, here.
+    """
+    index = ImpactIndex.open(directory)
+    if index.fingerprint() != fingerprint:
+        raise UsageError("the folder holds another index than it did elsewhere", stage="index", value=directory)
+    return index
 
 
 def _memory_fingerprint(part: Part) -> str:

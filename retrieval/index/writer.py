@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -187,6 +189,43 @@ class ImpactIndexWriter:
             self._gone.update(wanted[place] for place in there.tolist())
         return len(self._gone) - before
 
+    def add_index(self, directory: str | Path) -> None:
+        """Add all documents of another index, as its segments are; the other index stays as it is.
+
+        Several processes can thus index parts of a collection into folders of their own. `merge` makes one segment of
+        all, the same bytes as if one writer had been given all documents in that order.
+
+        Args:
+            directory: An index that was begun with the same settings and analyzer, without deleted documents.
+
+        Raises:
+            NotFoundError: There is no such directory.
+            DamagedIndexError: It is damaged.
+            UsageError: It was begun otherwise, or some of its documents are deleted.
+            DataError: An id is there already.
+        """
+        other = read_commit(Path(directory))
+        made_with = {name: self._about[name] for name in ("analyzer",) if name in self._about}
+        if (other.linear, other.term_vectors, fields_of(other.about)) != (
+            self._linear,
+            self._term_vectors,
+            fields_of(self._about),
+        ) or made_with.items() - other.about.items():
+            raise UsageError("the other index was begun otherwise", stage="index", value=str(directory))
+        if any(len(part.deletions.documents) for part in other.parts):
+            raise UsageError(
+                "documents of the other index are deleted", stage="index", value=str(directory), fix="merge it first"
+            )
+        self._flush()
+        for part in other.parts:
+            self._check_ids_are_new(list(part.segment.ids) if self._may_share_ids(part.segment) else [])
+            name = self._name()
+            shutil.copytree(
+                Path(directory) / SEGMENTS / part.segment.name, self._directory / SEGMENTS / name, copy_function=_linked
+            )
+            self._parts.append(Part(open_segment(self._directory / SEGMENTS / name, linear=self._linear)))
+            self._changed()
+
     # --- making them last ------------------------------------------------------------------------------------
 
     def commit(self) -> None:
@@ -241,17 +280,30 @@ class ImpactIndexWriter:
         self._delete_from_segments()
         if not self._buffer.ids:
             return
-        doc_ids = list(self._buffer.ids)
-        for part in self._parts:
-            found = part.segment.find(doc_ids)
-            there = np.flatnonzero((found >= 0) & ~np.isin(found, part.deletions.documents))
-            if len(there):
-                raise known_already(doc_ids[int(there[0])])
+        self._check_ids_are_new(list(self._buffer.ids))
         name = self._name()
         _save(self._buffer.segment(), self._directory / SEGMENTS / name)
         self._parts.append(Part(open_segment(self._directory / SEGMENTS / name, linear=self._linear)))
         self._changed()
         self._buffer.clear()  # not before: a disk that is full must not cost documents
+
+    def _check_ids_are_new(self, doc_ids: list[str]) -> None:
+        """Refuse ids that are there already."""
+        for part in self._parts:
+            found = part.segment.find(doc_ids)
+            there = np.flatnonzero((found >= 0) & ~np.isin(found, part.deletions.documents))
+            if len(there):
+                raise known_already(doc_ids[int(there[0])])
+
+    def _may_share_ids(self, segment: Segment | ImpactSegment) -> bool:
+        """Whether the ids of a segment lie among those that are there; parts of a sorted corpus do not."""
+        if not len(segment):
+            return False
+        first, last = segment.ids[0], segment.ids[len(segment) - 1]
+        return any(
+            len(part.segment) and part.segment.ids[0] <= last and first <= part.segment.ids[len(part.segment) - 1]
+            for part in self._parts
+        )
 
     def _delete_from_segments(self) -> None:
         """Note in the segments which of their documents are gone."""
@@ -279,6 +331,14 @@ class ImpactIndexWriter:
     def _name(self) -> str:
         """A name for a new segment."""
         return f"{self._generation + 1:06}-{uuid.uuid4().hex[:12]}"
+
+
+def _linked(source: str, target: str) -> None:
+    """Put a file, which nobody will ever change, into another folder: as a link, or else as a copy."""
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without links
+        shutil.copy2(source, target)
 
 
 def _save(segment: Segment | ImpactSegment, directory: Path) -> None:

@@ -205,6 +205,16 @@ class VectorIndex:
         opened.check_encoder()
         return opened
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as its folder, which is opened again wherever that is.
+
+        Raises:
+            UsageError: It is in memory only.
+        """
+        if self.path is None:
+            raise UsageError("an index in memory can not leave its process", stage=_STAGE, fix="build it into a folder")
+        return _reopened, (str(self.path.resolve()), self.documents, self.encoder, self.fingerprint())
+
     # --- what it holds ---------------------------------------------------------------------------------------
 
     def __len__(self) -> int:
@@ -434,6 +444,19 @@ class VectorIndex:
         finally:
             lock.release()
         return type(self).open(self.path, corpus=corpus, encoder=self.encoder)
+
+
+def _reopened(path: str, documents: Corpus | None, encoder: Encoder, fingerprint: str) -> VectorIndex:
+    """An index that was pickled as its folder.
+
+    Raises:
+        NotFoundError: There is no such folder on this machine.
+        UsageError: It holds another index, or another state of the index, here.
+    """
+    index = VectorIndex.open(path, corpus=documents, encoder=encoder)
+    if index.fingerprint() != fingerprint:
+        raise UsageError("the folder holds another index than it did elsewhere", stage=_STAGE, value=path)
+    return index
 
 
 def _numbered(shards: Iterable[Shard]) -> Iterator[Shard]:

@@ -1,4 +1,4 @@
-"""Dependencies point one way: stage folders to the core; evaluation, training and serving to both."""
+"""Dependencies point one way: stage folders to the core; evaluation, training, serving and jobs to both."""
 
 import ast
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 STAGES = ("retrieval", "prf", "rerank")
-FOLDERS = (*STAGES, "eval", "training", "serving")
+FOLDERS = (*STAGES, "eval", "training", "serving", "distributed")
 #: What each folder may import of the others; every folder may import the core.
 MAY_IMPORT = {
     "rankloom": set(),
@@ -17,6 +17,7 @@ MAY_IMPORT = {
     "eval": set(STAGES),
     "training": {*STAGES, "eval"},
     "serving": {*STAGES, "eval"},
+    "distributed": {*STAGES, "eval"},
 }
 #: Parts of the core folder that put everything together.
 ON_TOP = ("rankloom/cli/", "rankloom/__main__.py")
