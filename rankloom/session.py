@@ -29,7 +29,8 @@ class Session:
 
     Args:
         cache: Folder (or `Cache`) that remembers results and indexes; None remembers nothing.
-        offline: Open no socket: models and collections come from this machine or are an error. Default: whether
+        offline: Open no socket to another machine: models and collections come from this one or are an error; only a
+            server that is named and listens on a loopback address (such as Milvus Lite) may be asked. Default: whether
             the environment variable RANKLOOM_OFFLINE or HF_HUB_OFFLINE is set to something but 0.
         seed: Start of every random choice.
         device: `auto` (an accelerator when there is one), `cpu`, `cuda`, `cuda:1`, `mps`.

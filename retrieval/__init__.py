@@ -14,6 +14,7 @@ from rankloom.retrieval.index import ImpactBatch, ImpactIndex, ImpactIndexWriter
 from rankloom.retrieval.inference_free import InferenceFreeEncoder
 from rankloom.retrieval.learned_sparse import LearnedSparse
 from rankloom.retrieval.lucene import Lucene, LuceneAnalyzer, LuceneIndex
+from rankloom.retrieval.milvus import IndexSettings, Milvus, MilvusCollection
 from rankloom.retrieval.rank_bm25 import RankBM25
 from rankloom.retrieval.snowball import SnowballAnalyzer
 from rankloom.retrieval.sparse_encoder import SparseEncoder
@@ -33,11 +34,14 @@ __all__ = [
     "ImpactBatch",
     "ImpactIndex",
     "ImpactIndexWriter",
+    "IndexSettings",
     "InferenceFreeEncoder",
     "LearnedSparse",
     "Lucene",
     "LuceneAnalyzer",
     "LuceneIndex",
+    "Milvus",
+    "MilvusCollection",
     "RankBM25",
     "SnowballAnalyzer",
     "SparseEncoder",
