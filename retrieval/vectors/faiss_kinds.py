@@ -5,7 +5,8 @@ A rule holds where the user names no number. What can not be built is an error, 
 Sources: "Guidelines to choose an index" of FAISS's documentation (lists: 4 to 16 times the root of the rows; 32 links);
 Johnson, Douze, Jégou: Billion-scale similarity search with GPUs, IEEE Transactions on Big Data 2021 (IVF, PQ); Malkov
 and Yashunin: Efficient and robust approximate nearest neighbor search using HNSW graphs, PAMI 2020; FAISS's k-means,
-which warns below 39 training points a centroid and draws no more than 256.
+which warns below 39 training points a centroid and draws no more than 256. What a search does by default was
+chosen on the million vectors of `benchmarks/approximate_search.py`, for a recall@10 of .98.
 """
 
 from __future__ import annotations
@@ -33,11 +34,14 @@ KINDS: dict[str, tuple[Layout, Code]] = {
 }
 LINKS = 32
 EF_CONSTRUCTION = 100  # candidates for links of a new row: Lucene's `beamWidth`
-EF = 256  # of `hnsw`, seen on 200,000 MiniLM vectors: recall@10 .99
-PQ_CENTROIDS = 256  # one byte for each part of a row
+EF = 256
+#: Four bits for each part of a row: FAISS sums up such codes in registers ("fast scan"; André, Kermarrec, Le Scouarnec:
+#: Cache locality is not enough, VLDB 2015), nine times as fast as codes of eight bits, and candidates are scored anew.
+PQ_CENTROIDS = 16
+PQ_POINTS = 4096  # training rows for each of them
 _LEAST_POINTS = 39
 _POINTS = 64
-_PROBES = 1
+_PROBES = 5
 _SCANNED = 4  # lists are looked into until they hold, on average, this many rows for each that is asked for
 
 
@@ -48,14 +52,14 @@ class Plan:
     Args:
         kind: A key of `KINDS`.
         lists: How many lists; 0 where there are none.
-        code_bytes: Bytes of a row's code by product quantisation; 0 where it is none.
+        parts: Parts that a row is cut into for product quantisation, two to a byte; 0 where it is not.
         links: Links of a row to others (twice as many on the ground level); 0 where there are none.
         training_rows: Rows that centroids and ranges are learned from; 0 where nothing is learned.
     """
 
     kind: str
     lists: int = 0
-    code_bytes: int = 0
+    parts: int = 0
     links: int = 0
     training_rows: int = 0
 
@@ -76,8 +80,8 @@ class Plan:
 
     @property
     def _centroids(self) -> int:
-        """The largest number of centroids that are learned at once."""
-        return max(self.lists, PQ_CENTROIDS if self.code == "pq" else 0)
+        """The largest number of centroids that are learned at once; the centre of a single list decides nothing."""
+        return max(self.lists if self.lists > 1 else 0, PQ_CENTROIDS if self.code == "pq" else 0)
 
 
 def build_settings(kind: str) -> frozenset[str]:
@@ -100,8 +104,8 @@ def plan(kind: str, rows: int, dimensions: int, settings: Mapping[str, Any] | No
         rows: How many there are.
         dimensions: Numbers in each.
         settings: `nlist`, `code_bytes` and `links`, as far as the user named them. The rules for the others: four
-            lists for each root of the rows, but 39 rows for each list; the least divisor of the dimensions that gives
-            a byte to every four of them; 32 links.
+            lists for each root of the rows, but 39 rows for each list; a byte for every four dimensions, or what comes
+            next if that does not divide them; 32 links.
         stage: Who builds, for errors.
 
     Raises:
@@ -109,22 +113,22 @@ def plan(kind: str, rows: int, dimensions: int, settings: Mapping[str, Any] | No
 
     Example:
         >>> plan("ivf_pq", 1_000_000, 384, stage="dense")
-        Plan(kind='ivf_pq', lists=4000, code_bytes=96, links=0, training_rows=256000)
+        Plan(kind='ivf_pq', lists=4000, parts=192, links=0, training_rows=256000)
     """
     asked = {name: value for name, value in (settings or {}).items() if value is not None}
     layout, code = KINDS[kind]
     lists = _lists(rows, asked.get("nlist"), stage) if layout == "lists" else 0
     links = whole(asked.get("links", LINKS), least=2, stage=stage, parameter="links") if layout == "links" else 0
-    code_bytes = _code_bytes(rows, dimensions, asked.get("code_bytes"), stage) if code == "pq" else 0
-    learned = min(rows, max(_POINTS * lists, 256 * PQ_CENTROIDS)) if lists or code != "float32" else 0
-    return Plan(kind, lists, code_bytes, links, learned)
+    parts = _parts(rows, dimensions, asked.get("code_bytes"), stage) if code == "pq" else 0
+    learned = min(rows, max(_POINTS * lists, PQ_POINTS * PQ_CENTROIDS)) if lists or code != "float32" else 0
+    return Plan(kind, lists, parts, links, learned)
 
 
 def nprobe(lists: int, rows: int, depth: int) -> int:
     """How many lists a search looks into, where the user names no number.
 
-    The root of the number of lists (CompactDS: 256 of 65,536), and more for a deep ranking or a small collection, so
-    that four rows are seen for each that is asked for.
+    Five times the root of the number of lists (CompactDS: once, 256 of 65,536), and more for a deep ranking of a small
+    collection, so that four rows are seen for each that is asked for.
     """
     enough = math.ceil(_SCANNED * depth * lists / max(1, rows))
     return min(lists, max(math.ceil(_PROBES * math.sqrt(lists)), enough))
@@ -146,8 +150,8 @@ def _lists(rows: int, asked: int | None, stage: str) -> int:
     return lists
 
 
-def _code_bytes(rows: int, dimensions: int, asked: int | None, stage: str) -> int:
-    """How many bytes a row's code has."""
+def _parts(rows: int, dimensions: int, asked: int | None, stage: str) -> int:
+    """How many parts of equal length a row is cut into."""
     if rows < PQ_CENTROIDS:
         raise UsageError(
             "too few vectors to learn a product quantiser from",
@@ -158,12 +162,13 @@ def _code_bytes(rows: int, dimensions: int, asked: int | None, stage: str) -> in
         )
     divisors = [number for number in range(1, dimensions + 1) if dimensions % number == 0]
     if asked is None:
-        return next(number for number in divisors if 4 * number >= dimensions)
-    if whole(asked, least=1, stage=stage, parameter="code_bytes") not in divisors:
+        return next(number for number in divisors if 2 * number >= dimensions)
+    by_bytes = {(number + 1) // 2: number for number in divisors}  # two to a byte
+    if whole(asked, least=1, stage=stage, parameter="code_bytes") not in by_bytes:
         raise UsageError(
-            f"code_bytes must divide the {dimensions} dimensions of the vectors",
+            f"the {dimensions} dimensions of the vectors can not be divided evenly into two parts a byte",
             stage=stage,
-            value=asked,
-            accepted=", ".join(map(str, divisors)),
+            value=f"code_bytes {asked}",
+            accepted=", ".join(map(str, by_bytes)),
         )
-    return asked
+    return by_bytes[asked]

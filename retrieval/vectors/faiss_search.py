@@ -27,7 +27,8 @@ SEED = 1234  # of samples and k-means: FAISS's own, and CompactDS's
 _FILE = "rows.faiss"
 _STAGE = "dense"
 _BLOCK = 65_536  # rows added at a time; fewer are learned from and added on one thread
-_RESCORED = {"float32": 0, "sq8": 20, "pq": 200}
+#: Beyond twice as many rows as hits are asked for; see `RowKind.rescore`.
+_RESCORED = {"float32": 0, "sq8": 20, "pq": 180}
 _log = logging.getLogger("rankloom")
 
 
@@ -126,12 +127,23 @@ class FaissSearch:
         rows, dimensions = len(self), int(self.index.d)
         if self._layout == "lists":
             # each row's code and its number, and the centres of the lists
-            return rows * (int(self.index.code_size) + 8) + 4 * dimensions * int(self.index.nlist) + self._learned
+            return self._listed * int(self.index.code_size) + 8 * rows + 4 * dimensions * self._lists + self._learned
         codes = rows * (4 * dimensions if self._code == "float32" else dimensions) + self._learned
         if self._layout == "all":
             return codes
         graph = self.index.hnsw
         return codes + 4 * int(graph.neighbors.size()) + 8 * int(graph.offsets.size()) + 4 * int(graph.levels.size())
+
+    @property
+    def _lists(self) -> int:
+        """How many lists there are."""
+        return int(self.index.nlist)
+
+    @property
+    def _listed(self) -> int:
+        """How many codes the lists have room for; those of `ivf_pq` are packed by thirty-two."""
+        sizes = np.array([self.index.get_list_size(number) for number in range(self._lists)], dtype=np.int64)
+        return int((-(-sizes // 32) * 32 if self._code == "pq" else sizes).sum())
 
     @property
     def _learned(self) -> int:
@@ -143,7 +155,7 @@ class FaissSearch:
         """What it was built with."""
         found: dict[str, Any] = {"training_rows": self.training_rows}
         if self._layout == "lists":
-            found["nlist"] = int(self.index.nlist)
+            found["nlist"] = self._lists
         if self._layout == "links":
             found["links"] = int(self.index.hnsw.nb_neighbors(1))
         if self._code == "pq":
@@ -188,7 +200,7 @@ class FaissSearch:
         """
         named = effort or {}
         if self._layout == "lists":
-            lists = named.get("nprobe") or faiss_kinds.nprobe(int(self.index.nlist), len(self), depth)
+            lists = named.get("nprobe") or faiss_kinds.nprobe(self._lists, len(self), depth)
             return self._faiss.SearchParametersIVF(nprobe=lists, sel=chosen)
         if self._layout == "links":
             return self._faiss.SearchParametersHNSW(efSearch=max(depth, named.get("ef") or faiss_kinds.EF), sel=chosen)
@@ -251,8 +263,9 @@ def _empty(what: Plan, dimensions: int) -> Any:
     elif what.code == "sq8":
         index = faiss.IndexIVFScalarQuantizer(centres, dimensions, what.lists, byte, product)
     else:
-        index = faiss.IndexIVFPQ(centres, dimensions, what.lists, what.code_bytes, 8, product)
+        index = faiss.IndexIVFPQFastScan(centres, dimensions, what.lists, what.parts, 4, product)
         index.pq.cp.seed, index.pq.cp.min_points_per_centroid = SEED, 1
+        index.pq.cp.max_points_per_centroid = faiss_kinds.PQ_POINTS
     centres.this.disown()
     index.own_fields = True
     # from the whole sample it is given; how many points are few is said by `build`, not on stderr
@@ -270,7 +283,7 @@ def _class_of(kind: str) -> Any:
         "hnsw_sq8": faiss.IndexHNSWSQ,
         "ivf": faiss.IndexIVFFlat,
         "ivf_sq8": faiss.IndexIVFScalarQuantizer,
-        "ivf_pq": faiss.IndexIVFPQ,
+        "ivf_pq": faiss.IndexIVFPQFastScan,
     }[kind]
 
 

@@ -163,7 +163,7 @@ def test_asked_for_more_than_there_is(built):
 
 def test_too_few_to_learn_from(caplog, capfd):
     with pytest.raises(UsageError, match="too few vectors to learn a product quantiser"):
-        FaissSearch.build("ivf_pq", VectorParts([VECTORS[:255]]))
+        FaissSearch.build("ivf_pq", VectorParts([VECTORS[:15]]))
     with caplog.at_level(logging.WARNING, "rankloom"):
         FaissSearch.build("ivf_pq", VectorParts([VECTORS[:300]]))
     assert "ivf_pq learns from 300 vectors, fewer than FAISS advises" in caplog.text
