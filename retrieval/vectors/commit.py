@@ -163,10 +163,12 @@ def _opened(directory: Path, manifest: Manifest) -> Contents:
     fields = dict(manifest.fields)
     try:
         folder = directory / generation_name(fields["generation"])
-        vectors = VectorParts([mapped(directory / name) for name in fields["vectors"]])
+        kind = row_kind(fields["index"], stage=_STAGE)
+        files = [directory / name for name in fields["vectors"]]
+        # where a few rows are scored anew, they are read as they lie, so that the full vectors take no memory
+        vectors = VectorParts.on_disk(files) if kind.rescore else VectorParts([mapped(file) for file in files])
         owners, truncated = np.load(folder / _OWNERS), np.load(folder / _TRUNCATED)
         ids = DocIds(pa.ipc.open_file(pa.memory_map(str(folder / _IDS))).get_batch(0).column("id"))
-        kind = row_kind(fields["index"], stage=_STAGE)
         search = kind.read(directory / fields["search"], vectors, fields["settings"])
         contents = Contents(
             vectors, owners, ids, truncated, search, _about(fields),
