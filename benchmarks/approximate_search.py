@@ -9,7 +9,7 @@ ones of SciFact and NFCorpus, never mixed. The settings that the tables show wer
 and all figures are of the second thousand.
 
 Each kind is measured in a process of its own. `resident` is how much the process has grown from the moment all
-libraries are loaded until all searches are done, mapped pages included; `disk` is without the full vectors, which every
+libraries are loaded until the searches of this line are done, mapped pages included; `disk` is without the full vectors, which every
 kind keeps beside it. Speed: `one` is one query at a time, `batch` 64 at a time. Run it on one core for figures of one
 thread: `taskset -c 1 chrt -f 50 python ...`.
 """
@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from rankloom.encoders import SentenceEncoder
@@ -86,7 +87,15 @@ def prepare(folder: Path, rows: int, collections: Path) -> None:
         matrix[start : start + 20_000] = mixtures(real, min(20_000, rows - start), rng)
     queries = queries[rng.permutation(len(queries))[: 2 * HALF]]
     np.save(folder / "queries.npy", queries)
+    write_ids(folder / "ids.arrow", rows)
     np.save(folder / "truth.npy", best(matrix, queries))
+
+
+def write_ids(path: Path, rows: int) -> None:
+    """Ids of documents, in the order of their rows, as a vector index keeps them."""
+    batch = pa.record_batch([pa.array([f"{number:09d}" for number in range(rows)])], names=["id"])
+    with pa.ipc.new_file(path, batch.schema) as file:
+        file.write_batch(batch)
 
 
 def mixtures(real: NDArray[np.float32], count: int, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -129,8 +138,8 @@ def opened(folder: Path, kind: str) -> VectorIndex:
     """The index over the vectors of the folder, which all kinds share."""
     vectors = VectorParts.on_disk([folder / "vectors.npy"])
     search = FaissSearch.read(kind, folder / kind, json.loads((folder / kind / "built.json").read_text()))
-    ids, owners = DocIds.encode([f"{number:07d}" for number in range(len(vectors))])
-    nothing = np.zeros(len(vectors), dtype=np.int64)
+    ids = DocIds(pa.ipc.open_file(pa.memory_map(str(folder / "ids.arrow"))).get_batch(0).column("id"))
+    owners, nothing = np.arange(len(vectors), dtype=np.int32), np.zeros(len(vectors), dtype=np.int64)
     return VectorIndex(Contents(vectors, owners, ids, nothing, search, {"index": kind}), encoder=SentenceEncoder())
 
 
@@ -176,10 +185,10 @@ def measured(folder: Path, kind: str) -> dict[str, Any]:
         recall = np.mean([len(set(a) & set(b)) / K for a, b in zip(found.tolist(), truth.tolist(), strict=False)])
         one, many = seconds(search, timed, 1), seconds(search, timed, BATCH)
         figures = {"recall": float(recall), "p50": np.quantile(one, 0.5), "p95": np.quantile(one, 0.95)}
-        rows.append({**settings, **figures, "batch": BATCH / statistics.median(many)})
+        rows.append({**settings, **figures, "batch": BATCH / statistics.median(many), "resident": resident() - before})
     disk = sum(path.stat().st_size for path in (folder / kind).glob("*.faiss"))
     about = json.loads((folder / kind / "built.json").read_text(encoding="utf-8"))
-    return {"kind": kind, "resident": resident() - before, "disk": disk, "about": about, "rows": rows}
+    return {"kind": kind, "disk": disk, "about": about, "rows": rows}
 
 
 def seconds(search: Callable[[NDArray[np.float32]], Found], queries: NDArray[np.float32], size: int) -> list[float]:
@@ -236,9 +245,10 @@ def print_table(results: list[dict[str, Any]]) -> None:
     for one in results:
         for number, row in enumerate(one["rows"]):
             said = ", ".join(f"{name} {value}" for name, value in row.items() if name in ("ef", "nprobe", "rescore"))
-            sizes = f"{one['resident'] / 1000:,.0f} | {one['disk'] / 1e6:,.0f} | {one['about']['seconds']:,.0f}"
+            sizes = f"{one['disk'] / 1e6:,.0f} | {one['about']['seconds']:,.0f}"
             print(
-                f"| {one['kind']} | {said or 'defaults'} | {row['recall']:.3f} | {sizes if not number else ' | | '} | "
+                f"| {one['kind']} | {said or 'defaults'} | {row['recall']:.3f} | {row['resident'] / 1000:,.0f} | "
+                f"{sizes if not number else '|'} | "
                 f"{row['p50'] * 1000:.2f} | {row['p95'] * 1000:.2f} | {row['batch']:,.0f} |"
             )
 

@@ -1,8 +1,8 @@
 """Rows found by an index of FAISS: all of them looked at, or those of a few lists, or by following links.
 
-Files are FAISS's own, and mapped into memory: FAISS 1.15 reads every kind here without copying its codes
-(`IO_FLAG_MMAP_IFC`); what is searched comes into memory as it is met. Settings of a search are handed over with it, the
-index is never changed by one, so threads may search at the same time with different ones.
+Files are FAISS's own, and mapped (`IO_FLAG_MMAP_IFC`): what is searched comes into memory as it is met. Only the packed
+codes of `ivf_pq` are read at once, as FAISS 1.15 would copy them out of the map. Settings of a search are handed over
+with it, the index is never changed by one, so threads may search at the same time with different ones.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class FaissSearch:
 
     @classmethod
     def read(cls, kind: str, folder: Path, settings: Mapping[str, Any]) -> Self:
-        """What `write` has written, mapped into memory.
+        """What `write` has written, mapped into memory; `ivf_pq` is read into it.
 
         Raises:
             OSError: There is no such file.
@@ -102,13 +102,14 @@ class FaissSearch:
         file = folder / _FILE
         if not file.is_file():
             raise FileNotFoundError(f"{_FILE} is missing")
+        mapped = KINDS[kind][1] != "pq"
         try:
-            index = faiss.read_index(str(file), faiss.IO_FLAG_MMAP_IFC)
+            index = faiss.read_index(str(file), faiss.IO_FLAG_MMAP_IFC if mapped else 0)
         except RuntimeError as error:
             raise ValueError(f"FAISS can not read {_FILE}: {error}") from error
         if index.metric_type != faiss.METRIC_INNER_PRODUCT or not isinstance(index, _class_of(kind)):
             raise ValueError(f"{_FILE} holds another kind of index than {kind}")
-        return cls(index, kind, training_rows=int(settings["training_rows"]), file=file)
+        return cls(index, kind, training_rows=int(settings["training_rows"]), file=file if mapped else None)
 
     def __copy__(self) -> Self:
         """One that can be added to by itself. A mapped index is shared: adding to it makes a copy in memory."""
