@@ -8,8 +8,8 @@ them, `a * x + (1 - a) * y` with a from .5 to 1, plus Gaussian noise of length .
 ones of SciFact and NFCorpus, never mixed. The settings that the tables show were chosen on the first thousand of them,
 and all figures are of the second thousand.
 
-Each kind is measured in a process of its own. `resident` is how much the process has grown from the moment all libraries
-are loaded until the searches of this line are done, mapped pages included; `disk` is without the full vectors, which
+Each kind is measured in a process of its own. `resident` is how much the process has grown between the moment when all
+libraries are loaded and the end of a line's searches, mapped pages included; `disk` is without the full vectors, which
 every kind keeps beside it. Speed: `one` is one query at a time, `batch` 64 at a time. For figures of one thread:
 `taskset -c 1 chrt -f 50 python ...`.
 """
