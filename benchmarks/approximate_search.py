@@ -186,6 +186,8 @@ def measured(folder: Path, kind: str) -> dict[str, Any]:
         one, many = seconds(search, timed, 1), seconds(search, timed, BATCH)
         figures = {"recall": float(recall), "p50": np.quantile(one, 0.5), "p95": np.quantile(one, 0.95)}
         rows.append({**settings, **figures, "batch": BATCH / statistics.median(many), "resident": resident() - before})
+    if kind == "ivf_pq":
+        rows[0]["cold"] = statistics.median(cold_seconds(searcher(index, {}), timed[:40], folder / "vectors.npy"))
     disk = sum(path.stat().st_size for path in (folder / kind).glob("*.faiss"))
     about = json.loads((folder / kind / "built.json").read_text(encoding="utf-8"))
     return {"kind": kind, "disk": disk, "about": about, "rows": rows}
@@ -198,6 +200,18 @@ def seconds(search: Callable[[NDArray[np.float32]], Found], queries: NDArray[np.
         start = time.perf_counter()
         search(part)
         times.append(time.perf_counter() - start)
+    return times
+
+
+def cold_seconds(
+    search: Callable[[NDArray[np.float32]], Found], queries: NDArray[np.float32], file: Path
+) -> list[float]:
+    """How long each query takes when the system has forgotten what it read of a file (unless others have it mapped)."""
+    times = []
+    with file.open("rb") as vectors:
+        for part in batches(queries, 1):
+            os.posix_fadvise(vectors.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            times += seconds(search, part, 1)
     return times
 
 
@@ -251,6 +265,9 @@ def print_table(results: list[dict[str, Any]]) -> None:
                 f"{sizes if not number else '|'} | "
                 f"{row['p50'] * 1000:.2f} | {row['p95'] * 1000:.2f} | {row['batch']:,.0f} |"
             )
+
+    for row in (row for one in results for row in one["rows"] if "cold" in row):
+        print(f"\nOne query when no full vector is in the system's cache, median: {row['cold'] * 1000:.2f} ms")
 
 
 def print_overhead(results: list[dict[str, Any]]) -> None:
