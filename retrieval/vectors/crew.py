@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from itertools import pairwise
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 
 class Crew:
@@ -45,3 +47,23 @@ class Crew:
         work(*last)
         for one in pending:
             one.result()
+
+
+def alone() -> None:
+    """Let matrix products of the calling thread run on this thread alone, for the rest of its life."""
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.get_num_threads()  # sets the number for a new thread, and would undo what follows
+    controller = _controller()
+    if controller is not None:
+        controller.limit(limits=1, user_api="openmp")
+
+
+@cache
+def _controller() -> Any:
+    """The thread pools of libraries in this process, which torch's are among; None where there is no way to them."""
+    try:
+        from threadpoolctl import ThreadpoolController
+    except ImportError:
+        return None
+    return ThreadpoolController()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankloom.retrieval.vectors.candidates import Candidates
-from rankloom.retrieval.vectors.crew import Crew
+from rankloom.retrieval.vectors.crew import Crew, alone
 from rankloom.retrieval.vectors.quantised import Quantised, quantised, query_measures, unquantised
 from rankloom.retrieval.vectors.row_search import Found
 from rankloom.retrieval.vectors.vector_parts import VectorParts
@@ -30,6 +31,7 @@ SMALL = 1 << 20
 BLOCK = 4096  # rows multiplied at a time, so that products are looked at while they are in the processor's cache
 BATCH = 64  # queries multiplied at a time
 _BY_HAND = 4  # queries up to which the compiled product is faster than a matrix product
+_FEW = 8  # blocks taken together where there are so few queries, so that threads seldom wait for each other
 _PRODUCT = "_int_mm"  # torch has no public name for it
 _CODES, _MEASURES = "codes.npy", "measures.npy"
 
@@ -154,33 +156,55 @@ class ExactSearch:
         """
         scores = np.full((len(queries), depth), -np.inf, dtype=np.float32)
         found = np.full((len(queries), depth), -1, dtype=np.int64)
-        with Crew(threads()) as crew:
-            for start in range(0, len(queries), BATCH):
-                part = np.ascontiguousarray(queries[start : start + BATCH], dtype=np.float32)
-                candidates = self._scan(part, min(depth, len(self)), labels, crew)
-                rows = slice(start, start + len(part))
-                candidates.best(self.vectors, part.astype(np.float64), labels, scores[rows], found[rows])
+        self._measure()
+        together = threads()
+        size = min(BATCH, -(-len(queries) // together))
+        if self.kind == "exact_float32" or size <= _BY_HAND:  # too few to share out: threads share the rows
+            size, together = BATCH, 1
+        else:
+            _int8_product()  # imports torch, of whose threads `alone` must know
+        parts = [slice(start, start + size) for start in range(0, len(queries), size)]
+
+        def work(part: slice) -> None:
+            asked = np.ascontiguousarray(queries[part], dtype=np.float32)
+            with Crew(threads() if together == 1 else 1) as crew:
+                candidates = self._scan(asked, min(depth, len(self)), labels, crew)
+                candidates.best(self.vectors, asked.astype(np.float64), labels, scores[part], found[part])
+
+        if together == 1 or len(parts) == 1:
+            for part in parts:
+                work(part)
+        else:
+            # each thread multiplies alone: those of a matrix product go on spinning for a while when they are done,
+            # on processors that others could use
+            with ThreadPoolExecutor(min(together, len(parts)), initializer=alone) as pool:
+                list(pool.map(work, parts))
         return scores, found
+
+    def _measure(self) -> None:
+        """Make what is scanned of parts that have not been yet."""
+        for number, vectors in enumerate(self.vectors.parts):
+            if self._parts[number] is None:
+                self._parts[number] = _scanned(self.kind, vectors)
 
     def _scan(self, queries: NDArray[np.float32], depth: int, labels: NDArray[np.int32], crew: Crew) -> Candidates:
         """The rows that may be among the best of some queries."""
         asked = _Queries.of(queries, self.kind)
-        candidates = Candidates(len(queries), depth, BLOCK, crew)
-        for first, block in self._blocks():
+        size = BLOCK if len(queries) > _BY_HAND else _FEW * BLOCK
+        candidates = Candidates(len(queries), depth, size, crew)
+        for first, block in self._blocks(size):
             products = _products(asked, block, crew)
             candidates.take(products, first, block.measures, labels[first : first + len(block.codes)], asked.measures)
         return candidates
 
-    def _blocks(self) -> Iterator[tuple[int, Quantised]]:
+    def _blocks(self, size: int) -> Iterator[tuple[int, Quantised]]:
         """What is scanned, in blocks: the number of the first row, codes and measures."""
         first = 0
-        for number, vectors in enumerate(self.vectors.parts):
-            part = self._parts[number]
-            if part is None:
-                part = self._parts[number] = _scanned(self.kind, vectors)
-            for start in range(0, len(vectors), BLOCK):
-                yield first + start, part.rows(slice(start, start + BLOCK))
-            first += len(vectors)
+        for part in self._parts:
+            assert part is not None  # noqa: S101 - `_measure` has been called
+            for start in range(0, len(part.codes), size):
+                yield first + start, part.rows(slice(start, start + size))
+            first += len(part.codes)
 
 
 class _Queries(NamedTuple):

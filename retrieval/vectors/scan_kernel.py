@@ -94,10 +94,10 @@ def collect(
     """Take in the rows of a block that may be among the best k of queries `begin` to `end`."""
     scales, lengths, errors = measures[0], measures[1], measures[2]
     scratch = np.empty(rows.shape[1], dtype=np.float32)
-    count = products.shape[1]
+    count, enough = products.shape[1], max(k >> 1, _NEW)
     for query in range(begin, end):
         scale, error, length = query_measures[query]
-        line, size, threshold = products[query], sizes[query], thresholds[query]
+        line, size, threshold, mark = products[query], sizes[query], thresholds[query], tightened[query]
         for start in range(0, count, _CHUNK):
             part = slice(start, min(start + _CHUNK, count))
             chunk = line[part], scales[part], lengths[part], errors[part]
@@ -110,9 +110,10 @@ def collect(
                     rows[query, size] = first + row
                     lowers[query, size], uppers[query, size] = middle - slack, middle + slack
                     size += 1
-        if size - tightened[query] >= max(k >> 1, _NEW):
-            size, threshold = _tightened(lowers[query], uppers[query], rows[query], size, k, threshold, scratch)
-            tightened[query] = size
+            if size - mark >= enough:
+                size, threshold = _tightened(lowers[query], uppers[query], rows[query], size, k, threshold, scratch)
+                mark = size
+        tightened[query] = mark
         sizes[query], thresholds[query] = size, threshold
 
 
