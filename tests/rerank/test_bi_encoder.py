@@ -66,7 +66,7 @@ def test_a_second_run_loads_no_model(tmp_path):
     first = BiEncoder(depth=3).run(candidates(session))
     stage = BiEncoder(depth=3)
     again = stage.run(candidates(session))
-    assert stage._encoder._loaded is None
+    assert stage._encoder._loaded == {}
     assert again.ranking.fingerprint() == first.ranking.fingerprint()
     assert again.ledger.notes == first.ledger.notes
 

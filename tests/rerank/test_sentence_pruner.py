@@ -158,7 +158,7 @@ def test_a_second_run_calls_no_model_and_neither_does_another_threshold(tmp_path
     cached, strict = again.run(candidates(session)), stricter.run(candidates(session))
     assert cached.ranking.fingerprint() == first.ranking.fingerprint()
     assert cached.ledger.notes == first.ledger.notes
-    assert again._encoder._loaded is stricter._encoder._loaded is None
+    assert again._encoder._loaded == stricter._encoder._loaded == {}
     assert strict.ledger.by_stage()["sentence_pruner"].cached == 4
     assert strict.ranking.spans != first.ranking.spans
 

@@ -1,0 +1,147 @@
+"""Texts as a model reads them: tokenised once, and put into batches of about equal length.
+
+Small batches suit a processor: 1,024 tokens of a small model stay in its caches, and hardly any of them is padding.
+What is in a batch depends on the texts alone, not on the machine, so that the same texts give the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rankloom.encoders.encoder import Role
+from rankloom.encoders.reading import token_counts
+
+#: Tokens of a batch, padding included; more where there are thousands of arithmetic units to be kept busy.
+TOKENS_ON_A_PROCESSOR, TOKENS_ON_AN_ACCELERATOR = 1024, 32768
+_TEXTS = 32  # of a batch whose tokens nobody knows beforehand
+_UNLIMITED = 1 << 24  # tokenizers without a limit give a number beyond this
+
+
+class Batch(NamedTuple):
+    """Some texts, ready for the model.
+
+    Args:
+        places: Where they stand among all texts of the call; int64.
+        features: What the model is called with.
+        read: Tokens of each that are in `features`; int64.
+        truncated: Tokens of each that are not; int64.
+    """
+
+    places: NDArray[np.int64]
+    features: dict[str, Any]
+    read: NDArray[np.int64]
+    truncated: NDArray[np.int64]
+
+
+class Limits(NamedTuple):
+    """How large a batch may be.
+
+    Args:
+        tokens: Tokens, padding included.
+        texts: Texts; None for as many as the tokens allow.
+    """
+
+    tokens: int
+    texts: int | None = None
+
+
+def batches(model: Any, texts: Sequence[str], *, prompt: str | None, role: Role, limits: Limits) -> Iterator[Batch]:
+    """Batches of texts, longest first.
+
+    Args:
+        model: A `SentenceTransformer`.
+        texts: Texts that can be tokenised, longest first.
+        prompt: What is put before each.
+        role: What they are.
+        limits: How large a batch may be; a longer text has one to itself.
+    """
+    if not texts:
+        return
+    if plain_transformer(model):
+        yield from _tokenised_once(model[0], texts, prompt, role, limits)
+        return
+    count = limits.texts or _TEXTS
+    for start in range(0, len(texts), count):
+        part = list(texts[start : start + count])
+        features = model.preprocess(part, prompt=prompt, task=role)
+        read, truncated = token_counts(model, part, features, prompt=prompt, task=role)
+        yield Batch(np.arange(start, start + len(part)), features, read, truncated)
+
+
+def plain_transformer(model: Any) -> bool:
+    """Whether a model begins with a transformer and a fast tokenizer, and reads text just as the tokenizer gives it."""
+    from sentence_transformers.base.modules import Transformer
+
+    first = model[0]
+    return (
+        type(first) is Transformer
+        and first.modality_config.keys() == {"text"}
+        and first.transformer_task == "feature-extraction"
+        and first.processor is first.tokenizer
+        and bool(first.tokenizer.is_fast)
+        and not first.processing_kwargs
+        and first.query_expansion is None
+    )
+
+
+def longest(first: Any, role: Role) -> int | None:
+    """How many tokens a transformer of `plain_transformer` reads at most, special tokens included."""
+    own = first.query_length if role == "query" else first.document_length
+    limit = int(own or first.tokenizer.model_max_length)
+    return None if limit > _UNLIMITED else limit
+
+
+def _tokenised_once(
+    first: Any, texts: Sequence[str], prompt: str | None, role: Role, limits: Limits
+) -> Iterator[Batch]:
+    """Batches by tokens. What the tokenizer cuts off comes back as further pieces, which are counted."""
+    tokenizer, limit = first.tokenizer, longest(first, role)
+    cut = {} if limit is None else {"truncation": True, "max_length": limit, "return_overflowing_tokens": True}
+    pieces = dict(tokenizer([f"{prompt or ''}{text}" for text in texts], verbose=False, **cut))
+    lengths = np.array([len(ids) for ids in pieces["input_ids"]], dtype=np.int64)
+    owners = np.array(pieces.pop("overflow_to_sample_mapping", range(len(texts))), dtype=np.int64)
+    heads = np.flatnonzero(np.diff(owners, prepend=-1))  # the first piece of each text is the one that is read
+    special = tokenizer.num_special_tokens_to_add()
+    beyond = np.bincount(owners, weights=lengths - special, minlength=len(texts)).astype(np.int64)
+    read = lengths[heads]
+    truncated = beyond - (read - special)
+    order = np.array(sorted(range(len(read)), key=(-read).tolist().__getitem__), dtype=np.int64)
+    prompt_length = {} if prompt is None else _prompt_length(first, prompt)
+    begin = 0
+    while begin < len(order):
+        width = max(1, int(read[order[begin]]))
+        count = (
+            max(1, limits.tokens // width)
+            if limits.texts is None
+            else max(1, min(limits.tokens // width, limits.texts))
+        )
+        places = order[begin : begin + count]
+        features = {
+            name: _padded(tokenizer, name, [rows[heads[place]] for place in places]) for name, rows in pieces.items()
+        }
+        features["modality"] = "text"
+        features.update(prompt_length)
+        yield Batch(places, features, read[places], truncated[places])
+        begin += count
+
+
+def _prompt_length(first: Any, prompt: str) -> dict[str, Any]:
+    """Tokens of the prompt, under the name by which a pooling that leaves the prompt out looks for it."""
+    return {name: value for name, value in first.preprocess([""], prompt=prompt).items() if name == "prompt_length"}
+
+
+def _padded(tokenizer: Any, name: str, rows: list[list[int]]) -> Any:
+    """Rows of tokens as one int64 tensor, filled up on the side that the tokenizer pads."""
+    import torch
+
+    fill = {"input_ids": tokenizer.pad_token_id or 0, "token_type_ids": tokenizer.pad_token_type_id}.get(name, 0)
+    width = max(len(row) for row in rows)
+    filled = [
+        row + [fill] * (width - len(row)) if tokenizer.padding_side == "right" else [fill] * (width - len(row)) + row
+        for row in rows
+    ]
+    return torch.tensor(filled, dtype=torch.int64)
