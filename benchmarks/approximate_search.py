@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 from rankloom.encoders import SentenceEncoder
 from rankloom.ids import DocIds
 from rankloom.retrieval import VectorIndex
+from rankloom.retrieval.vectors.best_documents import Hits
 from rankloom.retrieval.vectors.contents import Contents
 from rankloom.retrieval.vectors.faiss_search import FaissSearch
 from rankloom.retrieval.vectors.vector_parts import VectorParts
@@ -193,7 +194,7 @@ def measured(folder: Path, kind: str) -> dict[str, Any]:
     return {"kind": kind, "disk": disk, "about": about, "rows": rows}
 
 
-def seconds(search: Callable[[NDArray[np.float32]], Found], queries: NDArray[np.float32], size: int) -> list[float]:
+def seconds(search: Callable[[NDArray[np.float32]], object], queries: NDArray[np.float32], size: int) -> list[float]:
     """How long each batch takes."""
     times = []
     for part in batches(queries, size):
@@ -227,8 +228,10 @@ def overhead(folder: Path, kind: str, pairs: int) -> dict[str, Any]:
     """Median time of a search through rankloom, and of the same through FAISS alone, in turns."""
     index = opened(folder, kind)
     search = cast("FaissSearch", index.contents.search)
-    ours = searcher(index, {"rescore": 0})
     parameters = search.parameters(K)
+
+    def ours(queries: NDArray[np.float32]) -> Hits:
+        return index.search(queries, K, rescore=0)
 
     def raw(queries: NDArray[np.float32]) -> Found:
         found: Found = search.index.search(queries, K, params=parameters)[1]
