@@ -28,6 +28,7 @@ from rankloom.retrieval.vectors.vector_parts import VectorParts
 from rankloom.session import Session
 
 _STAGE = "dense"
+_BLOCK = 1 << 14  # rows of a file that are in memory at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +175,7 @@ def _cut(matrix: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
     if not isinstance(matrix, np.memmap) or matrix.ndim != 2:
         yield matrix
         return
-    for _, block in VectorParts([matrix]).blocks(1 << 14):
+    for _, block in VectorParts([matrix]).blocks(_BLOCK):
         yield np.array(block, dtype=np.float32)
 
 
