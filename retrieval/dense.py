@@ -5,10 +5,10 @@ Karpukhin et al.: Dense Passage Retrieval for Open-Domain Question Answering, EM
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from rankloom.cached_index import opened_or_built
 from rankloom.checks import whole
 from rankloom.corpus import Corpus
-from rankloom.encoders import DEFAULT_MODEL, Encoded, Encoder, SentenceEncoder, truncation_note
-from rankloom.errors import CompositionError, DataError
+from rankloom.encoders import DEFAULT_MODEL, Encoded, Encoder, Pooling, Precision, SentenceEncoder, truncation_note
+from rankloom.errors import CompositionError, DataError, UsageError
 from rankloom.fingerprint import digest
 from rankloom.ledger import Note
-from rankloom.parameter_kinds import ModelName
+from rankloom.parameter_kinds import ModelName, NamesModel
 from rankloom.ranking import Ranking
 from rankloom.records import Documents, Query
 from rankloom.retrieval.vectors.commit import VERSION
@@ -31,7 +31,21 @@ from rankloom.session import Session
 from rankloom.sources import VectorSource
 from rankloom.stage import Retriever
 
-_BUILD_SETTINGS = ("nlist", "code_bytes", "links")
+#: What of the parameters is the encoder's, and what belongs to building the index; the others are the stage's.
+_ENCODER_PARAMETERS = frozenset(
+    {
+        "query_model",
+        "precision",
+        "dimensions",
+        "query_prompt",
+        "document_prompt",
+        "normalize",
+        "pooling",
+        "window",
+        "stride",
+    }
+)
+_BUILD_SETTINGS = frozenset({"nlist", "code_bytes", "links"})
 
 
 class Dense(Retriever, VectorSource):
@@ -91,15 +105,15 @@ class Dense(Retriever, VectorSource):
         cls,
         corpus: Corpus,
         *,
-        model: str = DEFAULT_MODEL,
+        model: str | None = None,
         encoder: Encoder | None = None,
         kind: str = AUTO,
         session: Session | None = None,
         **params: Any,
     ) -> Self:
         """Encode a corpus into an index in memory, and search it; the parameters are those of `build`."""
-        settings, params = _split(params)
-        encoder = encoder or SentenceEncoder(model, stage=cls.name)
+        encoder = _encoder(encoder, model, _taken(params, _ENCODER_PARAMETERS))
+        settings = _taken(params, _BUILD_SETTINGS)
         return cls(VectorIndex.of(corpus, encoder=encoder, session=session, kind=kind, settings=settings), **params)
 
     @classmethod
@@ -108,7 +122,7 @@ class Dense(Retriever, VectorSource):
         corpus: Corpus,
         path: str | Path,
         *,
-        model: str = DEFAULT_MODEL,
+        model: str | None = None,
         encoder: Encoder | None = None,
         kind: str = AUTO,
         session: Session | None = None,
@@ -122,20 +136,21 @@ class Dense(Retriever, VectorSource):
         Args:
             corpus: The documents; `Document.contents` is what is encoded.
             path: Where the index shall live; an existing one is replaced.
-            model: A sentence encoder; see `rankloom.models.resolve_model`.
+            model: A sentence encoder, by default all-MiniLM-L6-v2; see `rankloom.models.resolve_model`.
             encoder: What encodes, in place of a model: any `rankloom.encoders.Encoder`.
             kind: What searches the vectors: `auto` for an exact search that suits their number (`index.kind` says
                 which it is), or a kind of `rankloom.retrieval.vectors.row_kinds.KINDS`.
             session: How to carry it out.
-            params: Parameters of the stage, and build settings of the kind (`nlist`, `code_bytes`, `links`).
+            params: Parameters of the stage, of `SentenceEncoder` (such as `precision` or `window`), and build settings
+                of the kind (`nlist`, `code_bytes`, `links`).
 
         Raises:
             NotFoundError: The model is not to be had.
             DataError: A document is longer than the model reads, and the session's policy is `error`.
             UsageError: There is no such kind, or it has no such setting.
         """
-        settings, params = _split(params)
-        encoder = encoder or SentenceEncoder(model, stage=cls.name)
+        encoder = _encoder(encoder, model, _taken(params, _ENCODER_PARAMETERS))
+        settings = _taken(params, _BUILD_SETTINGS)
         index = VectorIndex.build(corpus, path, encoder=encoder, session=session, kind=kind, settings=settings)
         return cls(index, **params)
 
@@ -157,15 +172,17 @@ class Dense(Retriever, VectorSource):
                 there is one.
             model: Where the model is to be found, if not under the name that the index was built with.
             encoder: What encodes queries, in place of a model.
-            params: Parameters of the stage.
+            params: Parameters of the stage, and of `SentenceEncoder` where the index was built with others than the
+                model's own.
 
         Raises:
             NotFoundError: There is no such folder.
             DamagedIndexError: It is no index, is of another version, or a file is missing or damaged.
             UsageError: The index was made with another model or from another corpus.
         """
-        if encoder is None and model is not None:
-            encoder = SentenceEncoder(model, stage=cls.name)
+        options = _taken(params, _ENCODER_PARAMETERS)
+        if model is not None or options:
+            encoder = _encoder(encoder, model, options)
         return cls(VectorIndex.open(path, corpus=corpus, encoder=encoder), **params)
 
     @classmethod
@@ -175,6 +192,15 @@ class Dense(Retriever, VectorSource):
         session: Session,
         *,
         model: ModelName = DEFAULT_MODEL,
+        query_model: Annotated[str | None, NamesModel()] = None,
+        precision: Precision | None = None,
+        dimensions: int | None = None,
+        query_prompt: str | None = None,
+        document_prompt: str | None = None,
+        normalize: bool | None = None,
+        pooling: Pooling | None = None,
+        window: int | None = None,
+        stride: int | None = None,
         encoder: Encoder | None = None,
         kind: str = AUTO,
         nlist: int | None = None,
@@ -194,7 +220,16 @@ class Dense(Retriever, VectorSource):
             corpus: The documents.
             session: Its cache keeps the index.
             model: A sentence encoder; see `rankloom.models.resolve_model`.
-            encoder: As for `build`.
+            query_model: As for `SentenceEncoder`, as the next eight: another model for queries.
+            precision: What vectors are computed with; None for the session's dtype.
+            dimensions: How many numbers of each vector are kept.
+            query_prompt: Put before each query.
+            document_prompt: Put before each document.
+            normalize: Whether vectors are brought to length 1.
+            pooling: How token vectors become one.
+            window: Tokens of the windows of long documents; a document's best window counts.
+            stride: Tokens from one window to the next.
+            encoder: As for `build`; for Python only.
             kind: As for `build`.
             nlist: For kinds with lists: how many. None takes the kind's rule, as for the next two.
             code_bytes: For IVF-PQ: bytes of a row's code.
@@ -212,7 +247,10 @@ class Dense(Retriever, VectorSource):
         settings: dict[str, Any] = {"nlist": nlist, "code_bytes": code_bytes, "links": links}
         params: dict[str, Any] = {"k": k, "rescore": rescore, "nprobe": nprobe, "ef": ef}
         check_kind(kind, settings, stage=cls.name)
-        encoder = encoder or SentenceEncoder(model, stage=cls.name)
+        options: dict[str, Any] = {"query_model": query_model, "precision": precision, "dimensions": dimensions}
+        options.update(query_prompt=query_prompt, document_prompt=document_prompt, normalize=normalize)
+        options.update(pooling=pooling, window=window, stride=stride)
+        encoder = _encoder(encoder, model if encoder is None else None, options)
         if session.cache is None:
             return cls.of(corpus, encoder=encoder, kind=kind, session=session, **settings, **params)
         encoder.resolve(session)
@@ -352,7 +390,25 @@ class Dense(Retriever, VectorSource):
         return encoder
 
 
-def _split(params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Build settings, and parameters of the stage."""
-    settings = {name: params[name] for name in _BUILD_SETTINGS if name in params}
-    return settings, {name: value for name, value in params.items() if name not in settings}
+def _taken(params: dict[str, Any], names: Set[str]) -> dict[str, Any]:
+    """Those of the parameters that have one of some names, which are taken out."""
+    return {name: params.pop(name) for name in sorted(names & params.keys())}
+
+
+def _encoder(encoder: Encoder | None, model: str | None, options: Mapping[str, Any]) -> Encoder:
+    """The encoder that is given, or one of a model.
+
+    Raises:
+        UsageError: An encoder is given, and a model or one of its parameters too.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    if encoder is None:
+        return SentenceEncoder(model or DEFAULT_MODEL, stage=Dense.name, **given)
+    if model is not None or given:
+        raise UsageError(
+            "an encoder brings its own model and parameters",
+            stage=Dense.name,
+            value={**given, **({} if model is None else {"model": model})},
+            fix="pass them to the encoder, or leave encoder= out",
+        )
+    return encoder

@@ -39,6 +39,10 @@ def index(
     *,
     dense: Annotated[bool, typer.Option("--dense", help="Also encode the documents for dense search.")] = False,
     model: Annotated[str | None, typer.Option("--model", help="Encoder for --dense: a folder or hub name.")] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option("--kind", help="What searches the vectors of --dense: auto (exact), hnsw, ivf, ivf_pq."),
+    ] = None,
     format: Annotated[str | None, typer.Option("--format", help="jsonl, tsv, trec, parquet, text.")] = None,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad-records", help="Pass bad records over, and repeated ids; count them.")
@@ -59,9 +63,14 @@ def index(
       rankloom index docs.jsonl /shared/my-index --dense --ray auto
     """
     cluster = ray_cluster(ray, workers, verb="index")
-    if model is not None and not dense:
-        raise UsageError("--model is for --dense", stage="index", fix="add --dense")
+    for option, value in (("--model", model), ("--kind", kind)):
+        if value is not None and not dense:
+            raise UsageError(f"{option} is for --dense", stage="index", fix="add --dense")
     _check_place(directory, force=force)
+    if kind is not None:
+        from rankloom.retrieval.vectors.row_kinds import check_kind
+
+        check_kind(kind, {}, stage="index")
     from rankloom.corpus import Corpus
     from rankloom.encoders import DEFAULT_MODEL
     from rankloom.retrieval.bm25 import BM25
@@ -78,10 +87,10 @@ def index(
     if dense:
         from rankloom.retrieval.dense import Dense
 
-        options: dict[str, Any] = {} if model is None else {"model": model}
+        options: dict[str, Any] = {"model": model} | ({} if kind is None else {"kind": kind})
         encoded = Dense.build(corpus, directory / DENSE_FOLDER, session=session, **options)
         truncated = len(encoded.index.ledger.of("truncated"))
-        made.append(DENSE_FOLDER)
+        made.append(f"{DENSE_FOLDER} ({encoded.index.kind})" if output is Output.TEXT else DENSE_FOLDER)
     else:
         shutil.rmtree(directory / DENSE_FOLDER, ignore_errors=True)  # of the documents that were here before
     skipped = len(corpus.ledger.of("skipped_record"))

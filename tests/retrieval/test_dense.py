@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from rankloom import Document, Query, Run, Session
 from rankloom.corpus import Corpus
-from rankloom.encoders import SentenceEncoder
+from rankloom.encoders import GivenVectors, SentenceEncoder
 from rankloom.errors import CompositionError, DamagedIndexError, DataError, NotFoundError, UsageError
 from rankloom.prf import VectorPRF
 from rankloom.retrieval import BM25, Dense, VectorIndex
 from rankloom.retrieval.vectors import shards
 from rankloom.sources import VectorSource
+from rankloom.stage_schema import kinds
 from rankloom.testing import StageConformance
 from tests.tiny_models import tiny_encoder
 
@@ -454,3 +455,56 @@ def test_parameters_are_checked(dense):
 
 def test_more_is_asked_for_than_there_is(dense):
     assert len(dense.replace(k=100).run(QUERIES, session=SESSION)["q1"]) == len(TEXTS)
+
+
+# --- encoders and their settings -----------------------------------------------------------------------------
+
+
+def test_windows_read_long_documents_to_the_end(tiny):
+    whole, windows = (
+        Dense.of(CORPUS, model=tiny, session=SESSION),
+        Dense.of(CORPUS, model=tiny, window=20, session=SESSION),
+    )
+    assert "long" in {note.doc_id for note in whole.index.ledger.of("truncated")}
+    assert windows.index.ledger.of("truncated") == ()
+    assert windows.index.describe()["rows"] > len(CORPUS) == len(windows.index)
+    run = windows.run(QUERIES, session=SESSION)
+    assert sorted(run["q1"].doc_ids) == sorted(TEXTS)
+    assert windows.index.fingerprint() != whole.index.fingerprint()
+
+
+def test_settings_of_the_encoder_make_other_indexes_and_those_of_the_search_do_not(tiny, tmp_path, calls):
+    session = Session(offline=True, device="cpu", cache=tmp_path)
+    Dense.for_corpus(CORPUS, session, model=tiny)
+    for number, options in enumerate(
+        [{"window": 20}, {"dimensions": 16}, {"document_prompt": "text: "}, {"kind": "flat"}]
+    ):
+        del calls[:]
+        dense = Dense.for_corpus(CORPUS, session, model=tiny, **options)
+        assert calls
+        assert len(list((tmp_path / "indexes").glob("dense-*"))) == number + 2
+    assert dense.index.kind == "flat"
+    del calls[:]
+    again = Dense.for_corpus(CORPUS, session, model=tiny, kind="flat", k=3, rescore=5)
+    assert (calls, again.rescore) == ([], 5)
+
+
+def test_an_encoder_may_be_given(tmp_path):
+    texts = {"a": "one", "b": "two", "c": "three"}
+    corpus = Corpus.of([Document(doc_id, text) for doc_id, text in texts.items()])
+    vectors = np.eye(3, dtype=np.float32)
+    encoder = GivenVectors("mine", [*texts.values(), *QUERIES.values()], np.concatenate([vectors, vectors[::-1]]))
+    built = Dense.build(corpus, tmp_path / "index", encoder=encoder, session=SESSION, k=1)
+    found = {query: hits.doc_ids for query, hits in built.run(QUERIES, session=SESSION).items()}
+    assert found == {"q1": ["c"], "q2": ["b"], "q3": ["a"]}
+    opened = Dense.open(tmp_path / "index", encoder=encoder, k=1)
+    assert {query: hits.doc_ids for query, hits in opened.run(QUERIES, session=SESSION).items()} == found
+    with pytest.raises(UsageError, match="brings its own model"):
+        Dense.of(corpus, encoder=encoder, dimensions=8)
+    with pytest.raises(UsageError, match="another model"):
+        Dense.open(tmp_path / "index", encoder=GivenVectors("other", ["x"], vectors[:1]))
+
+
+def test_models_of_both_sides_are_looked_for_before_a_run():
+    marks = kinds("dense")
+    assert set(marks) == {"model", "query_model"}
