@@ -81,9 +81,6 @@ def _rows_found(
         scores, rows = contents.search.search(queries, depth, live=contents.live, effort=effort)
         if rescore:
             scores = _scored(contents.vectors, queries, rows)
-        if rows[:, -1].min() >= 0 and (scores[:, 1:] < scores[:, :-1]).all():  # as most are: nothing to put in order
-            offsets = np.arange(0, rows.size + 1, rows.shape[1], dtype=np.int64)
-            return Hits(offsets, contents.owners[rows.ravel()], scores.ravel())
         codes = np.where(rows >= 0, contents.owners[rows], np.int32(-1))
     there = codes >= 0
     if there.all() and (scores[:, 1:] < scores[:, :-1]).all():  # in order already, and no two alike
