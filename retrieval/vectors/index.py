@@ -419,7 +419,7 @@ class VectorIndex:
         return self._changed(deleted(self.contents, list(doc_ids)), corpus)
 
     def compact(self) -> Self:
-        """The index without deleted rows and in one part, and what searches it built anew."""
+        """The index without deleted rows, in one part, searched by what is built anew; needs memory for all vectors."""
         changed = compacted(self.contents)
         kept = replace(changed, about={**changed.about, "corpus": self.contents.about["corpus"]})
         return self._changed(kept, self.documents)
