@@ -33,9 +33,9 @@ from rankloom.models import resolve_model
 from rankloom.progress import Silent
 from rankloom.retrieval import LearnedSparse
 from rankloom.retrieval.sparse_adapter import document_modules, load_adapter, restore, trained
-from rankloom.training.examples import document_texts
+from rankloom.training.examples import document_texts, prepared
 from rankloom.training.fit import fit
-from rankloom.training.inference_free import Student, prepared
+from rankloom.training.inference_free import Student
 from rankloom.training.recipes import read_recipe
 
 RECIPE = Path(__file__).parents[1] / "configs" / "training" / "inference_free.yaml"

@@ -8,18 +8,24 @@ torch.
 
 from rankloom.rerank.bi_encoder import BiEncoder
 from rankloom.rerank.cross_encoder import CrossEncoder
+from rankloom.rerank.late_interaction import LateInteraction
 from rankloom.rerank.pair_stage import PairStage
 from rankloom.rerank.pointwise import Pointwise
+from rankloom.rerank.prettr import PreTTR
 from rankloom.rerank.sentence_pruner import SentencePruner
 from rankloom.rerank.sentences import split_sentences
 from rankloom.rerank.source_weight import SourceFilter, SourceOf, SourceWeight
 from rankloom.rerank.stored_vectors import StoredVectors
+from rankloom.rerank.tk import TK
 
 __all__ = [
+    "TK",
     "BiEncoder",
     "CrossEncoder",
+    "LateInteraction",
     "PairStage",
     "Pointwise",
+    "PreTTR",
     "SentencePruner",
     "SourceFilter",
     "SourceOf",

@@ -82,3 +82,60 @@ def tiny_splade(folder: Path, *, seed: int = 1, max_length: int = 32, two_logs: 
     router = Router.for_query_document(query_modules=[static], document_modules=document)
     SparseEncoder(modules=[router], device="cpu").save_pretrained(str(folder / "routed"))
     return folder / "routed"
+
+
+def tiny_tk(folder: Path, *, seed: int = 1, query_tokens: int = 8, max_tokens: int = 32) -> Path:
+    """A TK model of rankloom."""
+    import torch
+    from tokenizers import Tokenizer
+
+    from rankloom.rerank.tk_model import TKModel, TKSettings
+
+    torch.manual_seed(seed)
+    tiny_tokenizer(folder / "words", max_length=64)
+    tokenizer = Tokenizer.from_file(str(folder / "words" / "tokenizer.json"))
+    sizes = TKSettings(heads=2, feed_forward=16, query_tokens=query_tokens, max_tokens=max_tokens)
+    model = TKModel(sizes, torch.randn(tokenizer.get_vocab_size(), 32), tokenizer)
+    torch.nn.init.normal_(model.kernel_weights.weight, std=0.05)
+    model.save(folder / "tk")
+    return folder / "tk"
+
+
+def tiny_colbert(folder: Path, *, seed: int = 1, max_length: int = 32, expand: bool = True, skip=(",", "!")) -> Path:
+    """A multi-vector encoder of sentence-transformers: BERT, a projection, and [MASK] behind queries if asked for."""
+    import torch
+    from sentence_transformers import MultiVectorEncoder
+    from sentence_transformers.base.modules import Dense, Normalize, Transformer
+    from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
+    from transformers import BertModel
+
+    torch.manual_seed(seed)
+    BertModel(tiny_config()).save_pretrained(folder / "bert")
+    tiny_tokenizer(folder / "bert", max_length=max_length)
+    transformer = Transformer(str(folder / "bert"), query_length=12, document_length=max_length)
+    if expand:
+        transformer.query_expansion = {"strategy": "fixed", "length": 12}
+    projection = Dense(
+        32, 16, bias=False, activation_function=torch.nn.Identity(), module_input_name="token_embeddings"
+    )
+    modules = [
+        transformer,
+        projection,
+        MultiVectorMask(skiplist_words=list(skip)),
+        Normalize(module_input_name="token_embeddings"),
+    ]
+    MultiVectorEncoder(modules=modules, device="cpu").save_pretrained(str(folder / "colbert"))
+    return folder / "colbert"
+
+
+def tiny_prettr(folder: Path, *, seed: int = 1, split: int = 1, query_tokens: int = 12, max_tokens: int = 32) -> Path:
+    """A PreTTR model of rankloom, of the weights of `tiny_cross_encoder`."""
+    from transformers import AutoTokenizer, BertForSequenceClassification
+
+    from rankloom.rerank.prettr_model import PreTTRModel, PreTTRSettings
+
+    plain = tiny_cross_encoder(folder / "plain", seed=seed)
+    model = BertForSequenceClassification.from_pretrained(plain)
+    tokenizer = AutoTokenizer.from_pretrained(plain)
+    PreTTRModel(model, tokenizer, PreTTRSettings(split, query_tokens, max_tokens)).save(folder / "prettr")
+    return folder / "prettr"

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,6 +82,43 @@ def ensemble(scores: Mapping[str, Sequence[float]], *, scale: float = SCALE) -> 
     spread = values.max(axis=1, keepdims=True) - low
     scaled: NDArray[np.float64] = scale * ((values - low) / np.maximum(spread, _LEAST_RANGE)).mean(axis=0)
     return scaled
+
+
+def mixed(
+    examples: Sequence[Example],
+    teachers: Sequence[str],
+    *,
+    mix: Literal["mean", "standard", "minmax"],
+    scale: float = 1.0,
+) -> NDArray[np.float64]:
+    """One score for each document of many examples, for losses that learn margins.
+
+    Args:
+        examples: All with the same number of documents.
+        teachers: Whose scores are mixed.
+        mix: `mean` is of raw scores (T2 of Hofstätter et al., 2020, whose teachers are of one scale); `standard`
+            divides each teacher's by their standard deviation around the means of examples, over all examples, so that
+            its margins keep their proportions; `minmax` is `ensemble`.
+        scale: What the result is multiplied by.
+
+    Returns:
+        float64 of shape (examples, documents).
+
+    Raises:
+        UsageError: There are no teachers, or a score is not a finite number.
+    """
+    if mix == "minmax":
+        return np.array([ensemble({name: one.scores[name] for name in teachers}, scale=scale) for one in examples])
+    if not teachers:
+        raise UsageError("there are no teachers", stage=_STAGE)
+    scores = np.array([[one.scores[name] for one in examples] for name in teachers], dtype=np.float64)
+    if not np.isfinite(scores).all():
+        raise UsageError("a teacher's score is not a finite number", stage=_STAGE, value=list(teachers))
+    if mix == "standard":
+        around = scores - scores.mean(axis=2, keepdims=True)
+        scores = scores / np.maximum(around.std(axis=(1, 2), keepdims=True), _LEAST_RANGE)
+    mean: NDArray[np.float64] = scale * scores.mean(axis=0)
+    return mean
 
 
 def write_examples(examples: Iterable[Example], path: str | Path) -> int:

@@ -13,9 +13,10 @@ from rankloom.fingerprint import digest
 from rankloom.records import Query
 from rankloom.session import Session
 from rankloom.training.distillation import Example, read_examples, write_examples
-from rankloom.training.inference_free_config import InferenceFreeRecipe
-from rankloom.training.pairs import SourceTexts
+from rankloom.training.pairs import SourceTexts, read_source
+from rankloom.training.recipe_config import TaughtRecipe
 from rankloom.training.teachers import teach
+from rankloom.training.training_folder import require_training
 
 _STAGE = "training"
 _POOL = 8  # documents that a held-out query brings to the pool it is measured in
@@ -34,9 +35,33 @@ class Examples:
     held_out: tuple[Example, ...]
 
 
-def examples_of(
-    recipe: InferenceFreeRecipe, sources: Sequence[SourceTexts], session: Session, output: Path
-) -> Examples:
+def prepared(recipe: TaughtRecipe, session: Session, output: Path) -> tuple[list[SourceTexts], Examples]:
+    """The sources of a recipe, and its teachers' examples.
+
+    Args:
+        recipe: Names both.
+        session: Where corpora, indexes and examples are kept, and whether the network may be used.
+        output: Where examples are kept if there is no cache.
+
+    Raises:
+        NotFoundError: A source or a model is not there.
+        DataError: The sources give no example.
+        MissingExtraError: The extra `train` is not installed.
+    """
+    require_training()
+    asking = Session(
+        cache=session.cache,
+        offline=session.offline,
+        seed=recipe.seed,
+        device=session.device,
+        dtype=recipe.teachers.dtype,
+        progress=session.progress,
+    )
+    sources = [read_source(one, asking, seed=recipe.seed) for one in recipe.sources]
+    return sources, examples_of(recipe, sources, asking, output)
+
+
+def examples_of(recipe: TaughtRecipe, sources: Sequence[SourceTexts], session: Session, output: Path) -> Examples:
     """Ask the teachers, or read what they said when a recipe with the same sources and teachers asked them.
 
     Args:
@@ -48,7 +73,7 @@ def examples_of(
     Raises:
         DataError: The sources give no example.
     """
-    said = recipe.teachers.model_dump(exclude={"ensemble", "scale"})
+    said = recipe.teachers.model_dump(exclude={"ensemble", "scale", "mix"})
     key = digest([one.model_dump() for one in recipe.sources], said, recipe.seed)
     folder = output / "examples" if session.cache is None else session.cache.index_directory("examples", key)
     training: list[Example] = []
@@ -70,7 +95,7 @@ def examples_of(
 
 
 def _asked(
-    recipe: InferenceFreeRecipe, source: SourceTexts, queries: Sequence[Query], session: Session, documents: int
+    recipe: TaughtRecipe, source: SourceTexts, queries: Sequence[Query], session: Session, documents: int
 ) -> list[Example]:
     """Examples of one source, only of queries whose relevant document the candidates hold."""
     builder = PipelineBuilder({})

@@ -20,12 +20,12 @@ from rankloom.progress import Progress
 from rankloom.retrieval.sparse_adapter import AdapterSettings, adapted, document_modules, save_adapter
 from rankloom.session import Session
 from rankloom.training.distillation import Example
-from rankloom.training.examples import Examples, document_texts, examples_of
+from rankloom.training.examples import document_texts, prepared
 from rankloom.training.idf import idf_table
 from rankloom.training.inference_free_config import InferenceFreeRecipe
 from rankloom.training.model_card import model_card
-from rankloom.training.pairs import SourceTexts, read_source
-from rankloom.training.training_folder import Trained, TrainingFolder, require_training
+from rankloom.training.pairs import SourceTexts
+from rankloom.training.training_folder import Trained, TrainingFolder
 
 _STAGE = "training"
 _log = logging.getLogger("rankloom")
@@ -64,21 +64,6 @@ def train(recipe: InferenceFreeRecipe, session: Session, *, output: Path) -> Tra
     save_adapter(student.encoder, output / "adapter", student.settings, student.idf, card=card, manifest=manifest)
     write_json(output / MANIFEST, manifest)
     return Trained(output / "adapter", "learned_sparse", manifest)
-
-
-def prepared(recipe: InferenceFreeRecipe, session: Session, output: Path) -> tuple[list[SourceTexts], Examples]:
-    """The sources of a recipe, and its teachers' examples; as for `train`."""
-    require_training()
-    asking = Session(
-        cache=session.cache,
-        offline=session.offline,
-        seed=recipe.seed,
-        device=session.device,
-        dtype=recipe.teachers.dtype,
-        progress=session.progress,
-    )
-    sources = [read_source(one, asking, seed=recipe.seed) for one in recipe.sources]
-    return sources, examples_of(recipe, sources, asking, output)
 
 
 class Student:

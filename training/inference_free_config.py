@@ -6,10 +6,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from rankloom.config import PipelineBuilder
 from rankloom.encoders import DEFAULT_MODEL
 from rankloom.eval.strict import Strict
-from rankloom.training.recipe_config import Recipe, Teachers, TrainingSource
+from rankloom.training.recipe_config import TaughtRecipe
 
 LossName = Literal["kl", "margin_mse", "info_nce"]
 
@@ -58,25 +57,17 @@ class Penalty(Strict):
     sample: float = Field(default=1.0, gt=0, le=1)
 
 
-class InferenceFreeRecipe(Recipe):
+class InferenceFreeRecipe(TaughtRecipe):
     """A recipe for an inference-free sparse retriever.
 
     Args:
         kind: `inference_free`.
-        sources: What is trained on.
-        teachers: What the student learns from.
         student: What is trained.
         loss: Name of a loss -> its share.
         penalty: On the length of documents.
     """
 
     kind: Literal["inference_free"]
-    sources: list[TrainingSource] = Field(min_length=1)
-    teachers: Teachers
     student: Student = Student()
     loss: dict[LossName, float] = Field(default={"kl": 1.0})
     penalty: Penalty = Penalty()
-
-    def check(self, builder: PipelineBuilder) -> None:
-        """Check the teachers."""
-        self.teachers.check(builder)

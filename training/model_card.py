@@ -13,10 +13,6 @@ def model_card(manifest: dict[str, Any]) -> str:
     """
     recipe = manifest["recipe"]
     teachers, student, training = recipe["teachers"], recipe["student"], recipe["training"]
-    data = [
-        f"| {one['name']} | {one['queries']:,} | {one['documents']:,} | {one['held_out']:,} | {one['licence']} |"
-        for one in manifest["data"]
-    ]
     losses, penalty = _settings(recipe["loss"]), _settings(recipe["penalty"])
     lines = [
         f"# {recipe['name']}",
@@ -26,9 +22,7 @@ def model_card(manifest: dict[str, Any]) -> str:
         "",
         "## Data",
         "",
-        "| source | queries | documents | held-out queries | licence |",
-        "|---|---:|---:|---:|---|",
-        *data,
+        *data_table(manifest),
         "",
         f"Examples: {manifest['examples']:,}, each of {teachers['documents']} documents. Teachers:",
         f"{', '.join(teachers['ensemble'])}. Nothing else was trained or tuned on.",
@@ -42,6 +36,15 @@ def model_card(manifest: dict[str, Any]) -> str:
         *score_table(manifest),
     ]
     return "\n".join(lines) + "\n"
+
+
+def data_table(manifest: dict[str, Any]) -> list[str]:
+    """Sources, their sizes and licences."""
+    rows = [
+        f"| {one['name']} | {one['queries']:,} | {one['documents']:,} | {one['held_out']:,} | {one['licence']} |"
+        for one in manifest["data"]
+    ]
+    return ["| source | queries | documents | held-out queries | licence |", "|---|---:|---:|---:|---|", *rows]
 
 
 def score_table(manifest: dict[str, Any]) -> list[str]:

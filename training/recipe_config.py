@@ -141,3 +141,19 @@ class Recipe(Strict):
         Raises:
             ConfigError: With file and line.
         """
+
+
+class TaughtRecipe(Recipe):
+    """What recipes with teachers say.
+
+    Args:
+        sources: What is trained on.
+        teachers: What the student learns from.
+    """
+
+    sources: list[TrainingSource] = Field(min_length=1)
+    teachers: Teachers
+
+    def check(self, builder: PipelineBuilder) -> None:
+        """Check the teachers."""
+        self.teachers.check(builder)

@@ -14,6 +14,7 @@ from rankloom.config import PipelineBuilder
 from rankloom.errors import ConfigError, nearest
 from rankloom.session import Session
 from rankloom.training.contrastive_config import ContrastiveRecipe
+from rankloom.training.distillation_config import DistillationRecipe
 from rankloom.training.inference_free_config import InferenceFreeRecipe
 from rankloom.training.pretraining_config import PretrainingRecipe
 from rankloom.training.recipe_config import Recipe
@@ -36,6 +37,7 @@ class Kind:
 
 KINDS = {
     "contrastive": Kind(ContrastiveRecipe, "rankloom.training.contrastive"),
+    "distillation": Kind(DistillationRecipe, "rankloom.training.distillation_recipe"),
     "inference_free": Kind(InferenceFreeRecipe, "rankloom.training.inference_free"),
     "pretraining": Kind(PretrainingRecipe, "rankloom.training.pretraining"),
 }

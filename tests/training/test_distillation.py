@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rankloom.errors import DataError, UsageError
-from rankloom.training.distillation import Example, ensemble, read_examples, write_examples
+from rankloom.training.distillation import Example, ensemble, mixed, read_examples, write_examples
 
 FINITE = st.floats(-1e6, 1e6)
 
@@ -49,3 +49,27 @@ def test_examples_come_back_from_their_file(tmp_path):
     (tmp_path / "empty.jsonl").write_text("")
     with pytest.raises(DataError, match="no example"):
         list(read_examples(tmp_path / "empty.jsonl"))
+
+
+def test_margins_of_an_ensemble_keep_their_proportions():
+    first, second = (0.0, 1.0, 5.0), (2.0, 0.0, 1.0)
+    examples = [
+        Example("a", ("x", "y", "z"), {"bm25": (12.0, 2.0, 7.0), "dense": first}),
+        Example("b", ("x", "y", "z"), {"bm25": (90.0, 89.0, 91.0), "dense": second}),
+    ]
+    mean = mixed(examples, ["bm25", "dense"], mix="mean", scale=2.0)
+    assert mean.tolist() == [[12.0, 3.0, 12.0], [92.0, 89.0, 92.0]]
+    deviations = np.array([[5.0, -5.0, 0.0], [0.0, -1.0, 1.0]]) / np.sqrt((25 + 25 + 1 + 1) / 6)
+    alone = mixed(examples, ["bm25"], mix="standard")
+    np.testing.assert_allclose(alone - alone.mean(axis=1, keepdims=True), deviations)
+    both = mixed(examples, ["bm25", "dense"], mix="standard")
+    np.testing.assert_allclose(both, (alone + mixed(examples, ["dense"], mix="standard")) / 2)
+    scaled = mixed(examples, ["bm25", "dense"], mix="minmax", scale=3.0)
+    np.testing.assert_allclose(scaled[0], ensemble(examples[0].scores, scale=3.0))
+
+
+def test_margins_of_nobody_or_nan_are_refused():
+    with pytest.raises(UsageError, match="no teachers"):
+        mixed([Example("a", ("x", "y"), {})], [], mix="mean")
+    with pytest.raises(UsageError, match="not a finite number"):
+        mixed([Example("a", ("x", "y"), {"t": (1.0, float("nan"))})], ["t"], mix="standard")

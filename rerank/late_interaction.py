@@ -1,0 +1,77 @@
+"""Late interaction: reranking by the vectors of all tokens.
+
+Khattab and Zaharia: ColBERT, SIGIR 2020 (arXiv:2004.12832). Query and document are encoded apart; the score is the sum
+over the query's tokens of the best match among the document's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from rankloom.checks import whole
+from rankloom.parameter_kinds import ModelName
+from rankloom.ranking import ScoreKind
+from rankloom.rerank.pair_stage import Pair
+from rankloom.rerank.pointwise import Pointwise, Scored
+from rankloom.session import Session
+from rankloom.token_encoder import TokenEncoder, maxsim
+
+
+class LateInteraction(Pointwise):
+    """Rerank by a ColBERT model: any multi-vector encoder of sentence-transformers; `rankloom train` makes one, too.
+
+    Args:
+        model: A folder or name; see `rankloom.token_encoder`.
+        depth: How many hits of each query are scored; 100 as in most published reranking runs.
+        batch_size: Texts in one batch. Scores depend on it only by float noise.
+
+    Raises:
+        UsageError: A parameter is not a positive whole number.
+    """
+
+    name = "late_interaction"
+    requires = ("sentence_transformers",)
+    kind = ScoreKind.SIMILARITY
+
+    def __init__(self, model: ModelName, *, depth: int = 100, batch_size: int = 32) -> None:
+        self.model = model
+        self.depth = whole(depth, least=1, stage=self.name, parameter="depth")
+        self.batch_size = whole(batch_size, least=1, stage=self.name, parameter="batch_size")
+        self._encoder = TokenEncoder(model, batch_size=batch_size, stage=self.name)
+
+    def identity(self, session: Session | None = None) -> str:
+        """The encoder's fingerprint; see `PairStage.identity`."""
+        return self._encoder.fingerprint(session)
+
+    def score(self, pairs: Sequence[Pair], session: Session) -> Scored:
+        """Score some pairs; each text is encoded once.
+
+        Raises:
+            NotFoundError: The model is not to be had.
+            DataError: It is not a multi-vector encoder.
+            StageError: It can not be loaded.
+        """
+        places: dict[str, list[int]] = {}
+        for place, pair in enumerate(pairs):
+            places.setdefault(pair.query, []).append(place)
+        texts = {text: row for row, text in enumerate(dict.fromkeys(pair.document.contents for pair in pairs))}
+        left = self._encoder.encode(list(places), role="query", session=session)
+        right = self._encoder.encode(list(texts), role="document", session=session)
+        scores = np.zeros(len(pairs), dtype=np.float32)
+        truncated = np.zeros(len(pairs), dtype=np.int64)
+        for number, own in enumerate(places.values()):
+            rows = [texts[pairs[place].document.contents] for place in own]
+            scores[own] = maxsim(left.vectors[number], [right.vectors[row] for row in rows])
+            truncated[own] = left.truncated[number] + right.truncated[rows]
+        tokens = int(left.tokens.sum() + right.tokens.sum())
+        return Scored(scores, truncated, left.calls + right.calls, tokens)
+
+    def warm_up(self, session: Session | None = None) -> None:
+        """Load the model."""
+        self._encoder.load(session or Session())
+
+    def close(self) -> None:
+        """Free the model, unless another stage holds it too."""
+        self._encoder.close()

@@ -1,0 +1,99 @@
+"""Late interaction against loops, and against sentence-transformers itself, on a small random model."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from rankloom import ScoreKind
+from rankloom.errors import DataError
+from rankloom.rerank import LateInteraction
+from rankloom.testing import StageConformance
+from rankloom.token_encoder import TokenEncoder, maxsim
+from tests.rerank.folders import QUERIES, SESSION, TEXTS, candidates
+from tests.tiny_models import tiny_colbert, tiny_encoder
+
+FOLDER = "RANKLOOM_TEST_COLBERT"  # where the tests' model is, also for the processes that they start
+NUMBERS = st.floats(-2, 2, width=32)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    folder = str(tiny_colbert(tmp_path_factory.mktemp("tiny")))
+    os.environ[FOLDER] = folder
+    yield folder
+    del os.environ[FOLDER]
+
+
+def looped(query, document):
+    return sum(max((float(np.dot(one, other)) for other in document), default=0.0) for one in query)
+
+
+@given(st.data())
+def test_maxsim_is_the_sum_of_the_best_matches(data):
+    query = data.draw(arrays(np.float32, (data.draw(st.integers(1, 4)), 3), elements=NUMBERS))
+    documents = [
+        data.draw(arrays(np.float32, (length, 3), elements=NUMBERS))
+        for length in data.draw(st.lists(st.integers(0, 4), min_size=1, max_size=4))
+    ]
+    expected = [looped(query, document) for document in documents]
+    np.testing.assert_allclose(maxsim(query, documents), expected, atol=1e-5)
+
+
+def test_scores_are_those_of_sentence_transformers(tiny):
+    from sentence_transformers import MultiVectorEncoder
+
+    peer = MultiVectorEncoder(tiny, device="cpu", local_files_only=True)
+    left = peer.encode_query(list(QUERIES.values()))
+    right = peer.encode_document(list(TEXTS.values()))
+    expected = peer.similarity(left, right).tolist()
+    run = LateInteraction(tiny).run(candidates())
+    assert run.ranking.kind == ScoreKind.SIMILARITY
+    for row, scores in enumerate(run.to_dict().values()):
+        assert len(set(scores.values())) == len(set(TEXTS.values()))
+        for column, doc_id in enumerate(TEXTS):
+            assert scores[doc_id] == pytest.approx(expected[row][column], abs=1e-4)
+
+
+def test_queries_are_filled_up_and_punctuation_has_no_vector(tiny, tmp_path):
+    encoder = TokenEncoder(tiny)
+    (query,) = encoder.encode(["sky"], role="query", session=SESSION).vectors
+    assert query.shape == (12, 16)
+    with_mark, without = encoder.encode(["sky!", "sky"], role="document", session=SESSION).vectors
+    assert len(with_mark) == len(without) == 3
+    np.testing.assert_allclose(np.linalg.norm(query, axis=1), 1, atol=1e-5)
+    plain = TokenEncoder(str(tiny_colbert(tmp_path, expand=False, skip=())))
+    (query,) = plain.encode(["sky"], role="query", session=SESSION).vectors
+    (document,) = plain.encode(["sky!"], role="document", session=SESSION).vectors
+    assert (len(query), len(document)) == (3, 4)
+
+
+def test_what_is_not_read_is_noted(tiny):
+    notes = LateInteraction(tiny).run(candidates()).ledger.notes
+    assert {(note.kind, note.doc_id, note.amount) for note in notes} == {("truncated", "long", 70)}
+    told = TokenEncoder(tiny).encode(["sky " * 20, "sea " * 30, "sky"], role="query", session=SESSION)
+    assert told.truncated.tolist() == [10, 20, 0]
+    assert told.tokens.tolist() == [12, 12, 3]
+
+
+def test_a_sentence_encoder_is_refused(tmp_path):
+    with pytest.raises(DataError, match="no vectors of tokens"):
+        LateInteraction(str(tiny_encoder(tmp_path))).run(candidates())
+
+
+class TestConformance(StageConformance):
+    neutral = frozenset({"batch_size"})
+
+    @pytest.fixture(autouse=True)
+    def _model(self, tiny):
+        pass
+
+    def make_stage(self):
+        return LateInteraction(str(Path(os.environ[FOLDER])), depth=4)
+
+    def make_run(self):
+        return candidates()

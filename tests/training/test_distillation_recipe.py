@@ -1,0 +1,146 @@
+"""The recipe with every student, on a tiny backbone: what it leaves behind, and that a killed one ends the same."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from pydantic import ValidationError
+from safetensors.torch import load_file
+
+from rankloom import Corpus, Document, Run, Session
+from rankloom.config import PipelineBuilder
+from rankloom.training.distillation_config import DistillationRecipe
+from rankloom.training.distillation_recipe import train
+from rankloom.training.loop import last_checkpoint
+from tests.training.recipes import tiny_recipe
+
+pytestmark = pytest.mark.slow
+_RUN = """
+import json, sys
+from pathlib import Path
+from rankloom import Session
+from rankloom.training.distillation_config import DistillationRecipe
+from rankloom.training.distillation_recipe import train
+recipe = DistillationRecipe.model_validate(json.loads(Path(sys.argv[1]).read_text()))
+train(recipe, Session(offline=True), output=Path(sys.argv[2]))
+"""
+STUDENTS = {
+    "dot": {"layers": 1},
+    "tk": {"heads": 5, "feed_forward": 8},
+    "colbert": {"dimensions": 16, "skip_punctuation": True},
+    "prettr": {"split": 1},
+}
+SESSION = Session(offline=True, device="cpu")
+
+
+def recipe_of(folder, architecture, **changes):
+    values = tiny_recipe(folder)
+    for part in ("penalty", "student", "loss"):
+        del values[part]
+    backbone = str(folder / "tiny" / "model")
+    student = {"architecture": architecture, "backbone": backbone, "query_tokens": 12, "max_tokens": 32}
+    values |= {"kind": "distillation", "student": student | STUDENTS[architecture]}
+    return DistillationRecipe.model_validate(values | changes)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """Architecture -> its recipe, where it ran, and what came of it."""
+    found = {}
+    for architecture in STUDENTS:
+        folder = tmp_path_factory.mktemp(architecture)
+        recipe = recipe_of(folder, architecture)
+        found[architecture] = recipe, folder / "out", train(recipe, SESSION, output=folder / "out")
+    return found
+
+
+@pytest.mark.parametrize("architecture", STUDENTS)
+def test_a_stage_takes_the_student_and_scores_as_it_did(finished, architecture):
+    from rankloom.training.students import make_student
+
+    recipe, output, result = finished[architecture]
+    assert result.model == output / "student"
+    assert result.stage == {
+        "dot": "dense", "tk": "tk", "colbert": "late_interaction", "prettr": "prettr",
+    }[architecture]  # fmt: skip
+    texts = {"sky": "the sky is blue", "bread": "yeast, and bread!", "sea": "tide and moon"}
+    word = "bi_encoder" if architecture == "dot" else result.stage
+    stage = PipelineBuilder({}).build({word: {"model": str(result.model)}}, corpus=None, session=SESSION)
+    documents = Corpus.of([Document(doc_id, text) for doc_id, text in texts.items()])
+    query = "why is the sky blue"
+    run = Run.from_dict({"q": dict.fromkeys(texts, 0.0)}, queries={"q": query}, documents=documents, session=SESSION)
+    found = stage.run(run).to_dict()["q"]
+    student = make_student(recipe.student, SESSION)
+    checkpoint = last_checkpoint(output / "checkpoints")
+    student.load_state_dict(load_file(checkpoint / "model.safetensors"))
+    with torch.no_grad():
+        expected = student.eval()([query], list(texts.values()))[0] / recipe.student.score_scale
+    assert [found[doc_id] for doc_id in texts] == pytest.approx(expected.tolist(), abs=1e-4)
+    assert expected.std() > 1e-4
+
+
+@pytest.mark.parametrize("architecture", STUDENTS)
+def test_the_manifest_and_the_card_tell_what_it_is(finished, architecture):
+    _, output, result = finished[architecture]
+    written = json.loads((output / "manifest.json").read_text())
+    assert written == json.loads((result.model / "manifest.json").read_text()) == result.manifest
+    assert written["end"].keys() == written["start"].keys() == {"nDCG@10"}
+    assert written["recipe"]["student"]["architecture"] == architecture
+    card = (result.model / "README.md").read_text()
+    assert "| titles | 42 | 52 | 10 | Apache-2.0 |" in card
+    assert "Teachers: bm25, flat (mix: standard, scale 1)." in card
+    lines = [json.loads(line) for line in (output / "checkpoints" / "validation.jsonl").open()]
+    assert [line["step"] for line in lines] == [2, 4, 6]
+    assert lines[-1]["nDCG@10"] == written["end"]["nDCG@10"]
+
+
+@pytest.mark.parametrize("architecture", STUDENTS)
+def test_training_brings_margins_closer_to_the_teachers(finished, tmp_path, architecture):
+    """On the examples that it learns from, after more steps."""
+    recipe, _, _ = finished[architecture]
+    how = recipe.training.model_copy(update={"steps": 30, "checkpoint": 30, "queries": 8, "learning_rate": 3e-3})
+    train(recipe.model_copy(update={"training": how}), SESSION, output=tmp_path / "out")
+    logged = [json.loads(line) for line in (tmp_path / "out" / "checkpoints" / "losses.jsonl").open()]
+    losses = [one["loss"] for one in logged if "loss" in one]
+    assert len(losses) == 3
+    assert losses[-1] < 0.8 * losses[0]
+
+
+@pytest.mark.parametrize("architecture", STUDENTS)
+def test_a_killed_training_ends_as_an_uninterrupted_one(finished, tmp_path, architecture):
+    recipe, output, _ = finished[architecture]
+    told = tmp_path / "recipe.json"
+    told.write_text(json.dumps(recipe.model_dump()))
+    command = [sys.executable, "-c", _RUN, str(told), str(tmp_path / "out")]
+    killed = subprocess.Popen(command, env=os.environ | {"PYTHONUNBUFFERED": "1"}, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while last_checkpoint(tmp_path / "out" / "checkpoints") is None and time.monotonic() < deadline:
+        assert killed.poll() is None, "the training ended before it could be killed"
+        time.sleep(0.005)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    assert not (tmp_path / "out" / "student").exists()
+    train(recipe, SESSION, output=tmp_path / "out")
+    name = "checkpoints/checkpoint-6/model.safetensors"
+    once, twice = load_file(output / name), load_file(tmp_path / "out" / name)
+    assert once.keys() == twice.keys()
+    for weight, one in once.items():
+        assert torch.equal(one, twice[weight]), weight
+
+
+@pytest.mark.parametrize("loss", ["listwise_margin_mse", "ranknet", "softmax", "contrastive"])
+def test_other_losses_train_the_same_student(tmp_path, loss):
+    recipe = recipe_of(tmp_path, "dot", loss=loss)
+    result = train(recipe, SESSION, output=tmp_path / "out")
+    card = (result.model / "README.md").read_text()
+    assert ("judgements alone" in card) == (loss != "listwise_margin_mse")
+
+
+def test_a_reranker_is_not_trained_on_the_whole_batch(tmp_path):
+    with pytest.raises(ValidationError, match="take `softmax`"):
+        recipe_of(tmp_path, "tk", loss="contrastive")
