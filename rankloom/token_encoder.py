@@ -144,8 +144,8 @@ def maxsim(query: NDArray[np.float32], documents: Sequence[NDArray[np.float32]])
     """
     lengths = np.array([len(one) for one in documents], dtype=np.int64)
     scores = np.zeros(len(documents))
-    some = np.flatnonzero(lengths)
-    if len(some):
+    some = np.flatnonzero(lengths).tolist()
+    if some:
         products = query @ np.concatenate([documents[place] for place in some]).T
         starts = np.concatenate([[0], np.cumsum(lengths[some])[:-1]])
         scores[some] = np.maximum.reduceat(products, starts, axis=1).sum(axis=0, dtype=np.float64)

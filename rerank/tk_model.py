@@ -65,7 +65,7 @@ class TKModel(nn.Module):
         tokenizer.no_truncation()
         tokenizer.no_padding()
         width = vectors.shape[1]
-        self.embeddings = nn.Embedding.from_pretrained(vectors.detach().float().clone(), freeze=False)
+        self.embeddings = nn.Embedding(len(vectors), width, _weight=vectors.detach().float().clone())
         layer = nn.TransformerEncoderLayer(
             width, settings.heads, dim_feedforward=settings.feed_forward, dropout=0.0, batch_first=True
         )
@@ -97,8 +97,9 @@ class TKModel(nn.Module):
         hidden = ~mask
         hidden[:, 0] = False  # a text without tokens would attend to nothing; its first place is left out of the sums
         placed = words + self.positions[start : start + numbers.shape[1]].to(words.dtype)
-        context = self.contextualizer(placed, src_key_padding_mask=hidden)
-        return self.mixer * words + (1 - self.mixer) * context
+        context: Tensor = self.contextualizer(placed, src_key_padding_mask=hidden)
+        mixed: Tensor = self.mixer * words + (1 - self.mixer) * context
+        return mixed
 
     def compare(self, queries: Tensor, query_mask: Tensor, documents: Tensor, document_mask: Tensor) -> Tensor:
         """Scores of pairs that stand side by side, float32 of shape (pairs,)."""

@@ -59,7 +59,7 @@ class StudentTrainer(Trainer):
         model: Any,
         inputs: dict[str, Any],
         return_outputs: bool = False,
-        **more: Any,  # noqa: ARG002  # the library's
+        num_items_in_batch: Any = None,  # noqa: ARG002  # the library's
     ) -> Any:
         """The loss of a batch."""
         scores = model(inputs["queries"], inputs["documents"], crossed=self.loss == "contrastive")
