@@ -17,6 +17,8 @@ from rankloom.config import PipelineBuilder
 from rankloom.training.distillation_config import DistillationRecipe
 from rankloom.training.distillation_recipe import train
 from rankloom.training.loop import last_checkpoint
+from rankloom.training.ranking_losses import margin_mse
+from rankloom.training.students import make_student
 from tests.training.recipes import tiny_recipe
 
 pytestmark = pytest.mark.slow
@@ -61,8 +63,6 @@ def finished(tmp_path_factory):
 
 @pytest.mark.parametrize("architecture", STUDENTS)
 def test_a_stage_takes_the_student_and_scores_as_it_did(finished, architecture):
-    from rankloom.training.students import make_student
-
     recipe, output, result = finished[architecture]
     assert result.model == output / "student"
     assert result.stage == {
@@ -100,15 +100,22 @@ def test_the_manifest_and_the_card_tell_what_it_is(finished, architecture):
 
 
 @pytest.mark.parametrize("architecture", STUDENTS)
-def test_training_brings_margins_closer_to_the_teachers(finished, tmp_path, architecture):
-    """On the examples that it learns from, after more steps."""
+def test_a_student_can_learn_the_margins_of_a_batch(finished, architecture):
+    """Without dropout, on one batch: what is left is whether gradients lead where they should."""
     recipe, _, _ = finished[architecture]
-    how = recipe.training.model_copy(update={"steps": 30, "checkpoint": 30, "queries": 8, "learning_rate": 3e-3})
-    train(recipe.model_copy(update={"training": how}), SESSION, output=tmp_path / "out")
-    logged = [json.loads(line) for line in (tmp_path / "out" / "checkpoints" / "losses.jsonl").open()]
-    losses = [one["loss"] for one in logged if "loss" in one]
-    assert len(losses) == 3
-    assert losses[-1] < 0.8 * losses[0]
+    student = make_student(recipe.student, SESSION).eval()
+    queries = ["why is the sky blue", "tide and moon"]
+    documents = ["sky", "sea", "bread and yeast", "the moon", "light, blue light", "is the sea blue"]
+    teacher = torch.tensor([[2.0, 0.5, 0.0], [1.0, 0.0, 1.5]])
+    optimizer = torch.optim.Adam(student.parameters(), lr=2e-3)
+    losses = []
+    for _ in range(60):
+        loss = margin_mse(student(queries, documents), teacher)
+        losses.append(loss.item())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert min(losses[-10:]) < 0.3 * losses[0]
 
 
 @pytest.mark.parametrize("architecture", STUDENTS)
