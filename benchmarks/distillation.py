@@ -47,7 +47,7 @@ def untrained(folder: Path) -> Path:
 def measured(model: Path, name: str, session: Session) -> Row:
     """What a student is worth on a collection."""
     collection = load_collection(name, session=session)
-    dense = Dense.of(collection.corpus, model=str(model), session=session, k=len(collection.corpus))
+    dense = Dense.for_corpus(collection.corpus, session, model=str(model), k=len(collection.corpus))
     every = dense.run(collection.queries, session=session)
     scores = every.to_dict()
     first = BM25.for_corpus(collection.corpus, session, k=DEPTH).run(collection.queries, session=session)
@@ -69,8 +69,9 @@ def main() -> None:
     """Measure, and write a table for each collection."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", type=Path, help="outputs of the recipe; the last one is the baseline")
-    folders = parser.parse_args().folders
-    session = Session(device="cpu", dtype="bfloat16")
+    parser.add_argument("--cache", help="where vectors are kept, so that a run that was killed goes on")
+    given = parser.parse_args()
+    folders, session = given.folders, Session(cache=given.cache, offline=True, device="cpu", dtype="bfloat16")
     with tempfile.TemporaryDirectory() as temporary:
         models = {"untrained": untrained(Path(temporary) / "untrained")}
         models |= {folder.name: folder / "student" for folder in folders}
