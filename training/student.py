@@ -15,10 +15,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from rankloom.encoders import Role, SentenceEncoder, readable
+from rankloom.encoders import Role, readable
 from rankloom.errors import ConfigError
 from rankloom.session import Session
+from rankloom.training.contrastive_config import TrainedEncoder
 from rankloom.training.distillation_config import DotStudent
+from rankloom.training.encoder_training import load_encoder
 
 _STAGE = "training"
 
@@ -119,5 +121,5 @@ def keep_layers(model: Any, count: int | None) -> None:
 
 
 def load_backbone(name: str, session: Session) -> Any:
-    """The `SentenceTransformer` that a student starts from; shared with whoever holds it, so not to be changed."""
-    return SentenceEncoder(name, stage=_STAGE).load(session).model
+    """The `SentenceTransformer` that a student starts from, in float32."""
+    return load_encoder(TrainedEncoder(model=name), session, device=session.device)
