@@ -13,7 +13,7 @@ from rankloom.session import Session
 from rankloom.training.contrastive_config import ContrastiveRecipe
 from rankloom.training.encoder_training import train_encoder
 from rankloom.training.mined_examples import SourceExamples, examples_of
-from rankloom.training.pairs import SourceTexts, read_source
+from rankloom.training.pairs import SourceTexts, read_sources
 from rankloom.training.training_folder import Trained, TrainingFolder, require_training
 
 
@@ -40,7 +40,7 @@ def train(recipe: ContrastiveRecipe, session: Session, *, output: Path) -> Train
         dtype=recipe.negatives.dtype,
         progress=session.progress,
     )
-    sources = [read_source(one, mining, seed=recipe.seed) for one in recipe.sources]
+    sources = read_sources(recipe.sources, mining, seed=recipe.seed)
     examples, pool = examples_of(recipe, sources, mining, output)
     rows = [row for one in examples for row in one.rows]
     data = [_data(source, one) for source, one in zip(sources, examples, strict=True)]

@@ -20,7 +20,7 @@ from rankloom.run import Run
 from rankloom.session import Session
 from rankloom.stage import Stage
 from rankloom.training.contrastive_config import Negatives
-from rankloom.training.pairs import SourceTexts
+from rankloom.training.pairs import SourceTexts, same_text
 
 _STAGE = "hard_negatives"
 
@@ -92,12 +92,13 @@ def mine(
     for query in queries:
         draws = np.random.default_rng([seed, crc32(query.id.encode())])
         known = _known(source, query.id, counts)
-        left = _not_relevant(source, found[query.id].doc_ids[how.ranks[0] - 1 : how.ranks[1]], known, counts)
+        ranked = found[query.id].doc_ids[: how.ranks[1]]
+        left = _not_relevant(source, ranked[how.ranks[0] - 1 :], known, counts)
         for positive in _positives(known.relevant, how.positives, draws):
             kept = left if judged is None else _below(judged[query.id], left, positive, known, how)
             counts["too near to the relevant document"] += len(left) - len(kept)
             negatives = [kept[place] for place in sorted(draws.permutation(len(kept))[: how.count].tolist())]
-            negatives += _at_random(source, known, negatives, how.count - len(negatives), draws)
+            negatives += _at_random(source, known, ranked, how.count - len(negatives), draws)
             counts["drawn at random instead"] += max(0, how.count - len(kept))
             examples.append(Mined(query.id, positive, tuple(negatives)))
     counts["examples"] = len(examples)
@@ -181,20 +182,26 @@ def _below(
 
 
 def _at_random(
-    source: SourceTexts, known: _Known, taken: Sequence[str], count: int, draws: np.random.Generator
+    source: SourceTexts, known: _Known, ranked: Sequence[str], count: int, draws: np.random.Generator
 ) -> list[str]:
-    """Some documents of the corpus that are neither relevant nor taken."""
+    """Some documents of the corpus that are neither relevant nor ranked.
+
+    What is ranked is taken as a negative already, or was left out for a reason: its rank, or the judge.
+    """
     if count <= 0:
         return []
-    ids = source.corpus.ids
-    enough = min(len(ids), count + len(taken) + 2 * len(known.relevant))
-    drawn = source.corpus.at(draws.choice(len(ids), size=enough, replace=False).tolist())
-    free = [one.id for one in drawn if one.id not in taken and same_text(one.contents) not in known.texts]
-    if len(free) < count:
-        raise DataError("the corpus has too few documents beside the relevant ones", stage=_STAGE, value=known.query_id)
-    return free[:count]
-
-
-def same_text(text: str) -> str:
-    """What two texts have in common that differ in case and spaces alone."""
-    return " ".join(text.casefold().split())
+    everything = len(source.corpus)
+    wanted = min(everything, count + len(ranked) + 2 * len(known.relevant))
+    while True:
+        drawn = source.corpus.at(draws.choice(everything, size=wanted, replace=False).tolist())
+        free = [one.id for one in drawn if one.id not in ranked and same_text(one.contents) not in known.texts]
+        if len(free) >= count:
+            return free[:count]
+        if wanted == everything:
+            raise DataError(
+                f"the corpus has too few documents that are neither relevant nor ranked: {len(free)} of {count}",
+                stage=_STAGE,
+                value=known.query_id,
+                fix="lower negatives.count, or the last of negatives.ranks",
+            )
+        wanted = min(everything, 2 * wanted)

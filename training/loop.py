@@ -8,6 +8,7 @@ from typing import Any
 
 from transformers import PrinterCallback, TrainerCallback
 
+from rankloom.files import write_text
 from rankloom.models import resolve_device
 from rankloom.progress import Advance, Progress
 from rankloom.training.recipe_config import Recipe
@@ -65,13 +66,16 @@ def run_loop(trainer: Any, checkpoints: Path, progress: Progress) -> None:
 
     Args:
         trainer: One of sentence-transformers, made with `common_arguments`.
-        checkpoints: Folder of checkpoints, and of `losses.jsonl`.
+        checkpoints: Folder of checkpoints, and of `losses.jsonl`. Lines of any such log about steps that are done
+            again, because the training was killed after its last checkpoint, are dropped.
         progress: Told of every step.
     """
     trainer.remove_callback(PrinterCallback)
     last = last_checkpoint(checkpoints)
     done = 0 if last is None else int(last.name.rpartition("-")[2])
     checkpoints.mkdir(parents=True, exist_ok=True)
+    for log in sorted(checkpoints.glob("*.jsonl")):
+        drop_later(log, done)
     with progress.task("training", trainer.args.max_steps) as advance:
         advance(done)
         trainer.add_callback(_Reporting(advance, checkpoints / "losses.jsonl"))
@@ -83,3 +87,18 @@ def last_checkpoint(folder: Path) -> Path | None:
     """The last checkpoint that was written to its end; None if there is none."""
     whole = [one.parent for one in folder.glob(f"checkpoint-*/{_LAST_WRITTEN}")]
     return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def drop_later(log: Path, step: int) -> None:
+    """Drop what a log says of steps after one that is gone on from, and of the end of a training."""
+    lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
+    write_text(log, "".join(line for line in lines if _stays(line, step)))
+
+
+def _stays(line: str, step: int) -> bool:
+    """Whether a line was written to its end, and is of a step that is not done again."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return False
+    return bool(record["step"] <= step and "train_runtime" not in record)

@@ -10,14 +10,14 @@ from pathlib import Path
 from rankloom.config import PipelineBuilder
 from rankloom.errors import DataError
 from rankloom.files import write_json, write_text
-from rankloom.fingerprint import digest
 from rankloom.lines import json_lines
 from rankloom.session import Session
 from rankloom.stage import Stage
 from rankloom.training.contrastive_config import ContrastiveRecipe
 from rankloom.training.contrasts import Row
-from rankloom.training.hard_negatives import Mined, mine, same_text
-from rankloom.training.pairs import SourceTexts
+from rankloom.training.fingerprints import made_of
+from rankloom.training.hard_negatives import Mined, mine
+from rankloom.training.pairs import SourceTexts, same_text
 from rankloom.training.pool import Pool
 
 _STAGE = "training"
@@ -69,14 +69,8 @@ def _of_source(
     how = recipe.negatives
     candidates = builder.build(how.pipeline, corpus=source.corpus, session=session)
     judge = None if how.judge is None else builder.build(how.judge, corpus=source.corpus, session=session)
-    key = digest(
-        recipe.seed,
-        source.source.model_dump(),
-        source.corpus.fingerprint(),
-        how.model_dump(),
-        candidates.fingerprint(),
-        None if judge is None else judge.fingerprint(),
-    )
+    stages = {"candidates": candidates} | ({} if judge is None else {"judge": judge})
+    key = made_of({"seed": recipe.seed, "negatives": how.model_dump()}, data=[source], stages=stages)
     folder = output / "mined" / key if session.cache is None else session.cache.index_directory("mined", key)
     if not (folder / _COUNTS).is_file():
         mined, counts = mine(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +14,7 @@ from rankloom.corpus import Corpus
 from rankloom.errors import DataError, NotFoundError
 from rankloom.eval.collections import load_collection
 from rankloom.eval.sources import data_folder
+from rankloom.fingerprint import digest
 from rankloom.lines import json_lines
 from rankloom.records import Document, Query
 from rankloom.session import Session
@@ -31,7 +32,7 @@ class SourceTexts:
     Args:
         source: What it was read from.
         corpus: The documents.
-        queries: To be trained on.
+        queries: To be trained on; no two of them, nor of `held_out`, ask the same.
         held_out: To be measured on; never trained on.
         relevant: Query id -> document id -> grade, of both.
         texts: All documents of the source, also those that were not drawn; for counting terms.
@@ -50,9 +51,38 @@ class SourceTexts:
         codes = self.corpus.ids.codes(list(grades)).tolist()
         return {doc_id: grade for (doc_id, grade), code in zip(grades.items(), codes, strict=True) if code >= 0}
 
+    def fingerprint(self) -> str:
+        """A digest of all but `texts`, so that another file under the same name is another source."""
+        queries = [(query.id, query.text) for query in self.queries]
+        held_out = [(query.id, query.text) for query in self.held_out]
+        return digest(self.source.model_dump(), self.corpus.fingerprint(), queries, held_out, self.relevant)
+
+
+def read_sources(sources: Sequence[TrainingSource], session: Session, *, seed: int) -> list[SourceTexts]:
+    """Read sources; what one of them holds out is not trained on in another either.
+
+    Args:
+        sources: Which.
+        session: Where corpora are cached.
+        seed: Of the draws.
+
+    Raises:
+        NotFoundError: A collection or file is not there.
+        DataError: A record lacks a field, or a source has no query left to be trained on.
+    """
+    found = [read_source(one, session, seed=seed) for one in sources]
+    held = {same_text(query.text) for one in found for query in one.held_out}
+    left = [
+        replace(one, queries=tuple(query for query in one.queries if same_text(query.text) not in held))
+        for one in found
+    ]
+    for one in left:
+        _trained_on(one)
+    return left
+
 
 def read_source(source: TrainingSource, session: Session, *, seed: int) -> SourceTexts:
-    """Read a source.
+    """Read a source. Queries that ask the same become one, with the relevant documents of all of them.
 
     Args:
         source: Which.
@@ -65,24 +95,58 @@ def read_source(source: TrainingSource, session: Session, *, seed: int) -> Sourc
     """
     if source.pairs is None:
         collection = load_collection(str(source.collection), session=session)
-        queries = list(collection.queries)
-        if source.limit is not None:
-            queries = _shuffled(queries, seed)[: source.limit]
-        corpus, relevant = collection.corpus, collection.qrels
-        texts = tuple(document.contents for document in corpus)
+        queries, relevant = _each_once(collection.queries, collection.qrels)
+        drawn = _shuffled(queries, seed)[: source.limit]
+        corpus, texts = collection.corpus, tuple(document.contents for document in collection.corpus)
     else:
         pairs = _read_pairs(source.pairs)
         texts = tuple(dict.fromkeys(document for _, document in pairs))
-        drawn = _shuffled(pairs, seed)[: source.limit]
-        queries = [Query(f"q{number}", query) for number, (query, _) in enumerate(drawn)]
-        codes = {text: f"d{code}" for code, text in enumerate(dict.fromkeys(document for _, document in drawn))}
-        corpus = Corpus.of([Document(code, text) for text, code in codes.items()])
-        relevant = {f"q{number}": {codes[document]: 1} for number, (_, document) in enumerate(drawn)}
-    shuffled = _shuffled(queries, seed)
-    held, rest = shuffled[: source.validation], shuffled[source.validation :]
-    if not rest:
-        raise DataError("no query is left to be trained on", stage=_STAGE, value=source.name)
-    return SourceTexts(source, corpus, tuple(rest), tuple(held), relevant, texts)
+        codes = {text: f"d{code}" for code, text in enumerate(texts)}
+        queries, relevant = _each_once(
+            [Query(f"q{number}", query) for number, (query, _) in enumerate(pairs)],
+            {f"q{number}": {codes[document]: 1} for number, (_, document) in enumerate(pairs)},
+        )
+        drawn = _shuffled(queries, seed)[: source.limit]
+        answers = {doc_id for query in drawn for doc_id in relevant[query.id]}
+        corpus = Corpus.of([Document(doc_id, text) for text, doc_id in codes.items() if doc_id in answers])
+        relevant = {query.id: relevant[query.id] for query in drawn}
+    held, rest = drawn[: source.validation], drawn[source.validation :]
+    return _trained_on(SourceTexts(source, corpus, tuple(rest), tuple(held), relevant, texts))
+
+
+def same_text(text: str) -> str:
+    """What two texts have in common that differ in case and spaces alone."""
+    return " ".join(text.casefold().split())
+
+
+def _each_once(
+    queries: Sequence[Query], relevant: Mapping[str, Mapping[str, int]]
+) -> tuple[list[Query], dict[str, dict[str, int]]]:
+    """Queries of different texts; the first of those that ask the same has the best grades of all of them.
+
+    A question with several answers often stands in a file once for each. Else it could be both trained on and held out,
+    and its other answers would be negatives.
+    """
+    first: dict[str, Query] = {}
+    grades: dict[str, dict[str, int]] = {}
+    for query in queries:
+        kept = first.setdefault(same_text(query.text), query)
+        of_query = grades.setdefault(kept.id, {})
+        for doc_id, grade in relevant.get(query.id, {}).items():
+            of_query[doc_id] = max(grade, of_query.get(doc_id, grade))
+    return list(first.values()), grades
+
+
+def _trained_on(source: SourceTexts) -> SourceTexts:
+    """The source, if it has queries to be trained on."""
+    if not source.queries:
+        raise DataError(
+            "no query is left to be trained on",
+            stage=_STAGE,
+            value=source.source.name,
+            fix="lower the validation of the source, or raise its limit",
+        )
+    return source
 
 
 def _read_pairs(pairs: Pairs) -> list[tuple[str, str]]:

@@ -35,7 +35,7 @@ class TrainingSource(Strict):
         licence: Under which texts and judgements may be used; written on the model card.
         collection: A collection with a training split, such as `scifact/train`.
         pairs: Or a file of pairs.
-        limit: How many pairs, or queries of the collection, are drawn; all by default.
+        limit: How many queries are drawn; all by default. Those that ask the same are one.
         validation: How many of its queries are held out to measure on.
     """
 

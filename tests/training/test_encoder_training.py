@@ -124,7 +124,7 @@ def test_held_out_queries_are_not_trained_on(tmp_path):
     counts = carry_out(recipe, Session(offline=True), output=tmp_path / "out").manifest["data"][0]["counts"]
     assert {task: counts[f"{task} pairs held out"] for task in ("ict", "bfs", "wlp")} == {"ict": 4, "bfs": 4, "wlp": 4}
     assert counts["bfs pairs"] <= 2 * (24 - 4)
-    assert counts["pages that no page links to"] == 1
+    assert counts["wlp: pages that no page links to"] == 1
     missing = {**values, "sources": [{**values["sources"][0], "corpus": "nowhere.jsonl"}]}
     with pytest.raises(NotFoundError, match=r"no such corpus.*RANKLOOM_DATA"):
         carry_out(KINDS["pretraining"].recipe.model_validate(missing), Session(offline=True), output=tmp_path / "no")

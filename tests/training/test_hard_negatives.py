@@ -9,8 +9,8 @@ from rankloom.retrieval import BM25
 from rankloom.run import Run
 from rankloom.stage import Reranker
 from rankloom.training.contrastive_config import Negatives
-from rankloom.training.hard_negatives import mine, same_text
-from rankloom.training.pairs import SourceTexts
+from rankloom.training.hard_negatives import mine
+from rankloom.training.pairs import SourceTexts, same_text
 from rankloom.training.recipe_config import TrainingSource
 
 SESSION = Session(offline=True)
@@ -100,6 +100,25 @@ def test_a_judge_may_retrieve_and_what_it_does_not_find_is_its_worst():
     (example,), counts = mined(texts, negatives(count=3), BM25.for_corpus(texts.corpus, SESSION, k=8))
     assert set(example.negatives) < {f"d{n}" for n in range(5, 10)}  # d0 .. d3 score higher than d4
     assert counts["too near to the relevant document"] >= 4
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_what_was_left_out_does_not_come_back_at_random(seed):
+    documents = [*(Document(f"d{n}", f"tides {n}") for n in range(6)), *(Document(f"e{n}", "bread") for n in range(4))]
+    judge = Given({f"d{n}": 10.0 for n in range(6)})  # all are as good as the relevant one
+    (example,), counts = mined(source({"d0": 1}, documents), negatives(ranks=[2, 6], count=4), judge, seed=seed)
+    assert set(example.negatives) == {"e0", "e1", "e2", "e3"}
+    assert counts["drawn at random instead"] == 4
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_random_documents_are_found_among_many_copies(seed):
+    copies = [Document(f"c{n}", "all of the TIDES") for n in range(60)]
+    documents = [Document("d0", "all of the tides"), *copies, *(Document(f"e{n}", f"bread {n}") for n in range(3))]
+    (example,), _ = mined(source({"d0": 1}, documents), negatives(ranks=[1, 2], count=3), seed=seed)
+    assert set(example.negatives) == {"e0", "e1", "e2"}
+    with pytest.raises(DataError, match=r"too few documents.*3 of 4.*lower negatives.count"):
+        mined(source({"d0": 1}, documents), negatives(ranks=[1, 2], count=4), seed=seed)
 
 
 def test_a_judge_that_scores_fewer_is_an_error():

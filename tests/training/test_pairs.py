@@ -6,7 +6,7 @@ import pytest
 
 from rankloom import Session
 from rankloom.errors import DataError, NotFoundError
-from rankloom.training.pairs import read_source
+from rankloom.training.pairs import read_source, read_sources
 from rankloom.training.recipe_config import TrainingSource
 
 SESSION = Session(offline=True)
@@ -48,6 +48,55 @@ def test_what_is_held_out_is_not_trained_on_and_follows_the_seed(lines):
     assert [query.text for query in other.held_out] != [query.text for query in found.held_out]
 
 
+@pytest.fixture
+def asked_twice(tmp_path):
+    """Twenty questions, each asked twice with different answers, once in other letters and spaces."""
+    file = tmp_path / "twice.jsonl"
+    records = [{"q": f"What is the question {n}", "d": f"the first answer of {n}"} for n in range(20)]
+    records += [{"q": f"what is  the question {n}", "d": f"another answer of {n}"} for n in range(20)]
+    file.write_text("".join(json.dumps(one) + "\n" for one in records))
+    return file
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_question_that_is_asked_twice_is_one_with_all_its_answers(asked_twice, seed):
+    found = read_source(source(asked_twice, validation=8), SESSION, seed=seed)
+    trained, held = ({query.text.split()[-1] for query in queries} for queries in (found.queries, found.held_out))
+    assert (len(found.queries), len(found.held_out)) == (len(trained), len(held)) == (12, 8)
+    assert not trained & held
+    texts = {document.id: document.text for document in found.corpus}
+    for query in [*found.queries, *found.held_out]:
+        number = query.text.split()[-1]
+        assert {texts[doc_id] for doc_id in found.relevant_to(query.id)} == {
+            f"the first answer of {number}", f"another answer of {number}",
+        }  # fmt: skip
+
+
+def test_a_limit_counts_queries_and_brings_all_their_answers(asked_twice):
+    found = read_source(source(asked_twice, limit=5), SESSION, seed=7)
+    assert (len(found.queries), len(found.corpus), len(found.texts)) == (5, 10, 40)
+    assert found.relevant.keys() == {query.id for query in found.queries}
+
+
+def test_what_one_source_holds_out_another_does_not_train_on(asked_twice):
+    told = [source(asked_twice, validation=8), source(asked_twice)]
+    first, second = read_sources(told, SESSION, seed=7)
+    held = {query.text for query in first.held_out}
+    assert (len(held), len(first.queries), len(second.queries)) == (8, 12, 12)
+    assert not held & {query.text for query in second.queries}
+    with pytest.raises(DataError, match=r"no query is left.*lower the validation"):
+        read_sources([source(asked_twice, limit=12, validation=10), source(asked_twice, limit=10)], SESSION, seed=7)
+
+
+def test_a_source_is_known_by_what_its_file_holds(lines):
+    told = source(lines, validation=3)
+    before = read_source(told, SESSION, seed=7)
+    assert read_source(told, SESSION, seed=7).fingerprint() == before.fingerprint()
+    assert read_source(told, SESSION, seed=8).fingerprint() != before.fingerprint()
+    lines.write_text(lines.read_text().replace("what is the question 3", "what is the third question"))
+    assert read_source(told, SESSION, seed=7).fingerprint() != before.fingerprint()
+
+
 def test_an_array_of_lists_of_sentences_is_read_too(tmp_path):
     file = tmp_path / "pairs.json"
     file.write_text(json.dumps([{"q": "what is the question", "d": ["The answer.", "And more of it."]}] * 2))
@@ -77,3 +126,14 @@ def test_what_is_missing_is_named(tmp_path, lines):
         read_source(source(tmp_path / "odd.json"), SESSION, seed=7)
     with pytest.raises(DataError, match="no query is left"):
         read_source(source(lines, validation=12), SESSION, seed=7)
+
+
+def test_queries_of_a_collection_that_ask_the_same_are_one(tmp_path):
+    (tmp_path / "qrels").mkdir()
+    (tmp_path / "corpus.jsonl").write_text("".join(f'{{"_id": "d{n}", "text": "blue {n}"}}\n' for n in range(3)))
+    (tmp_path / "queries.jsonl").write_text("".join(f'{{"_id": "q{n}", "text": "why"}}\n' for n in range(2)))
+    judged = "q0\td0\t1\nq0\td1\t2\nq1\td1\t1\nq1\td2\t1\n"
+    (tmp_path / "qrels" / "train.tsv").write_text("query-id\tcorpus-id\tscore\n" + judged)
+    found = read_source(TrainingSource(name="own", licence="CC0", collection=f"{tmp_path}:train"), SESSION, seed=7)
+    (query,) = found.queries
+    assert found.relevant_to(query.id) == {"d0": 1, "d1": 2, "d2": 1}
