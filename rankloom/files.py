@@ -6,6 +6,7 @@ checksum of each file, so that a damaged or foreign directory is an error when i
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -17,10 +18,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rankloom.errors import DamagedIndexError, NotFoundError, UsageError
+from rankloom.errors import DamagedIndexError, NotFoundError, StageError, UsageError
 
 MANIFEST = "manifest.json"
 _BLOCK = 1 << 20
+#: Errors of the system that do not say that a file is damaged, and what to do about them.
+_REFUSALS = {
+    errno.EMFILE: "let the process have more files open (`ulimit -n`), or close indexes that it no longer needs",
+    errno.ENFILE: "close other programs' files, or let the system have more open",
+    errno.EACCES: "let this user read the folder and its files",
+    errno.EPERM: "let this user read the folder and its files",
+    errno.ENOMEM: "free memory, or let the system map more of it (`vm.max_map_count`)",
+}
 _QUICK = 1 << 24  # bytes of a file whose checksum takes no noticeable time
 
 
@@ -128,6 +137,7 @@ class Manifest:
         Raises:
             NotFoundError: There is no such directory.
             DamagedIndexError: No manifest, another format or version, a file missing or changed.
+            StageError: The system does not let us read the manifest; see `refused_by_system`.
         """
         if not directory.is_dir():
             raise NotFoundError(f"there is no {format} directory here", value=str(directory))
@@ -138,7 +148,7 @@ class Manifest:
                 raise KeyError("sizes and checksums are of other files")
             manifest = cls(raw.pop("format"), raw.pop("version"), raw, sizes, checksums)
         except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-            raise DamagedIndexError(
+            raise refused_by_system(directory, error) or DamagedIndexError(
                 f"the directory has no readable {MANIFEST}",
                 value=str(directory),
                 accepted=f"a directory written by rankloom as {format}",
@@ -165,6 +175,23 @@ class Manifest:
                     value=str(directory),
                     fix="build it again",
                 )
+
+
+def refused_by_system(directory: Path, error: BaseException, *, stage: str | None = None) -> StageError | None:
+    """The error for files that may be whole, but that the system does not let this process read now.
+
+    Args:
+        directory: Where they are.
+        error: What reading them has raised.
+        stage: Who reads, for the error.
+
+    Returns:
+        None where `error` tells of the files themselves, so that they may be damaged.
+    """
+    fix = _REFUSALS.get(error.errno or 0) if isinstance(error, OSError) else None
+    if fix is None:
+        return None
+    return StageError(f"the files can not be read now ({error})", stage=stage, value=str(directory), fix=fix)
 
 
 def checksum(path: Path) -> str:

@@ -59,7 +59,7 @@ class Dense(Retriever, VectorSource):
         index: Vectors of a corpus; see `Dense.build` and `Dense.open`.
         k: Depth of the rankings, 1000 as TREC runs have it.
         rescore: How many rows that an approximate search finds are scored anew by the stored vectors, for each query;
-            0 for none. None takes the kind's own number.
+            0 for none, otherwise at least `k`. None takes the kind's own number.
         nprobe: For kinds with lists: how many of them are searched. None takes the kind's own number.
         ef: For HNSW: how many rows the search keeps in sight (efSearch). None takes the kind's own number.
 
@@ -92,7 +92,7 @@ class Dense(Retriever, VectorSource):
         self.rescore = self._or_none("rescore", rescore, least=0)
         self.nprobe = self._or_none("nprobe", nprobe, least=1)
         self.ef = self._or_none("ef", ef, least=1)
-        index.check_search(rescore=rescore, effort={"nprobe": nprobe, "ef": ef})
+        index.check_search(k=self.k, rescore=rescore, effort={"nprobe": nprobe, "ef": ef})
 
     def _or_none(self, parameter: str, value: int | None, *, least: int) -> int | None:
         """The value, if it is None or a whole number of at least `least`."""

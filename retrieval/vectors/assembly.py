@@ -20,7 +20,7 @@ from rankloom.ids import DocIds
 from rankloom.order import Codes
 from rankloom.retrieval.vectors.commit import VECTORS, generation_name, named_in, write_generation, write_manifest
 from rankloom.retrieval.vectors.contents import Contents
-from rankloom.retrieval.vectors.npy_file import MatrixFile, mapped
+from rankloom.retrieval.vectors.npy_file import MatrixFile, check_width, mapped
 from rankloom.retrieval.vectors.quantised import checked_lengths
 from rankloom.retrieval.vectors.row_kinds import chosen_kind, row_kind
 from rankloom.retrieval.vectors.shards import Shard
@@ -141,10 +141,17 @@ class _Tables:
 
     @classmethod
     def read(cls, shards: Iterable[Shard], append: Callable[[NDArray[np.float32]], object]) -> Self:
-        """Hand the vectors of all shards on, and keep the rest."""
+        """Hand the vectors of all shards on, and keep the rest.
+
+        Raises:
+            DataError: Shards are of different dimensions, or a number is not finite.
+        """
         owners, truncated = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
         state = hashlib.blake2b(digest_size=16)
+        dimensions: int | None = None
         for shard in shards:
+            dimensions = shard.vectors.shape[1] if dimensions is None else dimensions
+            check_width(shard.vectors, dimensions)
             checked_lengths(shard.vectors)
             append(shard.vectors)
             state.update(np.ascontiguousarray(shard.vectors).data)

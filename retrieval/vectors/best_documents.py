@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rankloom.errors import DataError
 from rankloom.order import Codes, Offsets, Scores, in_order
 from rankloom.retrieval.vectors.contents import Contents
 from rankloom.retrieval.vectors.exact_search import ExactSearch
@@ -46,7 +47,7 @@ def best_documents(
         contents: What is searched.
         queries: float32 of shape (queries, dimensions).
         k: How many documents for each query, at least 1.
-        rescore: How many rows found by an approximate search are scored anew by the stored vectors; 0: none.
+        rescore: How many rows found by an approximate search are scored anew by the stored vectors: at least k, or 0.
         effort: Search settings of the kind.
     """
     k = min(k, len(contents.ids))
@@ -70,6 +71,33 @@ def best_documents(
     return Hits(offsets, np.concatenate([codes for codes, _ in parts]), np.concatenate([scores for _, scores in parts]))
 
 
+def checked_queries(queries: NDArray[np.float32], dimensions: int, *, stage: str) -> NDArray[np.float32]:
+    """Queries as a search takes them: float32, contiguous.
+
+    Raises:
+        DataError: They are not of shape (queries, dimensions), or a number is not finite.
+    """
+    with np.errstate(over="ignore"):  # what float32 does not hold is infinite, and refused below
+        given = np.ascontiguousarray(queries, dtype=np.float32)
+    if np.ndim(queries) != 2 or given.shape[1] != dimensions:
+        raise DataError(
+            "the queries do not fit the index",
+            stage=stage,
+            value=f"an array of shape {np.shape(queries)}",
+            accepted=f"float32 of shape (queries, {dimensions})",
+            fix="encode queries by the index's encoder; a single one is `vector[None]`",
+        )
+    bad = np.flatnonzero(~np.isfinite(given).all(axis=1))
+    if len(bad):
+        raise DataError(
+            "a query's vector holds a number that is not finite",
+            stage=stage,
+            value=f"query {int(bad[0])}",
+            accepted="finite numbers that float32 holds",
+        )
+    return given
+
+
 def _rows_found(
     contents: Contents, queries: NDArray[np.float32], depth: int, *, rescore: int, effort: Mapping[str, int]
 ) -> Hits:
@@ -78,15 +106,33 @@ def _rows_found(
         scores, found = contents.search.best(queries, depth, contents.owners)
         codes = found.astype(np.int32)
     else:
-        scores, rows = contents.search.search(queries, depth, live=contents.live, effort=effort)
-        if rescore:
-            scores = _scored(contents.vectors, queries, rows)
-        codes = np.where(rows >= 0, contents.owners[rows], np.int32(-1))
+        scores, codes = _approximate(contents, queries, depth, rescore=rescore, effort=effort)
     there = codes >= 0
     if there.all() and (scores[:, 1:] < scores[:, :-1]).all():  # in order already, and no two alike
         return Hits(np.arange(len(codes) + 1) * codes.shape[1], codes.ravel(), scores.ravel())
     offsets = np.concatenate([[0], np.cumsum(there.sum(axis=1))]).astype(np.int64)
     return Hits(offsets, *in_order(offsets, codes[there], scores[there]))
+
+
+def _approximate(
+    contents: Contents, queries: NDArray[np.float32], depth: int, *, rescore: int, effort: Mapping[str, int]
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """The rows that an index of FAISS finds, as scores and codes of documents; -1 where there are no more.
+
+    `flat` looks at every row in full, so that nothing excuses it from the order of ties; but FAISS cuts between equal
+    scores as it pleases. Queries where it did are searched exactly.
+    """
+    flat = contents.search.kind == "flat"
+    scores, rows = contents.search.search(queries, depth + flat, live=contents.live, effort=effort)
+    if rescore:
+        scores = _scored(contents.vectors, queries, rows)
+    codes = np.where(rows >= 0, contents.owners[rows], np.int32(-1))
+    if flat:
+        tied = np.flatnonzero((rows[:, depth] >= 0) & (scores[:, depth - 1] == scores[:, depth]))
+        scores, codes = scores[:, :depth], codes[:, :depth]
+        if len(tied):
+            scores[tied], codes[tied] = contents.exact.best(queries[tied], depth, contents.owners)
+    return scores, codes
 
 
 def _scored(vectors: VectorParts, queries: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -2,7 +2,8 @@
 
 Each commit writes a folder of its own, `000001`, `000002` and so on, and then replaces the manifest, in one step; until
 then, and for everyone who has opened the index before, nothing has changed. Vectors stay in the folder of the commit
-that brought them. What no manifest names is removed by the next writer.
+that brought them, until a later one writes them anew (`changes.py`). What no manifest names is removed by
+the next writer.
 
     manifest.json
     000001/vectors.npy     float32 rows, memory-mapped
@@ -17,15 +18,16 @@ that brought them. What no manifest names is removed by the next writer.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rankloom.errors import DamagedIndexError
-from rankloom.files import MANIFEST, Manifest, atomic_path, checksum, write_json
+from rankloom.errors import DamagedIndexError, DataError, UsageError
+from rankloom.files import MANIFEST, Manifest, atomic_path, checksum, refused_by_system, write_json
+from rankloom.fingerprint import digest_bytes
 from rankloom.ids import DocIds
 from rankloom.retrieval.vectors.contents import Contents
 from rankloom.retrieval.vectors.npy_file import MatrixFile, mapped
@@ -79,12 +81,15 @@ def named_in(contents: Contents, place: Path) -> Contents:
 
 
 def write_manifest(directory: Path, contents: Contents, *, known: Manifest | None = None) -> None:
-    """Make contents whose files are in place the last commit.
+    """Make contents whose files are in place the last commit, once they have been opened again.
 
     Args:
         directory: The folder of the index.
         contents: What the index holds now.
         known: The manifest before, whose checksums stand for files that have not changed.
+
+    Raises:
+        DamagedIndexError: The files can not be read, or do not fit together; the manifest stays as it was.
     """
     folder = generation_name(contents.generation)
     search = directory / contents.search_folder
@@ -110,15 +115,35 @@ def write_manifest(directory: Path, contents: Contents, *, known: Manifest | Non
         "sizes": {name: (directory / name).stat().st_size for name in named},
         "checksums": {name: before.get(name) or checksum(directory / name) for name in named},
     }
+    _opened(directory, fields)
     write_json(directory / MANIFEST, {"format": FORMAT, "version": VERSION, **fields})
 
 
-def commit(directory: Path, contents: Contents) -> None:
-    """Write changed contents as the next commit of an index; the caller holds its lock."""
+def commit(directory: Path, before: Contents, change: Callable[[Path], Contents]) -> None:
+    """Write changed contents as the next commit of an index; the caller holds its lock.
+
+    Args:
+        directory: The folder of the index.
+        before: What is changed, as it was read.
+        change: Gives what the index holds then. It is handed the folder that the commit is written into, which is not
+            there yet; vectors that it puts there are named in its `files`.
+
+    Raises:
+        UsageError: The folder holds another index, or another state of it, than was read.
+    """
     known = Manifest.read(directory, format=FORMAT, version=VERSION)
+    # every build counts its commits from 1: only the whole manifest, with all checksums, tells one index from another
+    if _manifest_digest(_manifest_bytes(directory)) != before.read_from:
+        raise UsageError(
+            "the index has been changed since it was opened, or another was put in its place",
+            stage=_STAGE,
+            value=str(directory),
+            fix="open it again, and change that",
+        )
     _remove_unnamed(directory, known)  # what a writer that was killed has left
-    folder = directory / generation_name(contents.generation)
+    folder = directory / generation_name(before.generation + 1)
     with atomic_path(folder) as temporary:
+        contents = change(temporary)
         write_generation(temporary, contents)
     write_manifest(directory, named_in(contents, folder), known=known)
     _remove_unnamed(directory, Manifest.read(directory, format=FORMAT, version=VERSION))
@@ -134,19 +159,24 @@ def read_commit(directory: Path, *, verify: bool = False) -> Contents:
     Raises:
         NotFoundError: There is no such folder.
         DamagedIndexError: It is no index, is of another version, or a file is missing or damaged.
+        StageError: The system does not let us read a file: too many are open, or it is not ours to read.
     """
     for _ in range(_TRIES):
         before = _manifest_bytes(directory)
         try:
-            return _opened(directory, Manifest.read(directory, format=FORMAT, version=VERSION, verify=verify))
+            manifest = Manifest.read(directory, format=FORMAT, version=VERSION, verify=verify)
+            contents = _opened(directory, manifest.fields)
         except DamagedIndexError:
             # a writer may have put another commit in its place, and removed what this one named
             if _manifest_bytes(directory) == before:
                 raise
+        else:
+            if _manifest_bytes(directory) == before:
+                return replace(contents, read_from=_manifest_digest(before))
     raise DamagedIndexError("the index changes faster than it can be opened", value=str(directory), fix="try again")
 
 
-def damaged(directory: Path, reason: str) -> DamagedIndexError:
+def _damaged(directory: Path, reason: str) -> DamagedIndexError:
     """The error for a folder that is not what its manifest says."""
     return DamagedIndexError(
         f"the index can not be read ({reason})",
@@ -156,11 +186,10 @@ def damaged(directory: Path, reason: str) -> DamagedIndexError:
     )
 
 
-def _opened(directory: Path, manifest: Manifest) -> Contents:
-    """What a manifest describes."""
+def _opened(directory: Path, fields: Mapping[str, Any]) -> Contents:
+    """What a manifest with these fields describes."""
     import pyarrow as pa
 
-    fields = dict(manifest.fields)
     try:
         folder = directory / generation_name(fields["generation"])
         kind = row_kind(fields["index"], stage=_STAGE)
@@ -180,10 +209,10 @@ def _opened(directory: Path, manifest: Manifest) -> Contents:
             and len(ids) == fields["documents"]
             and int(owners.max(initial=-1)) < len(ids)
         )
-    except (KeyError, OSError, RuntimeError, TypeError, ValueError, IndexError) as error:
-        raise damaged(directory, str(error)) from error
+    except (DataError, KeyError, OSError, RuntimeError, TypeError, ValueError, IndexError) as error:
+        raise refused_by_system(directory, error, stage=_STAGE) or _damaged(directory, str(error)) from error
     if not fitting:
-        raise damaged(directory, "the number of rows or documents is not the one in the manifest")
+        raise _damaged(directory, "the number of rows or documents is not the one in the manifest")
     return contents
 
 
@@ -209,6 +238,11 @@ def _remove_unnamed(directory: Path, manifest: Manifest) -> None:
             for inner in path.iterdir():
                 if not any(name.startswith(f"{path.name}/{inner.name}") for name in named):
                     shutil.rmtree(inner, ignore_errors=True) if inner.is_dir() else inner.unlink(missing_ok=True)
+
+
+def _manifest_digest(content: bytes | None) -> str:
+    """What tells one manifest from every other."""
+    return "" if content is None else digest_bytes(content)
 
 
 def _manifest_bytes(directory: Path) -> bytes | None:

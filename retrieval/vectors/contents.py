@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankloom.ids import DocIds
+from rankloom.retrieval.vectors.exact_search import ExactSearch
 from rankloom.retrieval.vectors.row_search import RowSearch
 from rankloom.retrieval.vectors.vector_parts import VectorParts
 
@@ -29,6 +30,7 @@ class Contents:
         generation: Counts the commits of an index on disk.
         files: Names of the vectors' files within its folder, one for each part; none for parts in memory.
         search_folder: Where the files of `search` are, within the folder; empty if nowhere yet.
+        read_from: Digest of the manifest that it was read from, or is a change of; empty in memory.
     """
 
     vectors: VectorParts
@@ -40,12 +42,18 @@ class Contents:
     generation: int = 0
     files: tuple[str, ...] = ()
     search_folder: str = ""
+    read_from: str = ""
 
     @cached_property
     def live(self) -> NDArray[np.bool_] | None:
         """Which rows may be found; None for all."""
         live = self.owners >= 0
         return None if live.all() else live
+
+    @cached_property
+    def exact(self) -> ExactSearch:
+        """A search of all rows that misses nothing and puts ties in order, beside a kind that does not."""
+        return ExactSearch.build("exact_float32", self.vectors)
 
     @cached_property
     def live_rows(self) -> int:

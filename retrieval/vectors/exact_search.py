@@ -111,6 +111,10 @@ class ExactSearch:
         self.vectors = VectorParts([*self.vectors.parts, vectors])
         self._parts = [*self._parts, None]
 
+    def refilled(self, vectors: VectorParts) -> Self:
+        """A search of other rows; there is nothing to learn."""
+        return type(self).build(self.kind, vectors)
+
     def settings(self) -> dict[str, Any]:
         """Nothing: it has none."""
         return {}

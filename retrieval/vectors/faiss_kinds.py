@@ -96,6 +96,13 @@ def search_settings(kind: str) -> frozenset[str]:
     return frozenset({"lists": {"nprobe"}, "links": {"ef"}, "all": set[str]()}[KINDS[kind][0]])
 
 
+def least_rows(kind: str, settings: Mapping[str, Any]) -> int:
+    """How many rows a kind learns from at least; 0 where nothing is learned."""
+    layout, code = KINDS[kind]
+    learns = layout == "lists" or code != "float32"
+    return max(int(learns), PQ_CENTROIDS if code == "pq" else 0, settings.get("nlist") or 0)
+
+
 def plan(kind: str, rows: int, dimensions: int, settings: Mapping[str, Any] | None = None, *, stage: str) -> Plan:
     """What to build of so many rows.
 

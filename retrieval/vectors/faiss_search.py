@@ -16,7 +16,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from rankloom.errors import StageError
+from rankloom.errors import StageError, UsageError
 from rankloom.extras import require
 from rankloom.retrieval.vectors import faiss_kinds
 from rankloom.retrieval.vectors.faiss_kinds import KINDS, Plan
@@ -85,9 +85,7 @@ class FaissSearch:
         except RuntimeError as error:
             raise StageError(f"FAISS can not build the index: {error}", stage=stage, value=kind) from error
         built = cls(index, kind, training_rows=what.training_rows)
-        # in blocks on a fixed grid, wherever the parts end: links depend on which rows come together
-        for start in range(0, len(vectors), _BLOCK):
-            built.add(vectors.take(np.arange(start, min(start + _BLOCK, len(vectors)))))
+        built.fill(vectors)
         return built
 
     @classmethod
@@ -102,6 +100,8 @@ class FaissSearch:
         file = folder / _FILE
         if not file.is_file():
             raise FileNotFoundError(f"{_FILE} is missing")
+        with file.open("rb"):  # says what keeps us from reading it, which FAISS tells as a text only
+            pass
         mapped = KINDS[kind][1] != "pq"
         try:
             index = faiss.read_index(str(file), faiss.IO_FLAG_MMAP_IFC if mapped else 0)
@@ -213,12 +213,46 @@ class FaissSearch:
         """Take in further rows, numbered on. What was learned at first is kept, so it should still fit them.
 
         A mapped index is read into memory first. Nothing may be searched meanwhile.
+
+        Raises:
+            UsageError: Nothing was learned, since the index was made of no rows.
+            StageError: FAISS failed.
         """
-        if self._file is not None:  # FAISS ends the process when it is told to add to a mapped index
-            self.index, self._file = self._faiss.read_index(str(self._file)), None
-        # on several threads, links would depend on which was first
-        with _one_thread(self._layout == "links" or len(vectors) < _BLOCK):
-            self.index.add(np.ascontiguousarray(vectors, dtype=np.float32))
+        if not len(vectors):
+            return
+        if not self.index.is_trained:
+            raise UsageError(
+                "the index was made of no vectors, so that it has learned nothing, and can not be added to",
+                stage=_STAGE,
+                value=f"{self.kind}, {len(vectors)} vectors",
+                accepted=f"at least {faiss_kinds.least_rows(self.kind, {})} vectors at once, to learn from",
+                fix="add more at once, or build an index of kind auto",
+            )
+        try:
+            if self._file is not None:
+                self.index, self._file = self._in_memory(), None
+            # on several threads, links would depend on which was first
+            with _one_thread(self._layout == "links" or len(vectors) < _BLOCK):
+                self.index.add(np.ascontiguousarray(vectors, dtype=np.float32))
+        except RuntimeError as error:
+            raise StageError(f"FAISS can not add to the index: {error}", stage=_STAGE, value=self.kind) from error
+
+    def refilled(self, vectors: VectorParts) -> Self:
+        """A search of other rows by the centroids and ranges that this one has learned."""
+        index = self._in_memory() if self._file is not None else self._faiss.clone_index(self.index)
+        index.reset()
+        other = type(self)(index, self.kind, training_rows=self.training_rows)
+        other.fill(vectors)
+        return other
+
+    def _in_memory(self) -> Any:
+        """A mapped index, read: FAISS ends the process when it is told to change one that is mapped."""
+        return self._faiss.read_index(str(self._file))
+
+    def fill(self, vectors: VectorParts) -> None:
+        """Take in all rows, in blocks on a fixed grid wherever the parts end: links depend on which come together."""
+        for start in range(0, len(vectors), _BLOCK):
+            self.add(vectors.take(np.arange(start, min(start + _BLOCK, len(vectors)))))
 
     def write(self, folder: Path) -> None:
         """Write FAISS's file into a folder."""
@@ -240,6 +274,7 @@ def row_kind(kind: str) -> RowKind:
         search_settings=faiss_kinds.search_settings(kind),
         rescore=_RESCORED[KINDS[kind][1]],
         extra="dense",
+        least_rows=lambda settings: faiss_kinds.least_rows(kind, settings),
     )
 
 

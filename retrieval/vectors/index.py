@@ -7,7 +7,7 @@ Full float32 vectors are the truth; they are memory-mapped, and feedback and re-
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from rankloom.checks import same_corpus
+from rankloom.checks import same_corpus, whole
 from rankloom.corpus import Corpus, corpus_beside
 from rankloom.encoders import Encoder, SentenceEncoder, truncation_note
 from rankloom.errors import DataError, NotFoundError, UsageError
@@ -28,12 +28,12 @@ from rankloom.order import Codes
 from rankloom.records import Document
 from rankloom.retrieval.index_lock import locked
 from rankloom.retrieval.vectors.assembly import Origin, assembled, assembled_in, given_shards
-from rankloom.retrieval.vectors.best_documents import Hits, best_documents
-from rankloom.retrieval.vectors.changes import added, compacted, deleted
+from rankloom.retrieval.vectors.best_documents import Hits, best_documents, checked_queries
+from rankloom.retrieval.vectors.changes import added, check_new, compacted, deleted
 from rankloom.retrieval.vectors.commit import LOCK, commit, read_commit
 from rankloom.retrieval.vectors.contents import Contents
-from rankloom.retrieval.vectors.row_kinds import AUTO, check_effort, check_kind, row_kind
-from rankloom.retrieval.vectors.shards import Shard, encode_corpus, encode_windows, shards_beside
+from rankloom.retrieval.vectors.row_kinds import AUTO, check_effort, check_kind, check_rescore, row_kind
+from rankloom.retrieval.vectors.shards import Shard, encode_corpus, shards_beside, together
 from rankloom.session import Session
 
 _STAGE = "dense"
@@ -331,20 +331,19 @@ class VectorIndex:
 
     # --- searching -------------------------------------------------------------------------------------------
 
-    def check_search(self, *, rescore: int | None, effort: Mapping[str, int | None]) -> None:
+    def check_search(self, *, rescore: int | None, effort: Mapping[str, int | None], k: int | None = None) -> None:
         """Refuse settings that this kind of search does not have; None stands for one that is not given.
 
+        Args:
+            rescore: As for `search`.
+            effort: As for `search`.
+            k: How many documents will be asked for, if that is known.
+
         Raises:
-            UsageError: The kind has no such setting.
+            UsageError: The kind has no such setting, or it is out of range.
         """
         check_effort(self.kind, effort, stage=_STAGE)
-        if rescore is not None and self.contents.search.exact:
-            raise UsageError(
-                f"an index of kind {self.kind} has final scores: there is nothing to rescore",
-                stage=_STAGE,
-                value=rescore,
-                fix="leave rescore out, or choose an approximate kind of index",
-            )
+        check_rescore(self.kind, rescore, k, exact=self.contents.search.exact, stage=_STAGE)
 
     def search(
         self,
@@ -360,10 +359,16 @@ class VectorIndex:
             queries: float32 of shape (queries, dimensions).
             k: How many documents for each query, at least 1; fewer come back when the index holds fewer.
             rescore: How many rows that an approximate search finds are scored anew by the stored vectors, for each
-                query; 0 for none, None for the kind's own number.
+                query; 0 for none, otherwise at least k. None takes the kind's own number.
             effort: Settings of an approximate search by name, such as `nprobe`.
+
+        Raises:
+            DataError: The queries have not the index's dimensions, or a number is not finite.
+            UsageError: `k` or a setting is out of range, or the kind does not have the setting.
         """
-        queries = np.ascontiguousarray(queries, dtype=np.float32)
+        whole(k, least=1, stage=_STAGE, parameter="k")
+        self.check_search(rescore=rescore, effort=effort, k=k)
+        queries = checked_queries(queries, self.dimensions, stage=_STAGE)
         if rescore is None:
             rescore = 2 * k + self._rescored if self._rescored else 0
         return best_documents(self.contents, queries, k, rescore=rescore, effort=effort)
@@ -380,7 +385,11 @@ class VectorIndex:
     ) -> Self:
         """Encode further documents; gives the index that holds them too.
 
-        The index is no longer that of the corpus it was made from; pass `corpus` to let hits have texts.
+        The index is no longer that of the corpus it was made from; pass `corpus` to let hits have texts. The new
+        vectors are in memory until they are written, and every commit writes what searches the index and its tables
+        anew: add many documents at once rather than one by one. An adding to an index on disk that was killed goes on
+        from the last finished shard, like a build; the shards lie beside the folder, under its name and
+        `.added.shards`.
 
         Args:
             documents: The new documents.
@@ -388,22 +397,28 @@ class VectorIndex:
             corpus: A corpus of exactly the documents that the index then holds.
 
         Raises:
-            DataError: A document's id stands twice or is in the index already, or it is longer than the model reads
-                and the session's policy is `error`.
+            DataError: A document's id stands twice or is in the index already, it is longer than the model reads
+                and the session's policy is `error`, or its vector has not the index's dimensions.
             UsageError: Another writer is at work, the index has been changed since it was opened, or the corpus is
                 another.
         """
         session, documents = session or Session(), list(documents)
         self.encoder.resolve(session)
         self.check_encoder()
-        windows = self.encoder.passages([document.contents for document in documents], session)
-        shard = encode_windows(windows, self.encoder, session)
-        for place in np.flatnonzero(shard.truncated)[:1].tolist():
-            doc_id = documents[int(shard.owners[place])].id
-            truncation_note(session, stage=_STAGE, tokens=int(shard.truncated[place]), doc_id=doc_id)
-        doc_ids = [document.id for document in documents]
-        changed = added(self.contents, doc_ids, shard.vectors, shard.owners, shard.truncated)
-        return self._changed(changed, corpus)
+        check_new(self.contents, [document.id for document in documents])
+        folder = None if self.path is None else shards_beside(self.path.with_name(f"{self.path.name}.added"))
+        new = Corpus.of(documents) if documents else None
+        shards = (
+            () if new is None else _numbered(encode_corpus(new, self.encoder, session, folder=folder, stage=_STAGE))
+        )
+        rows = together(shards, self.dimensions)
+        doc_ids: list[str] = [] if new is None else new.ids.array.to_pylist()
+        changed = self._changed(
+            lambda _: added(self.contents, doc_ids, rows.vectors, rows.owners, rows.truncated), corpus
+        )
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+        return changed
 
     def delete(self, doc_ids: Iterable[str], *, corpus: Corpus | None = None) -> Self:
         """The index without some documents. Their rows stay in the files until `compact`, and are never found.
@@ -416,31 +431,34 @@ class VectorIndex:
             DataError: An id is not in the index, or stands twice.
             UsageError: As for `add`.
         """
-        return self._changed(deleted(self.contents, list(doc_ids)), corpus)
+        gone = list(doc_ids)
+        return self._changed(lambda _: deleted(self.contents, gone), corpus)
 
     def compact(self) -> Self:
-        """The index without deleted rows, in one part, searched by what is built anew; needs memory for all vectors."""
-        changed = compacted(self.contents)
-        kept = replace(changed, about={**changed.about, "corpus": self.contents.about["corpus"]})
-        return self._changed(kept, self.documents)
+        """The index without deleted rows and in one part, and what searches it built anew.
 
-    def _changed(self, contents: Contents, corpus: Corpus | None) -> Self:
-        """The index with other contents, committed if it lives on disk."""
-        if corpus is not None:
+        It costs what a build costs after encoding: all live vectors are read and written once, one block in memory at
+        a time (an index in memory holds them twice meanwhile), then an approximate kind learns and takes in all rows;
+        one with too few rows left to learn from keeps what it has learned. Until readers have closed the old files,
+        the disk holds both.
+        """
+        return self._changed(lambda place: compacted(self.contents, place), self.documents)
+
+    def _changed(self, change: Callable[[Path | None], Contents], corpus: Corpus | None) -> Self:
+        """The index with other contents, committed if it lives on disk; see `commit.commit`."""
+
+        def changed(place: Path | None) -> Contents:
+            contents = change(place)
+            if corpus is None:
+                return contents
             _check_ids(corpus, contents.ids)
-            contents = replace(contents, about={**contents.about, "corpus": corpus.fingerprint()})
+            return replace(contents, about={**contents.about, "corpus": corpus.fingerprint()})
+
         if self.path is None:
-            return type(self)(contents, encoder=self.encoder, documents=corpus)
+            return type(self)(changed(None), encoder=self.encoder, documents=corpus)
         lock = locked(self.path / LOCK)
         try:
-            if read_commit(self.path).generation != self.contents.generation:
-                raise UsageError(
-                    "the index has been changed since it was opened",
-                    stage=_STAGE,
-                    value=str(self.path),
-                    fix="open it again, and change that",
-                )
-            commit(self.path, contents)
+            commit(self.path, self.contents, changed)
         finally:
             lock.release()
         return type(self).open(self.path, corpus=corpus, encoder=self.encoder)

@@ -9,6 +9,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from rankloom.errors import DataError
+
+_STAGE = "dense"
+
 
 class MatrixFile:
     """A float32 matrix that grows in a `.npy` file; nothing but the rows at hand is in memory.
@@ -24,7 +28,12 @@ class MatrixFile:
         self._write_header()
 
     def append(self, rows: NDArray[np.float32]) -> None:
-        """Write rows below those that are there; float32 of shape (rows, dimensions)."""
+        """Write rows below those that are there; float32 of shape (rows, dimensions).
+
+        Raises:
+            DataError: They are of other dimensions, which the file would take for more or fewer rows.
+        """
+        check_width(rows, self.dimensions)
         np.ascontiguousarray(rows, dtype="<f4").tofile(self._file)
         self.rows += len(rows)
 
@@ -41,6 +50,22 @@ class MatrixFile:
         """What NumPy reads first; it leaves room for any number of rows, so that it is as long at the end."""
         header = {"descr": "<f4", "fortran_order": False, "shape": (self.rows, self.dimensions)}
         np.lib.format.write_array_header_1_0(self._file, header)
+
+
+def check_width(rows: NDArray[np.float32], dimensions: int) -> None:
+    """Refuse rows that are not of the dimensions of those they come to.
+
+    Raises:
+        DataError: They are not.
+    """
+    if rows.ndim != 2 or rows.shape[1] != dimensions:
+        raise DataError(
+            "these vectors can not stand in one matrix with those before them",
+            stage=_STAGE,
+            value=f"vectors of shape {rows.shape}",
+            accepted=f"float32 of shape (rows, {dimensions})",
+            fix="encode all documents by one model with one number of dimensions",
+        )
 
 
 def mapped(path: Path) -> NDArray[Any]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rankloom.checks import choice
+from rankloom.checks import choice, whole
 from rankloom.errors import UsageError
 from rankloom.retrieval.vectors import faiss_kinds, faiss_search
 from rankloom.retrieval.vectors.exact_search import ExactSearch, Way, auto_kind
@@ -65,9 +65,45 @@ def check_effort(kind: str, effort: Mapping[str, Any], *, stage: str) -> None:
     """Refuse search settings that a kind does not have; None stands for one that is not given.
 
     Raises:
-        UsageError: The kind has no such setting.
+        UsageError: The kind has no such setting, or it is no whole number of at least 1.
     """
     _refuse_others(kind, effort, row_kind(kind, stage=stage).search_settings, stage=stage)
+    for name, value in effort.items():
+        if value is not None:
+            whole(value, least=1, stage=stage, parameter=name)
+
+
+def check_rescore(kind: str, rescore: int | None, k: int | None, *, exact: bool, stage: str) -> None:
+    """Refuse a number of rows to be scored anew that can not be obeyed; None is the kind's own.
+
+    Args:
+        kind: A kind of the table.
+        rescore: The number.
+        k: How many hits are asked for; None if that is not known yet.
+        exact: Whether the scores of the kind are final.
+        stage: Who asks, for errors.
+
+    Raises:
+        UsageError: Scores are final, or some of the hits would be scored anew, and others not.
+    """
+    if rescore is None:
+        return
+    if exact:
+        raise UsageError(
+            f"an index of kind {kind} has final scores: there is nothing to rescore",
+            stage=stage,
+            value=rescore,
+            fix="leave rescore out, or choose an approximate kind of index",
+        )
+    whole(rescore, least=0, stage=stage, parameter="rescore")
+    if k is not None and 0 < rescore < k:
+        raise UsageError(
+            f"all {k} hits are scored anew or none, as scores of two kinds can not be put in one order",
+            stage=stage,
+            value=f"rescore {rescore}",
+            accepted=f"0, or at least k, which is {k}",
+            fix="raise rescore, lower k, or leave rescore out",
+        )
 
 
 def chosen_kind(kind: str, rows: int, dimensions: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +61,9 @@ class RowSearch(Protocol):
     def add(self, vectors: NDArray[np.float32]) -> None:
         """Take in further rows, numbered on; float32 of shape (rows, dimensions)."""
 
+    def refilled(self, vectors: VectorParts) -> Self:
+        """A search of other rows by what this one has learned, which may be more than they could teach."""
+
     def write(self, folder: Path) -> None:
         """Write its files into a folder, which is there and empty; nothing at all is fine."""
 
@@ -81,6 +84,7 @@ class RowKind:
         rescore: How many rows beyond twice the depth asked for are scored anew by the stored vectors, where the user
             names no number; 0 where none are, since the search holds full vectors.
         extra: The extra that it needs; empty for none.
+        least_rows: How many rows `build` can make a search of that can be added to, given the same settings.
     """
 
     build: Callable[[VectorParts, Mapping[str, Any]], RowSearch]
@@ -89,3 +93,4 @@ class RowKind:
     search_settings: frozenset[str] = frozenset()
     rescore: int = 0
     extra: str = ""
+    least_rows: Callable[[Mapping[str, Any]], int] = lambda _: 0

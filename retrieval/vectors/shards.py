@@ -7,7 +7,7 @@ encodes it, so that several processes may fill the folder and the ordinary build
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from rankloom.corpus import Corpus
 from rankloom.encoders import Encoder, truncation_note
 from rankloom.fingerprint import digest
 from rankloom.retrieval.shard_files import keep, kept, shard_path
+from rankloom.retrieval.vectors.npy_file import check_width
 from rankloom.session import Session
 
 #: Documents in one shard: half a minute of work for a small model on one CPU core.
@@ -115,3 +116,16 @@ def encode_windows(windows: Sequence[Sequence[str]], encoder: Encoder, session: 
     texts = [text for passages in windows for text in passages]
     vectors, tokens, truncated, _ = encoder.encode(texts, role="document", session=session)
     return Shard(vectors, owners, tokens, truncated)
+
+
+def together(shards: Iterable[Shard], dimensions: int) -> Shard:
+    """Shards as one, of no rows if there are none.
+
+    Raises:
+        DataError: Vectors are not of so many dimensions.
+    """
+    nothing = np.zeros(0, dtype=np.int64)
+    parts = [Shard(np.zeros((0, dimensions), dtype=np.float32), nothing, nothing, nothing), *shards]
+    for part in parts:
+        check_width(part.vectors, dimensions)
+    return Shard(*(np.concatenate([getattr(part, name) for part in parts]) for name in Shard.__slots__))

@@ -10,6 +10,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from rankloom.retrieval.vectors.npy_file import check_width
 from rankloom.retrieval.vectors.row_reader import RowReader
 
 Matrix = NDArray[np.float32]
@@ -24,6 +25,9 @@ class VectorParts:
         readers: What `take` reads the rows of each part with, in place of the part: rows that are mapped come into
             memory as they are read, rows that a reader reads do not.
 
+    Raises:
+        DataError: The parts are of different dimensions.
+
     Example:
         >>> held = VectorParts([np.eye(2, dtype=np.float32), np.ones((1, 2), dtype=np.float32)])
         >>> len(held), held.dimensions, held.take(np.array([2, 0])).tolist()
@@ -32,6 +36,8 @@ class VectorParts:
 
     def __init__(self, parts: Sequence[Matrix], *, readers: Sequence[RowReader] = ()) -> None:
         self.parts = list(parts)
+        for part in self.parts:
+            check_width(part, self.parts[0].shape[-1])
         self._sources: list[RowReader | Matrix] = [*readers] or [*self.parts]
         self._ends = np.cumsum([len(part) for part in self.parts])
 

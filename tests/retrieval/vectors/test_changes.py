@@ -1,7 +1,9 @@
 """Indexes that are added to, deleted from, compacted, reopened and killed, against brute force."""
 
+import errno
+import os
 import shutil
-from itertools import count
+from itertools import count, pairwise
 
 import numpy as np
 import pytest
@@ -11,10 +13,11 @@ from hypothesis import strategies as st
 from rankloom import Document, Session
 from rankloom.corpus import Corpus
 from rankloom.encoders import Encoded
-from rankloom.errors import DamagedIndexError, DataError, UsageError
+from rankloom.errors import DamagedIndexError, DataError, StageError, UsageError
 from rankloom.fingerprint import digest
 from rankloom.retrieval import VectorIndex
 from rankloom.retrieval.vectors import commit
+from rankloom.retrieval.vectors.vector_parts import VectorParts
 
 SESSION = Session(offline=True)
 
@@ -268,3 +271,173 @@ def test_damage_of_any_file_of_a_changed_index_is_found(path):
             opened(path)
         file.write_bytes(content)
     opened(path)
+
+
+# --- what must not come into an index ------------------------------------------------------------------------
+
+
+def test_an_index_that_was_built_anew_is_not_changed_through_the_one_before(path):
+    old = opened(path)
+    others = {"x": [(9, 9)], "y": [(8, 8)], "z": [(7, 7)]}
+    VectorIndex.build(Corpus.of(documents(others)), path, encoder=Spelled(), session=SESSION)
+    for change in ("add", "delete", "compact"):
+        with pytest.raises(UsageError, match="another was put in its place"):
+            changed(old, change, {"d": [(5, 5)]})
+    check(opened(path), others)
+    check(old, HELD)
+
+
+class Wide(Spelled):
+    """Spelled, but its vectors have another width than the index's."""
+
+    def encode(self, texts, *, role, session):
+        vectors, *others = super().encode(texts, role=role, session=session)
+        return Encoded(np.repeat(vectors, 2, axis=1), *others)
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_vectors_of_another_width_are_refused_and_nothing_is_written(on_disk, path):
+    corpus = Corpus.of(documents(HELD))
+    index = opened(path) if on_disk else VectorIndex.of(corpus, encoder=Spelled(), session=SESSION)
+    wide = VectorIndex(index.contents, encoder=Wide(), path=index.path)
+    before = sorted(file.name for file in path.iterdir())
+    with pytest.raises(DataError, match=r"shape \(1, 4\).*\(rows, 2\).*fix: "):
+        wide.add(documents({"d": [(5, 5)]}), session=SESSION)
+    check(opened(path) if on_disk else index, HELD)
+    assert {*before, "lock"} >= {file.name for file in path.iterdir()}
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_blocks_of_different_widths_are_refused(on_disk, tmp_path):
+    blocks = [np.ones((2, 2), dtype=np.float32), np.ones((1, 4), dtype=np.float32)]
+    with pytest.raises(DataError, match="can not stand in one matrix"):
+        VectorIndex.from_vectors(
+            ["a", "b", "c"], iter(blocks), encoder=Spelled(), path=tmp_path / "new" if on_disk else None
+        )
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_commit_that_can_not_be_read_again_leaves_the_index_as_it_was(path, monkeypatch):
+    index, write = opened(path), commit.write_generation
+
+    def cut(place, contents):
+        write(place, contents)
+        np.save(place / "owners.npy", contents.owners[:-1])
+
+    monkeypatch.setattr(commit, "write_generation", cut)
+    with pytest.raises(DamagedIndexError, match="number of rows"):
+        index.delete(["a"])
+    monkeypatch.undo()
+    check(opened(path), HELD)
+    check(opened(path).delete(["a"]), {doc_id: rows for doc_id, rows in HELD.items() if doc_id != "a"})
+
+
+@pytest.mark.parametrize("refusal", [errno.EMFILE, errno.ENFILE, errno.EACCES, errno.ENOMEM])
+@pytest.mark.parametrize("where", ["vectors", "manifest"])
+def test_what_the_system_refuses_is_not_called_damage(refusal, where, path, monkeypatch):
+    def refused(*_, **__):
+        raise OSError(refusal, os.strerror(refusal))
+
+    if where == "vectors":
+        monkeypatch.setattr(commit, "mapped", refused)
+    else:
+        monkeypatch.setattr("pathlib.Path.read_text", refused)
+    with pytest.raises(StageError, match=f"can not be read now.*{os.strerror(refusal)}.*fix: ") as caught:
+        opened(path)
+    assert "build it again" not in str(caught.value)
+
+
+# --- many changes, few documents -----------------------------------------------------------------------------
+
+
+def test_many_additions_leave_few_files(path):
+    held, index = dict(HELD), opened(path)
+    for number in range(33):
+        new = {f"n{number:02}": [(number, 1)]}
+        index, held = index.add(documents(new), session=SESSION), held | new
+        sizes = [len(part) for part in index.contents.vectors.parts]
+        assert all(first >= 2 * second for first, second in pairwise(sizes))
+        assert len(index.contents.files) == len(sizes) == len(list(path.glob("*/vectors.npy")))
+    check(opened(path), held)
+    assert len(sizes) <= 6
+
+
+def test_an_addition_that_was_killed_goes_on_from_its_shards(path, tmp_path, monkeypatch):
+    monkeypatch.setattr("rankloom.retrieval.vectors.shards.SHARD_SIZE", 2)
+    encoded = []
+
+    class Dying(Spelled):
+        def encode(self, texts, *, role, session):
+            if len(encoded) == 2:
+                raise Killed
+            encoded.append(list(texts))
+            return super().encode(texts, role=role, session=session)
+
+    new = {f"n{number}": [(number, 1)] for number in range(5)}
+    with pytest.raises(Killed):
+        VectorIndex.open(path, encoder=Dying()).add(documents(new), session=SESSION)
+    assert len(encoded) == 2
+    encoded.pop()  # room for one more
+    with pytest.raises(DataError, match="in the index already"):
+        opened(path).add(documents({"a": [(1, 1)]}), session=SESSION)
+    index = VectorIndex.open(path, encoder=Dying()).add(documents(new), session=SESSION)
+    assert len(encoded) == 2
+    check(index, HELD | new)
+    assert not list(tmp_path.glob("*.shards"))
+
+
+def test_compacting_holds_a_block_of_rows_in_memory(path, monkeypatch):
+    monkeypatch.setattr("rankloom.retrieval.vectors.changes._BLOCK", 2)
+    index, taken = opened(path).delete(["a"]), []
+    take = VectorParts.take
+
+    def watched(self, rows):
+        taken.append(len(rows))
+        return take(self, rows)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(VectorParts, "take", watched)
+        compacted = index.compact()
+    assert sum(taken) == 3
+    assert max(taken) <= 2
+    check(compacted, {doc_id: rows for doc_id, rows in HELD.items() if doc_id != "a"})
+
+
+LEARNING = [("ivf_pq", {}), ("ivf_pq", {"nlist": 20}), ("ivf", {"nlist": 20}), ("ivf_sq8", {}), ("sq8", {})]
+
+
+@pytest.mark.parametrize(("kind", "settings"), LEARNING)
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_compacting_to_few_documents_or_none_and_adding_again(kind, settings, on_disk, tmp_path):
+    held = {f"m{number:02}": [(number % 7 - 3, number // 7)] for number in range(40)}
+    vectors = np.array([rows[0] for rows in held.values()], dtype=np.float32)
+    path = tmp_path / "index" if on_disk else None
+    index = VectorIndex.from_vectors(list(held), vectors, encoder=Spelled(), path=path, kind=kind, settings=settings)
+    for left in (3, 0):
+        gone, held = sorted(held)[left:], dict(sorted(held.items())[:left])
+        index = index.delete(gone).compact()
+        assert (index.kind, index.describe()["rows"]) == (kind, left)
+        found = len(index.search(np.ones((1, 2), dtype=np.float32), 5).codes)
+        assert bool(left) <= found <= left if kind == "ivf_pq" else found == left
+    new = {f"n{number}": [(number, 1)] for number in range(3)}
+    index = index.add(documents(new), session=SESSION)
+    found = index.ids.take(index.search(np.ones((1, 2), dtype=np.float32), 5).codes)
+    # codes of two dimensions are so coarse that `ivf_pq` reports fewer rows than there are
+    assert found[0] == "n2" if kind == "ivf_pq" else found == ["n2", "n1", "n0"]
+
+
+@pytest.mark.parametrize("kind", ["ivf", "sq8", "ivf_pq"])
+def test_an_index_made_of_nothing_learns_from_what_is_added_first(kind):
+    nothing = np.zeros((0, 2), dtype=np.float32)
+    if kind == "ivf_pq":
+        with pytest.raises(UsageError, match="too few vectors"):
+            VectorIndex.from_vectors([], nothing, encoder=Spelled(), kind=kind)
+        return
+    index = VectorIndex.from_vectors([], nothing, encoder=Spelled(), kind=kind)
+    new = {f"n{number}": [(number, 1)] for number in range(3)}
+    index = index.add(documents(new), session=SESSION)
+    assert index.ids.take(index.search(np.ones((1, 2), dtype=np.float32), 5).codes) == ["n2", "n1", "n0"]
+
+
+def test_adding_nothing_is_no_change_of_the_documents(path):
+    check(opened(path).add([], session=SESSION), HELD)
