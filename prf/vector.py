@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankloom.checks import between, choice, whole
+from rankloom.encoders import truncation_notes
 from rankloom.errors import CompositionError, UsageError
 from rankloom.ledger import Note
 from rankloom.records import Query
@@ -28,10 +29,11 @@ class VectorPRF(Feedback):
     - `rocchio`: `alpha` times the query vector, plus `beta` times the mean of the best `docs` documents, minus
       `gamma` times the mean of the last `negatives` documents of the ranking (never any of the best).
 
-    No model is called for the documents: their vectors are read from the index. The result is not normalised again,
-    as in Pyserini. A query without feedback (it is blank, nothing was found, the index holds none of its best
-    documents) keeps its vector and is noted as `no_feedback`. A document that the index does not hold is left out
-    of its mean and noted as `unread_document`.
+    No model is called for the documents: their vectors are read from the index. A query without a vector is encoded
+    (again, where the first stage has done so), which is counted. The result is not normalised again, as in Pyserini.
+    A query without feedback (it is blank, nothing was found, the index holds none of its best documents) keeps its
+    vector and is noted as `no_feedback`. A document that the index does not hold is left out of its mean and noted as
+    `unread_document`.
 
     Args:
         docs: Feedback documents; by default 3 for `average` and 5 for `rocchio` (Pyserini's recommended settings).
@@ -92,9 +94,10 @@ class VectorPRF(Feedback):
         source = self._source()
         ranking = run.hits(stage=self.name)
         searched = [query for query in run.queries if not query.blank]
-        vectors = iter(source.query_vectors(searched, run.session) if searched else ())
+        encoded = source.encode_queries(searched, run.session)
+        vectors = iter(encoded.vectors)
         queries: list[Query] = []
-        notes: list[Note] = []
+        notes = truncation_notes(run.session, searched, encoded.truncated, stage=self.name)
         for number, query in enumerate(run.queries):
             if query.blank:  # a vector would turn it into a query that finds something
                 queries.append(query)
@@ -103,7 +106,13 @@ class VectorPRF(Feedback):
             moved, remarks = self._moved(query, next(vectors), ranking.doc_ids(number), source)
             queries.append(query.with_vector(source.space, moved))
             notes.extend(remarks)
-        return run.rewritten(queries).noted(*notes)
+        after = run.rewritten(queries).noted(*notes)
+        return after.counted(inputs=len(run), calls=encoded.calls, tokens=int(encoded.tokens.sum()))
+
+    @property
+    def model_name(self) -> str:
+        """The model that encodes queries."""
+        return "" if self.retriever is None else self.retriever.model_name
 
     def _source(self) -> VectorSource:
         """The index that is read."""

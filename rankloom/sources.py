@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from rankloom.encoders import Encoded
 from rankloom.records import Query
 from rankloom.session import Session
 
@@ -42,8 +43,16 @@ class VectorSource(ABC):
         """The encoder's fingerprint: the key of `Query.vectors` that this retriever reads."""
 
     @abstractmethod
+    def encode_queries(self, queries: Sequence[Query], session: Session) -> Encoded:
+        """A vector for each query, read from the query if it holds one; and what a model did for the others.
+
+        A stage that asks counts the calls and tokens as its own, and notes the texts that were cut
+        (`rankloom.encoders.truncation_notes`): nobody else does.
+        """
+
     def query_vectors(self, queries: Sequence[Query], session: Session) -> NDArray[np.float32]:
-        """A vector for each query, float32 of shape (queries, dimensions); read from the query if it holds one."""
+        """The vectors of `encode_queries` alone, float32 of shape (queries, dimensions), to look at; not for stages."""
+        return self.encode_queries(queries, session).vectors
 
     @abstractmethod
     def document_vectors(self, doc_ids: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 
 from rankloom.checks import whole
 from rankloom.corpus import Corpus
-from rankloom.encoders import DEFAULT_MODEL
+from rankloom.encoders import DEFAULT_MODEL, truncation_notes
 from rankloom.errors import CompositionError
+from rankloom.ids import DocIds
 from rankloom.ledger import Note
+from rankloom.order import Codes
 from rankloom.parameter_kinds import ModelName
 from rankloom.ranking import Ranking, ScoreKind
 from rankloom.registry import stage_class
@@ -25,6 +27,8 @@ from rankloom.run import Run
 from rankloom.session import Session
 from rankloom.sources import VectorSource
 from rankloom.stage import Reranker, Retriever
+
+_GATHERED = 1 << 22  # numbers of vectors that are held at a time, of queries and of hits: 32 MiB each in float64
 
 
 class StoredVectors(Reranker):
@@ -86,15 +90,16 @@ class StoredVectors(Reranker):
         before = run.hits(stage=self.name)
         asked = np.array([bool(query.text.strip()) for query in run.queries], dtype=np.bool_)
         head = (before.ranks() <= self.depth) & np.repeat(asked, before.counts())
-        vectors, held = _stored(source, before, head)
+        queries = [run.queries[number] for number in np.flatnonzero(asked)]
+        encoded = source.encode_queries(queries, run.session)
+        rows = (np.cumsum(asked) - 1)[before.query_numbers()[head]]
+        scores, held = _products(source, before.ids, before.codes[head], encoded.vectors, rows)
         ordered, scored = _held_first(before, head, held)
-        queries = source.query_vectors([run.queries[number] for number in np.flatnonzero(asked)], run.session)
-        places = np.cumsum(asked) - 1
-        numbers = before.query_numbers()[head][held]
-        scores = np.einsum("ij,ij->i", queries[places[numbers]].astype(np.float64), vectors.astype(np.float64))
+        cut = truncation_notes(run.session, queries, encoded.truncated, stage=self.name)
         notes = self._notes(run, before, head, held, scored)
-        after = reranked(ordered, scores.astype(np.float32), scored, kind=ScoreKind.SIMILARITY)
-        return run.ranked(after).noted(*notes).counted(inputs=len(scores))
+        after = reranked(ordered, scores[held], scored, kind=ScoreKind.SIMILARITY)
+        spent = {"calls": encoded.calls, "tokens": int(encoded.tokens.sum())}
+        return run.ranked(after).noted(*cut, *notes).counted(inputs=int(held.sum()), **spent)
 
     @property
     def model_name(self) -> str:
@@ -144,14 +149,27 @@ class StoredVectors(Reranker):
         return notes
 
 
-def _stored(
-    source: VectorSource, ranking: Ranking, head: NDArray[np.bool_]
+def _products(
+    source: VectorSource, ids: DocIds, codes: Codes, queries: NDArray[np.float32], rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Vectors of the hits in the head that have one, and which of the hits those are; each document is read once."""
-    codes, places = np.unique(ranking.codes[head], return_inverse=True)
-    vectors, held = source.document_vectors(ranking.ids.take(codes))
-    known = held[places]
-    return vectors[places[known]], known
+    """Inner products of hits with their queries, and which hits have a vector; a block of hits at a time.
+
+    Args:
+        source: Whose vectors are read; each document once a block.
+        ids: What the codes stand for.
+        codes: The hits.
+        queries: Vectors of queries, float32 of shape (queries, dimensions).
+        rows: For each hit the row of its query.
+    """
+    scores, held = np.zeros(len(codes), dtype=np.float32), np.zeros(len(codes), dtype=np.bool_)
+    step = max(1, _GATHERED // max(1, queries.shape[1]))
+    for start in range(0, len(codes), step):
+        part = slice(start, start + step)
+        distinct, places = np.unique(codes[part], return_inverse=True)
+        vectors, known = source.document_vectors(ids.take(distinct))
+        asked, stored = queries[rows[part]].astype(np.float64), vectors[places].astype(np.float64)
+        scores[part], held[part] = np.einsum("ij,ij->i", asked, stored), known[places]
+    return scores, held
 
 
 def _held_first(

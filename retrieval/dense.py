@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rankloom.cached_index import opened_or_built
 from rankloom.checks import whole
 from rankloom.corpus import Corpus
-from rankloom.encoders import DEFAULT_MODEL, Encoded, Encoder, Pooling, Precision, SentenceEncoder, truncation_note
+from rankloom.encoders import DEFAULT_MODEL, Encoded, Encoder, Pooling, Precision, SentenceEncoder, truncation_notes
 from rankloom.errors import CompositionError, DataError, UsageError
 from rankloom.fingerprint import digest
 from rankloom.ledger import Note
@@ -271,7 +271,8 @@ class Dense(Retriever, VectorSource):
     def __call__(self, run: Run) -> Run:
         """Rank the corpus for every query."""
         asked = [number for number, query in enumerate(run.queries) if not query.blank]
-        encoded, notes = self._encoded([run.queries[number] for number in asked], run.session)
+        queries = [run.queries[number] for number in asked]
+        encoded = self.encode_queries(queries, run.session)
         effort = {name: value for name, value in (("nprobe", self.nprobe), ("ef", self.ef)) if value is not None}
         hits = self.index.search(encoded.vectors, self.k, rescore=self.rescore, effort=effort)
         counts = np.zeros(len(run), dtype=np.int64)
@@ -279,6 +280,7 @@ class Dense(Retriever, VectorSource):
         offsets = np.concatenate([[0], np.cumsum(counts)])
         ranking = Ranking.build(self.index.ids, offsets, hits.codes, hits.scores, stage=self.name)
         blank = [Note(self.name, "empty_query", query.id) for query in run.queries if query.blank]
+        notes = truncation_notes(run.session, queries, encoded.truncated, stage=self.name)
         typed = replace(run, queries=tuple(query.as_typed() for query in run.queries))
         return (
             typed.ranked(ranking)
@@ -316,14 +318,25 @@ class Dense(Retriever, VectorSource):
         """The encoder's fingerprint: the key of `Query.vectors` that this retriever reads."""
         return self.index.space
 
-    def query_vectors(self, queries: Sequence[Query], session: Session) -> NDArray[np.float32]:
-        """A vector for each query, float32 of shape (queries, dimensions): the query's own, or that of its text.
+    def encode_queries(self, queries: Sequence[Query], session: Session) -> Encoded:
+        """A vector for each query: its own, or that of its text; the model sees only those without one.
 
         Raises:
             CompositionError: A query has only vectors of other spaces.
             DataError: A query's vector has not the index's dimensions, or is not finite.
         """
-        return self._encoded(queries, session)[0].vectors
+        vectors = np.zeros((len(queries), self.index.dimensions), dtype=np.float32)
+        tokens, truncated = np.zeros(len(queries), dtype=np.int64), np.zeros(len(queries), dtype=np.int64)
+        texts = [number for number, query in enumerate(queries) if not query.vectors]
+        for number, query in enumerate(queries):
+            if query.vectors:
+                vectors[number] = self._given(query)
+        calls = 0
+        if texts:
+            encoder = self._load(session)
+            some = encoder.encode([queries[number].text for number in texts], role="query", session=session)
+            vectors[texts], tokens[texts], truncated[texts], calls = some
+        return Encoded(vectors, tokens, truncated, calls)
 
     def document_vectors(self, doc_ids: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Stored vectors, float32 (documents, dimensions), zero for unknown ones; and whether each is known, bool."""
@@ -344,25 +357,6 @@ class Dense(Retriever, VectorSource):
             for number in asked
             if counts[number] < due
         ]  # fmt: skip
-
-    def _encoded(self, queries: Sequence[Query], session: Session) -> tuple[Encoded, list[Note]]:
-        """Vectors of queries, and notes of those that were cut; the model sees only those without a vector."""
-        vectors = np.zeros((len(queries), self.index.dimensions), dtype=np.float32)
-        tokens, truncated = np.zeros(len(queries), dtype=np.int64), np.zeros(len(queries), dtype=np.int64)
-        texts = [number for number, query in enumerate(queries) if not query.vectors]
-        for number, query in enumerate(queries):
-            if query.vectors:
-                vectors[number] = self._given(query)
-        calls = 0
-        if texts:
-            encoder = self._load(session)
-            some = encoder.encode([queries[number].text for number in texts], role="query", session=session)
-            vectors[texts], tokens[texts], truncated[texts], calls = some
-        notes = [
-            truncation_note(session, stage=self.name, tokens=int(truncated[number]), query_id=queries[number].id)
-            for number in np.flatnonzero(truncated).tolist()
-        ]
-        return Encoded(vectors, tokens, truncated, calls), notes
 
     def _given(self, query: Query) -> NDArray[np.float32]:
         """The vector that feedback has written into a query."""

@@ -8,7 +8,7 @@ from rankloom.encoders.encoder import Encoded, Encoder, Role
 from rankloom.encoders.endpoint import EmbeddingEndpoint
 from rankloom.encoders.given import GivenVectors
 from rankloom.encoders.precision import Precision
-from rankloom.encoders.reading import readable, token_counts, truncation_note
+from rankloom.encoders.reading import readable, token_counts, truncation_note, truncation_notes
 from rankloom.encoders.sentence import DEFAULT_MODEL, SentenceEncoder
 from rankloom.encoders.sentence_model import Pooling
 
@@ -25,4 +25,5 @@ __all__ = [
     "readable",
     "token_counts",
     "truncation_note",
+    "truncation_notes",
 ]

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from rankloom.encoders.precision import EXPORTED
 _TRACED = ["one two three", "four five six seven eight nine ten"]
 _CHECKED = ["a b c d e f g h i j k l m n o p q r s t u v w x y z", "x", "seven words that are not in tracing"]
 _TOLERANCE = 1e-3  # of numbers about 1; float32 noise of twelve layers is some 1e-5
+_ONE_AT_A_TIME = threading.Lock()
 
 
 class _Traced(nn.Module):
@@ -129,12 +131,16 @@ def _quantize(source: Path, target: Path) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the warnings of tracing and quantisation: what they warn of is checked."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+    """Without the warnings of tracing and quantisation: what they warn of is checked.
+
+    Both switches are the process' own. Of two exports at once, the one that ends last would put back what the other
+    has set, so that they wait for each other.
+    """
+    with _ONE_AT_A_TIME, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        before = logging.root.manager.disable
+        logging.disable(logging.WARNING)
+        try:
             yield
-    finally:
-        logging.disable(before)
+        finally:
+            logging.disable(before)

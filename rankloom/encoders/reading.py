@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rankloom.errors import DataError
 from rankloom.ledger import Note
+from rankloom.records import Query
 from rankloom.session import Session
 
 
@@ -45,6 +48,26 @@ def truncation_note(session: Session, *, stage: str, tokens: int, query_id: str 
             fix='split long documents into passages, or allow it with Session(on_truncate="record")',
         )
     return Note(stage, "truncated", query_id, doc_id, tokens)
+
+
+def truncation_notes(
+    session: Session, queries: Sequence[Query], truncated: NDArray[np.int64], *, stage: str
+) -> list[Note]:
+    """A note for each query that was longer than a model reads.
+
+    Args:
+        session: Tells whether this is to be recorded or an error.
+        queries: The queries whose texts were read.
+        truncated: Tokens of each that were not, int64 of shape (queries,).
+        stage: The stage that reads them.
+
+    Raises:
+        DataError: A query was cut, and the session's policy is `error`.
+    """
+    return [
+        truncation_note(session, stage=stage, tokens=int(truncated[place]), query_id=queries[place].id)
+        for place in np.flatnonzero(truncated).tolist()
+    ]
 
 
 def token_counts(model: Any, inputs: list[Any], features: Any, **options: Any) -> tuple[Any, Any]:

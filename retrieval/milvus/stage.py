@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rankloom.checks import choice, same_corpus, whole
 from rankloom.corpus import Corpus
-from rankloom.encoders import DEFAULT_MODEL, Encoder, SentenceEncoder
+from rankloom.encoders import DEFAULT_MODEL, Encoded, Encoder, SentenceEncoder
 from rankloom.errors import CompositionError, StageError, UsageError
 from rankloom.fingerprint import digest
 from rankloom.ids import DocIds
@@ -334,9 +334,9 @@ class Milvus(Retriever, VectorSource):
             raise CompositionError(f"searches {self.kind}, not dense vectors", stage=self.name, fix="set kind='dense'")
         return self.index.space
 
-    def query_vectors(self, queries: Sequence[Query], session: Session) -> NDArray[np.float32]:
-        """A vector for each query, float32 of shape (queries, dimensions): the query's own, or that of its text."""
-        return dense_vectors(self.index, queries, session)[0].vectors
+    def encode_queries(self, queries: Sequence[Query], session: Session) -> Encoded:
+        """A vector for each query: its own, or that of its text."""
+        return dense_vectors(self.index, queries, session)[0]
 
     def document_vectors(self, doc_ids: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Stored vectors, float32 (documents, dimensions), zero for unknown ones; and whether each is known, bool."""

@@ -325,7 +325,10 @@ def _class_of(kind: str) -> Any:
 
 @contextmanager
 def _one_thread(wanted: bool) -> Iterator[None]:
-    """Let FAISS work on this thread alone. Its threads wait for each other by spinning: slower where work is small."""
+    """Let FAISS work on this thread alone. Its threads wait for each other by spinning: slower where work is small.
+
+    OpenMP keeps the number for each calling thread: others that build or search meanwhile keep theirs.
+    """
     faiss = require("faiss", extra="dense", stage=_STAGE)
     before = faiss.omp_get_max_threads()
     if wanted:

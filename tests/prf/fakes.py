@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from rankloom.corpus import MemoryDocuments
+from rankloom.encoders import Encoded
 from rankloom.ledger import Note
 from rankloom.ranking import Ranking
 from rankloom.records import Document
@@ -74,6 +75,7 @@ class FakeVectors(FakeRetriever, VectorSource):
     name = "fake_vectors"
     accepts = frozenset({"vectors"})
     space = "letters"
+    model_name = "letters-10"
 
     def __init__(self, *, vectors, k=1000):
         self.vectors = vectors
@@ -91,9 +93,12 @@ class FakeVectors(FakeRetriever, VectorSource):
         ]
         return self._ranked(run, scored, empty)
 
-    def query_vectors(self, queries, session):  # noqa: ARG002
+    def encode_queries(self, queries, session):  # noqa: ARG002
+        """As a model that reads ten letters, each of them a token, all texts in one call."""
         rows = [q.vectors.get(self.space, [q.text.count(letter) for letter in "abc"]) for q in queries]
-        return np.array(rows, dtype=np.float32).reshape(-1, 3)
+        lengths = np.array([0 if q.vectors else len(q.text) for q in queries], dtype=np.int64)
+        read = np.minimum(lengths, 10)
+        return Encoded(np.array(rows, dtype=np.float32).reshape(-1, 3), read, lengths - read, int(lengths.any()))
 
     def document_vectors(self, doc_ids):
         rows = [self.vectors.get(doc_id, (0.0, 0.0, 0.0)) for doc_id in doc_ids]

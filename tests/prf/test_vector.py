@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from rankloom import Query, Run
-from rankloom.errors import CompositionError, UsageError
+from rankloom import Query, Run, Session
+from rankloom.errors import CompositionError, DataError, UsageError
 from rankloom.prf import RM3, VectorPRF
 from rankloom.testing import StageConformance
 from tests.prf.fakes import FakeTerms, FakeVectors
@@ -104,6 +104,25 @@ class TestWithoutFeedback:
         moved = [query.vectors.get("letters") for query in after.queries]
         assert [None if vector is None else vector.tolist() for vector in moved] == [[1, 0, 0], None, [0, 1.5, 0]]
         assert [note.query_id for note in after.ledger.notes] == ["q2"]
+
+
+class TestSpending:
+    def test_what_the_model_read_is_counted_and_what_it_did_not_is_noted(self):
+        brought = Query("q4", "a", vectors={"letters": np.float32([1, 0, 0])})
+        queries = [Query("q1", "abc"), Query("q2", "aaaaaaaaaabc"), Query("q3", " "), brought]
+        run = Run.from_dict({query.id: {"d1": 1.0} for query in queries}, queries=queries)
+        after = VectorPRF(retriever=RETRIEVER).run(run)
+        (cost,) = after.ledger.costs
+        assert (cost.inputs, cost.calls, cost.tokens, cost.model) == (4, 1, 3 + 10, "letters-10")
+        assert [(note.stage, note.kind, note.query_id, note.amount) for note in after.ledger.notes] == [
+            ("vector_prf", "truncated", "q2", 2),
+            ("vector_prf", "no_feedback", "q3", 1),
+        ]
+
+    def test_a_cut_query_is_an_error_where_the_session_says_so(self):
+        run = Run.from_dict({"q": {"d1": 1.0}}, queries={"q": "aaaaaaaaaabc"}, session=Session(on_truncate="error"))
+        with pytest.raises(DataError, match=r"vector_prf.*longer than the model reads"):
+            VectorPRF(retriever=RETRIEVER).run(run)
 
 
 class TestParameters:

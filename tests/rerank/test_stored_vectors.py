@@ -8,8 +8,8 @@ import pytest
 from rankloom import Document, Run, ScoreKind, Session, Span
 from rankloom.config import PipelineBuilder
 from rankloom.corpus import Corpus
-from rankloom.encoders import SentenceEncoder
-from rankloom.errors import CompositionError, UsageError
+from rankloom.encoders import Encoded, SentenceEncoder
+from rankloom.errors import CompositionError, DataError, UsageError
 from rankloom.rerank import StoredVectors
 from rankloom.retrieval import Dense
 from rankloom.sources import VectorSource
@@ -37,8 +37,12 @@ class Stored(Retriever, VectorSource):
     def space(self):
         return "made up"
 
-    def query_vectors(self, queries, session):  # noqa: ARG002
-        return np.array([ASKED.get(query.text, ASKED["one"]) for query in queries]).reshape(-1, 5)
+    def encode_queries(self, queries, session):  # noqa: ARG002
+        """As a model that reads four letters, each of them a token, all texts in one call."""
+        vectors = np.array([ASKED.get(query.text, ASKED["one"]) for query in queries]).reshape(-1, 5)
+        lengths = np.array([len(query.text) for query in queries], dtype=np.int64)
+        read = np.minimum(lengths, 4)
+        return Encoded(vectors, read, lengths - read, int(len(queries) > 0))
 
     def document_vectors(self, doc_ids):
         held = np.array([doc_id in VECTORS for doc_id in doc_ids], dtype=bool)
@@ -83,6 +87,37 @@ def test_what_has_no_score_is_noted():
         ("not_reranked", "q1", "", 4),
         ("empty_query", "blank", "", 1),
     ]
+
+
+def test_what_the_model_read_is_counted_and_what_it_did_not_is_noted():
+    queries = {"q1": "one", "q2": "two tides"}
+    run = Run.from_dict({"q1": {"d1": 1.0}, "q2": {"d2": 1.0}}, queries=queries, session=SESSION)
+    after = StoredVectors(Stored()).run(run)
+    (cost,) = after.ledger.costs
+    assert (cost.inputs, cost.calls, cost.tokens) == (2, 1, 3 + 4)
+    assert [(note.stage, note.kind, note.query_id, note.amount) for note in after.ledger.notes] == [
+        ("stored_vectors", "truncated", "q2", 5)
+    ]
+    strict = Session(offline=True, device="cpu", on_truncate="error")
+    with pytest.raises(DataError, match=r"stored_vectors.*longer than the model reads"):
+        StoredVectors(Stored()).run(replace(run, session=strict))
+
+
+def test_vectors_are_read_in_blocks(monkeypatch):
+    whole = StoredVectors(Stored()).run(candidates())
+    sizes = []
+
+    class Watched(Stored):
+        def document_vectors(self, doc_ids):
+            sizes.append(len(doc_ids))
+            return super().document_vectors(doc_ids)
+
+    monkeypatch.setattr("rankloom.rerank.stored_vectors._GATHERED", 3 * 5, raising=False)
+    blocks = StoredVectors(Watched()).run(candidates())
+    assert max(sizes) == 3
+    assert sum(sizes) == 10  # eight hits of the first query, two of the second; no other has both text and hits
+    assert blocks.to_dict() == whole.to_dict()
+    assert blocks.ledger.notes == whole.ledger.notes
 
 
 def test_a_blank_query_keeps_its_order():

@@ -14,6 +14,7 @@ from rankloom.corpus import Corpus
 from rankloom.encoders import GivenVectors, SentenceEncoder
 from rankloom.errors import CompositionError, DamagedIndexError, DataError, NotFoundError, UsageError
 from rankloom.prf import VectorPRF
+from rankloom.rerank import StoredVectors
 from rankloom.retrieval import BM25, Dense, VectorIndex
 from rankloom.retrieval.vectors import shards
 from rankloom.sources import VectorSource
@@ -192,6 +193,18 @@ def test_vector_feedback_reads_and_writes_its_vectors(dense):
     run = (dense >> VectorPRF(docs=1) >> dense).run(QUERIES, session=SESSION)
     assert run["q1"][0].doc_id == "sky"
     assert run["q1"][0].score > dense.run(QUERIES, session=SESSION)["q1"][0].score
+
+
+def test_feedback_and_reranking_tell_of_a_query_that_is_cut(dense):
+    found = dense.run({"q": "sky " * 300}, session=SESSION)
+    (first,) = found.ledger.costs
+    for stage in (VectorPRF(retriever=dense), StoredVectors(dense)):
+        ledger = stage.run(found).ledger
+        cost = ledger.costs[-1]
+        assert (cost.calls, cost.tokens, cost.model) == (first.calls, first.tokens, dense.model_name)
+        assert [(note.stage, note.kind, note.amount) for note in ledger.notes[len(found.ledger.notes) :]] == [
+            (stage.name, "truncated", 300 + 2 - 256)
+        ]
 
 
 def test_unknown_documents_have_no_vectors(dense):

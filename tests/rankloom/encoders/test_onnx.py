@@ -1,5 +1,9 @@
 """Encoders on ONNX Runtime: the numbers of torch, files that are kept, and models that can not be exported."""
 
+import logging
+import threading
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -77,6 +81,28 @@ def test_threads_change_no_bit(folder):
     finally:
         torch.set_num_threads(before)
     assert found[0] == found[1]
+
+
+def test_exports_that_overlap_leave_the_warnings_of_others_alone():
+    import rankloom.encoders.onnx_export as module
+
+    before, filters = logging.root.manager.disable, list(warnings.filters)
+    inside, go = threading.Event(), threading.Event()
+
+    def second():
+        with module._quiet():
+            inside.set()
+            go.wait(30)
+
+    other = threading.Thread(target=second)
+    with module._quiet():
+        other.start()
+        assert not inside.wait(0.3)
+    go.set()
+    other.join(30)
+    assert inside.is_set()
+    assert logging.root.manager.disable == before
+    assert warnings.filters == filters
 
 
 def test_files_are_kept_in_the_cache_and_made_again_when_damaged(folder, tmp_path, monkeypatch, caplog):

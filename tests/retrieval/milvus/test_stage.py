@@ -13,6 +13,7 @@ from rankloom.errors import CompositionError, DataError, StageError, UsageError
 from rankloom.fusion import rrf
 from rankloom.prf import VectorPRF
 from rankloom.ranking import ScoreKind
+from rankloom.rerank import StoredVectors
 from rankloom.retrieval import Dense
 from rankloom.retrieval.milvus import IndexSettings, Milvus
 from rankloom.retrieval.milvus.loading import temporary_collection
@@ -215,6 +216,15 @@ def test_vector_feedback_is_that_of_our_own_index(uri, name):
     ours, theirs = (pipe.run(QUERIES, session=SESSION).to_dict() for pipe in pipes)
     for query in QUERIES:
         assert theirs[query] == pytest.approx(ours[query], abs=1e-5)
+
+
+def test_reranking_by_its_vectors_tells_of_a_query_that_is_cut(uri, name):
+    stage = built(uri, name)
+    found = stage.run({"q": "sky " * 300}, session=SESSION)
+    ledger = StoredVectors(stage).run(found).ledger
+    assert ledger.notes[-1].stage == "stored_vectors"
+    assert [note.kind for note in ledger.notes] == ["truncated", "truncated"]
+    assert (ledger.costs[-1].calls, ledger.costs[-1].tokens) == (1, 256)
 
 
 def test_unknown_documents_have_no_vectors(uri, name):

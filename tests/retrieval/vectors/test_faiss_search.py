@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -152,6 +153,32 @@ def test_threads_search_with_settings_of_their_own(built, kind):
         together = pool.map(lambda effort: built[kind].search(QUERIES, DEPTH, effort=effort)[1], efforts)
     for number, rows in enumerate(together):
         assert rows.tolist() == alone[number % 5].tolist()
+
+
+def test_a_build_on_one_thread_leaves_others_their_threads():
+    import faiss
+
+    from rankloom.retrieval.vectors.faiss_search import _one_thread
+
+    before = faiss.omp_get_max_threads()
+    inside, go = threading.Event(), threading.Event()
+
+    def second():
+        with _one_thread(wanted=True):
+            inside.set()
+            go.wait(30)
+            return faiss.omp_get_max_threads()
+
+    with ThreadPoolExecutor(1) as pool:
+        with _one_thread(wanted=True):
+            running = pool.submit(second)
+            assert inside.wait(30)
+            assert faiss.omp_get_max_threads() == 1
+        assert faiss.omp_get_max_threads() == before  # though the other is still on one
+        go.set()
+        assert running.result() == 1
+        assert pool.submit(faiss.omp_get_max_threads).result() == before
+    assert faiss.omp_get_max_threads() == before
 
 
 def test_asked_for_more_than_there_is(built):
