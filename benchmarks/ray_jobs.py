@@ -1,6 +1,6 @@
 """Jobs on Ray beside the ordinary path on SciFact: the same files and runs, with a worker killed in each job.
 
-    python benchmarks/ray_jobs.py FOLDER [--depth 10]
+    python benchmarks/ray_jobs.py FOLDER [--model NAME] [--depth 10]
 
 Reads SciFact from RANKLOOM_DATA. Ends with an error if a byte differs.
 """
@@ -18,7 +18,7 @@ from pathlib import Path
 from rankloom import Run, Session
 from rankloom.corpus import Corpus
 from rankloom.distributed import RayCluster, build_bm25, build_vectors, run_on_ray
-from rankloom.encoders import SentenceEncoder
+from rankloom.encoders import DEFAULT_MODEL, SentenceEncoder
 from rankloom.eval.collections import load_collection
 from rankloom.rerank import BiEncoder
 from rankloom.retrieval import BM25, Dense
@@ -95,6 +95,7 @@ def main() -> None:
     """Run all jobs, both ways."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="an empty folder")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="a sentence encoder")
     parser.add_argument("--depth", type=int, default=10, help="hits of each query that are reranked")
     options = parser.parse_args()
     folder, cluster = options.folder, RayCluster(workers=2)
@@ -111,9 +112,19 @@ def main() -> None:
 
     killer = KillsAWorker("dense shards")
     session, watched = Session(**offline), Session(**offline, progress=killer)
-    here = timed(lambda: VectorIndex.build(corpus, folder / "here", encoder=SentenceEncoder(), session=session))
+    here = timed(
+        lambda: VectorIndex.build(
+            corpus, folder / "here", encoder=SentenceEncoder(options.model, precision="auto"), session=session
+        )
+    )
     there = timed(
-        lambda: build_vectors(corpus, folder / "there", encoder=SentenceEncoder(), session=watched, cluster=cluster)
+        lambda: build_vectors(
+            corpus,
+            folder / "there",
+            encoder=SentenceEncoder(options.model, precision="auto"),
+            session=watched,
+            cluster=cluster,
+        )
     )
     same = files(folder / "here") == files(folder / "there")
     report("vector index (encoding)", here, there, same, killer.killed)
@@ -124,7 +135,9 @@ def main() -> None:
     report("dense run file", here, there, runs["here"] == runs["there"], killer.killed)
 
     killer = KillsAWorker("ray")
-    pipeline = BM25.open(folder / "bm25-here", corpus=corpus).top(options.depth) >> BiEncoder(depth=options.depth)
+    pipeline = BM25.open(folder / "bm25-here", corpus=corpus).top(options.depth) >> BiEncoder(
+        options.model, depth=options.depth, precision="auto"
+    )
     local, watched = (
         Session(**offline, cache=folder / "cache-here"),
         Session(**offline, cache=folder / "cache-there", progress=killer),

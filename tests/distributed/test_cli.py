@@ -23,12 +23,17 @@ def documents(tmp_path):
     return tmp_path / "corpus.jsonl"
 
 
-def test_index_and_run_write_the_same_files(documents, models, tmp_path, monkeypatch):
+def test_an_index_is_the_same_files(documents, models, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     more = ["--dense", "--model", models["dense"], "--offline", "--device", "cpu"]
     assert main(["index", str(documents), "there", *more, "--ray", "local", "--workers", "2"]) == 0
     assert main(["index", str(documents), "here", *more]) == 0
     assert files("there") == files("here")
+
+
+@pytest.mark.usefixtures("documents")
+def test_an_experiment_writes_the_same_runs(models, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "queries.tsv").write_text(
         "\n".join(f"q{number}\twhy is the {word}" for number, word in enumerate(WORDS))
     )
@@ -40,6 +45,8 @@ def test_index_and_run_write_the_same_files(documents, models, tmp_path, monkeyp
             "reranked": ["bm25", {"cross_encoder": {"model": models["cross"], "depth": 9}}],
         },
         "session": {"device": "cpu"},
+        "measures": ["nDCG@10"],
+        "output": "out",
     }
     (tmp_path / "experiment.yaml").write_text(yaml.safe_dump(config))
     verb = ["run", "experiment.yaml", "--offline", "--output-dir"]
