@@ -17,12 +17,13 @@ from rankloom.cached_index import opened_or_built
 from rankloom.checks import whole
 from rankloom.corpus import Corpus
 from rankloom.encoders import DEFAULT_MODEL, Encoded, Encoder, Pooling, Precision, SentenceEncoder, truncation_notes
-from rankloom.errors import CompositionError, DataError, UsageError
+from rankloom.errors import UsageError
 from rankloom.fingerprint import digest
 from rankloom.ledger import Note
 from rankloom.parameter_kinds import ModelName, NamesModel
 from rankloom.ranking import Ranking
 from rankloom.records import Documents, Query
+from rankloom.retrieval.query_vectors import encode_queries
 from rankloom.retrieval.vectors.commit import VERSION
 from rankloom.retrieval.vectors.index import VectorIndex
 from rankloom.retrieval.vectors.row_kinds import AUTO, check_kind
@@ -325,18 +326,8 @@ class Dense(Retriever, VectorSource):
             CompositionError: A query has only vectors of other spaces.
             DataError: A query's vector has not the index's dimensions, or is not finite.
         """
-        vectors = np.zeros((len(queries), self.index.dimensions), dtype=np.float32)
-        tokens, truncated = np.zeros(len(queries), dtype=np.int64), np.zeros(len(queries), dtype=np.int64)
-        texts = [number for number, query in enumerate(queries) if not query.vectors]
-        for number, query in enumerate(queries):
-            if query.vectors:
-                vectors[number] = self._given(query)
-        calls = 0
-        if texts:
-            encoder = self._load(session)
-            some = encoder.encode([queries[number].text for number in texts], role="query", session=session)
-            vectors[texts], tokens[texts], truncated[texts], calls = some
-        return Encoded(vectors, tokens, truncated, calls)
+        space, dimensions = self.space, self.index.dimensions
+        return encode_queries(queries, self._load, session, space=space, dimensions=dimensions, stage=self.name)
 
     def document_vectors(self, doc_ids: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Stored vectors, float32 (documents, dimensions), zero for unknown ones; and whether each is known, bool."""
@@ -357,23 +348,6 @@ class Dense(Retriever, VectorSource):
             for number in asked
             if counts[number] < due
         ]  # fmt: skip
-
-    def _given(self, query: Query) -> NDArray[np.float32]:
-        """The vector that feedback has written into a query."""
-        vector = query.vectors.get(self.space)
-        if vector is None:
-            raise CompositionError(
-                "the query holds vectors of another encoder",
-                stage=self.name,
-                value=", ".join(query.vectors),
-                accepted=self.space,
-                fix="put a retriever over the same index behind the feedback",
-            )
-        if np.shape(vector) != (self.index.dimensions,) or not np.isfinite(vector).all():
-            raise DataError(
-                f"the query's vector must hold {self.index.dimensions} finite numbers", stage=self.name, value=query.id
-            )
-        return np.asarray(vector, dtype=np.float32)
 
     def _load(self, session: Session) -> Encoder:
         """The encoder with its model in memory, which is the one the index was made with."""

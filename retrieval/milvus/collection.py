@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from rankloom.checks import same_corpus
 from rankloom.corpus import Corpus
@@ -15,7 +18,7 @@ from rankloom.ledger import Ledger, Note
 from rankloom.records import Document
 from rankloom.retrieval.milvus.connection import STAGE, Connection
 from rankloom.retrieval.milvus.contents import ID, TRUNCATED, Contents
-from rankloom.retrieval.milvus.rows import from_key, key, rows_of
+from rankloom.retrieval.milvus.rows import BATCH, from_key, key, rows_of
 from rankloom.retrieval.sparse_encoder import SparseEncoder
 from rankloom.session import Session
 
@@ -42,6 +45,7 @@ class MilvusCollection:
     ) -> None:
         self.connection, self.name, self.contents = connection, name, contents
         self.encoder, self.sparse = encoder, sparse
+        self.engine = connection.engine
 
     @classmethod
     def open(
@@ -72,8 +76,7 @@ class MilvusCollection:
             DamagedIndexError: Its manifest is of another version or can not be read.
             StageError: Milvus failed.
         """
-        connection = Connection(uri, timeout=timeout)
-        connection.check_offline(session or Session())
+        connection = Connection(uri, timeout=timeout, offline=(session or Session()).offline)
         if not connection.ask("has_collection", collection):
             raise NotFoundError(
                 f"there is no such collection in {connection.uri}",
@@ -110,8 +113,11 @@ class MilvusCollection:
         return f"<MilvusCollection {self.name!r} in {self.connection.uri}: {', '.join(self.contents.fields)}>"
 
     def fingerprint(self) -> str:
-        """A digest of contents and engine, not of the place: what was found in one place is true in another."""
-        return digest(self.contents, self.connection.engine)
+        """A digest of contents and engine, not of the place: what was found in one place is true in another.
+
+        The engine is the one that answered when the collection was opened; nothing is asked now.
+        """
+        return digest(self.contents, self.engine)
 
     @property
     def space(self) -> str:
@@ -123,6 +129,18 @@ class MilvusCollection:
         """How many documents are longer than the models read."""
         cut = self.count(f"{TRUNCATED} > 0")
         return Ledger((Note(STAGE, "truncated", detail=f"the ends of {cut} documents were not read"),) if cut else ())
+
+    def dense_encoder(self, session: Session) -> Encoder:
+        """The encoder of its dense vectors, which is the one it was made with.
+
+        Raises:
+            UsageError: It holds no dense vectors, or was made with another encoder.
+        """
+        if self.encoder is None:
+            raise UsageError("the collection holds no dense vectors", stage=STAGE, value=self.name)
+        self.encoder.resolve(session)
+        self.check_encoders()
+        return self.encoder
 
     def check_encoders(self) -> None:
         """Refuse to search with other models than the collection was made with.
@@ -169,13 +187,24 @@ class MilvusCollection:
 
     def present(self, doc_ids: Sequence[str]) -> set[str]:
         """Which of some ids it holds."""
-        keys = [key(doc_id) for doc_id in doc_ids]
-        return {from_key(row[ID]) for row in self.connection.ask("get", self.name, ids=keys, output_fields=[ID])}
+        return {from_key(row[ID]) for row in self._rows(doc_ids, [ID])}
+
+    def vectors(self, doc_ids: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """The dense vectors of those of some ids that it holds."""
+        rows = self._rows(doc_ids, [ID, "dense"])
+        return {from_key(row[ID]): np.asarray(row["dense"], dtype=np.float32) for row in rows}
 
     def count(self, condition: str = "") -> int:
         """How many documents fulfil a condition of Milvus; all if it is empty."""
         found = self.connection.ask("query", self.name, filter=condition, output_fields=["count(*)"])
         return int(found[0]["count(*)"])
+
+    def _rows(self, doc_ids: Sequence[str], fields: list[str]) -> Iterator[dict[str, Any]]:
+        """Fields of the rows of some ids, fetched by requests of a batch."""
+        keys = [key(doc_id) for doc_id in dict.fromkeys(doc_ids)]
+        for start in range(0, len(keys), BATCH):
+            part = keys[start : start + BATCH]
+            yield from self.connection.ask("get", self.name, ids=part, output_fields=fields)
 
     # --- changing it -------------------------------------------------------------------------------------------
 

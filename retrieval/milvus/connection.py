@@ -5,9 +5,8 @@ from __future__ import annotations
 import ipaddress
 import logging
 import os
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -40,13 +39,14 @@ class Connection:
         uri: A file of Milvus Lite, whose name ends in `.db`, or `http://HOST:PORT` or `https://...` of a server. No
             credentials: the token comes from the environment variable MILVUS_TOKEN.
         timeout: Seconds that a request may take.
+        offline: Whether no request may leave this machine, as in the session it is made for.
 
     Raises:
         UsageError: The URI is of another form, or holds credentials (which the error does not show).
     """
 
-    def __init__(self, uri: str | Path, *, timeout: float = 60.0) -> None:
-        self.uri, self.timeout = _checked(str(uri)), timeout
+    def __init__(self, uri: str | Path, *, timeout: float = 60.0, offline: bool = False) -> None:
+        self.uri, self.timeout, self.offline = _checked(str(uri)), timeout, offline
 
     def __repr__(self) -> str:
         """Where it leads."""
@@ -64,21 +64,14 @@ class Connection:
             return False
 
     def check_offline(self, session: Session) -> None:
-        """Refuse a server on another machine when the session is offline.
+        """Refuse a server on another machine when a session is offline that is not the one it was made for.
 
         Milvus Lite listens on a loopback port, even when it is embedded; that is this machine, and is allowed.
 
         Raises:
             NotFoundError: It is on another machine, and the session is offline.
         """
-        if session.offline and not self.local:
-            raise NotFoundError(
-                "the session is offline and this server is on another machine",
-                stage=STAGE,
-                value=self.uri,
-                accepted="a file of Milvus Lite, or a server on this machine",
-                fix="search with a session that may use the network",
-            )
+        self._refuse_network(offline=session.offline)
 
     @cached_property
     def engine(self) -> str:
@@ -92,15 +85,17 @@ class Connection:
         one that makes a collection: the others read, or write rows and deletions by id.
 
         Raises:
+            NotFoundError: The server is on another machine, and the connection is one of an offline session.
             StageError: The server can not be reached, refuses the token, takes too long or reports an error. Names
                 the URI.
         """
+        self._refuse_network(offline=self.offline)
         failures = _failures()
         waits = [] if method in _SENT_ONCE else list(_WAITS)
         loaded = False
         while True:
             try:
-                with _quiet():
+                with _QUIET:
                     return getattr(self._client, method)(*arguments, timeout=self.timeout, **named)
             except failures as error:
                 status = _status(error)
@@ -117,6 +112,17 @@ class Connection:
         client = self.__dict__.pop("_client", None)
         if client is not None:
             client.close()
+
+    def _refuse_network(self, *, offline: bool) -> None:
+        """Raise if that would be needed."""
+        if offline and not self.local:
+            raise NotFoundError(
+                "the session is offline and this server is on another machine",
+                stage=STAGE,
+                value=self.uri,
+                accepted="a file of Milvus Lite, or a server on this machine",
+                fix="search with a session that may use the network",
+            )
 
     @cached_property
     def _client(self) -> Any:
@@ -177,13 +183,30 @@ def _checked(uri: str) -> str:
     return uri.rstrip("/")
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep pymilvus from printing the traceback of an error that is raised anyway, and told better."""
-    logger = logging.getLogger("pymilvus")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
+class _Quiet:
+    """Keeps pymilvus from printing the traceback of an error that is raised anyway, and told better.
+
+    A logger's level is the process' own, so that requests that overlap on several threads share one silence: the first
+    to come sets it, and the last to go puts back what was before.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside, self._level = 0, logging.NOTSET
+
+    def __enter__(self) -> None:
+        logger = logging.getLogger("pymilvus")
+        with self._lock:
+            if not self._inside:
+                self._level = logger.level
+                logger.setLevel(logging.CRITICAL)
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                logging.getLogger("pymilvus").setLevel(self._level)
+
+
+_QUIET = _Quiet()

@@ -15,8 +15,9 @@ from rankloom.errors import DamagedIndexError, UsageError
 from rankloom.extras import require
 from rankloom.fingerprint import digest
 from rankloom.retrieval.milvus.connection import STAGE
+from rankloom.retrieval.milvus.parameters import check_meant
 
-PROPERTY, VERSION = "rankloom", 1
+PROPERTY, VERSION = "rankloom", 2
 Field = Literal["dense", "sparse", "bm25"]
 Index = Literal["flat", "hnsw", "ivf_flat", "autoindex"]
 ID, TEXT, TRUNCATED = "id", "text", "truncated"
@@ -24,6 +25,7 @@ LONGEST = 65_535  # bytes of a string in Milvus
 # What both Milvus Lite and a server know; stemmers and lists of stop words are the server's alone.
 _ANALYZER = {"tokenizer": "standard", "filter": ["lowercase"]}
 
+_LINKS, _EF_CONSTRUCTION, _NLIST = 32, 200, 1024
 _BM25 = {"bm25_k1": 1.2, "bm25_b": 0.75}  # a server's defaults; those of Milvus Lite are others
 
 
@@ -34,32 +36,32 @@ class IndexSettings:
     Args:
         index: `flat` compares with every vector and is exact. The others are approximate: `hnsw`, `ivf_flat`, and
             `autoindex`, which is for the server to choose.
-        links: HNSW's M, neighbours of a vector in the graph.
-        ef_construction: HNSW's candidates while the graph is built.
-        nlist: Clusters of `ivf_flat`.
+        links: HNSW's M, neighbours of a vector in the graph; None for 32.
+        ef_construction: HNSW's candidates while the graph is built; None for 200.
+        nlist: Clusters of `ivf_flat`; None for 1024.
 
     Raises:
-        UsageError: A parameter is out of range.
+        UsageError: A parameter is out of range, or another index' own.
     """
 
     index: Index = "flat"
-    links: int = 32
-    ef_construction: int = 200
-    nlist: int = 1024
+    links: int | None = None
+    ef_construction: int | None = None
+    nlist: int | None = None
 
     def __post_init__(self) -> None:
         choice(self.index, get_args(Index), stage=STAGE, parameter="index")
-        whole(self.links, least=2, stage=STAGE, parameter="links")
-        whole(self.ef_construction, least=1, stage=STAGE, parameter="ef_construction")
-        whole(self.nlist, least=1, stage=STAGE, parameter="nlist")
+        for parameter, index, least in (("links", "hnsw", 2), ("ef_construction", "hnsw", 1), ("nlist", "ivf_flat", 1)):
+            value = getattr(self, parameter)
+            check_meant(value, parameter, f"an index of kind {self.index}", index, meant=index == self.index)
+            if value is not None:
+                whole(value, least=least, stage=STAGE, parameter=parameter)
 
     def build(self) -> dict[str, int]:
         """Milvus' build parameters, by its names."""
-        settings: dict[str, dict[str, int]] = {
-            "hnsw": {"M": self.links, "efConstruction": self.ef_construction},
-            "ivf_flat": {"nlist": self.nlist},
-        }
-        return settings.get(self.index, {})
+        if self.index == "hnsw":
+            return {"M": self.links or _LINKS, "efConstruction": self.ef_construction or _EF_CONSTRUCTION}
+        return {"nlist": self.nlist or _NLIST} if self.index == "ivf_flat" else {}
 
     def described(self) -> dict[str, Any]:
         """The index and what is built by, for the manifest; what another index would be built by does not count."""
@@ -146,7 +148,11 @@ def _damaged(collection: str, reason: str) -> DamagedIndexError:
 
 
 def schema_of(contents: Contents) -> tuple[Any, Any]:
-    """The schema and the index parameters of a Milvus collection."""
+    """The schema and the index parameters of a Milvus collection.
+
+    Build parameters go in one named `params`, as all servers read them: Milvus Lite does not see those that pymilvus
+    sends one by one, and takes its own defaults.
+    """
     library = require("pymilvus", extra=STAGE, stage=STAGE)
     types, client = library.DataType, library.MilvusClient
     schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
@@ -156,7 +162,7 @@ def schema_of(contents: Contents) -> tuple[Any, Any]:
     if "dense" in contents.fields:
         schema.add_field("dense", types.FLOAT_VECTOR, dim=contents.dimensions)
         built = dict(contents.settings)
-        indexes.add_index("dense", index_type=built.pop("index").upper(), metric_type="IP", params=built)
+        indexes.add_index("dense", index_type=built.pop("index").upper(), metric_type="IP", params={"params": built})
     if "sparse" in contents.fields:
         schema.add_field("sparse", types.SPARSE_FLOAT_VECTOR)
         indexes.add_index("sparse", index_type="SPARSE_INVERTED_INDEX", metric_type="IP")
@@ -167,5 +173,5 @@ def schema_of(contents: Contents) -> tuple[Any, Any]:
         schema.add_function(
             library.Function(name="bm25", function_type=kind, input_field_names=[TEXT], output_field_names=["bm25"])
         )
-        indexes.add_index("bm25", index_type="SPARSE_INVERTED_INDEX", metric_type="BM25", params=_BM25)
+        indexes.add_index("bm25", index_type="SPARSE_INVERTED_INDEX", metric_type="BM25", params={"params": _BM25})
     return schema, indexes

@@ -61,8 +61,8 @@ def build_collection(
         NotFoundError: A model is not to be had, or the session is offline and the server on another machine.
         StageError: Milvus failed.
     """
-    session, connection = session or Session(), Connection(uri, timeout=timeout)
-    connection.check_offline(session)
+    session = session or Session()
+    connection = Connection(uri, timeout=timeout, offline=session.offline)
     wanted = _contents(corpus, encoder, sparse, settings or IndexSettings(), session, bm25=bm25)
     if connection.ask("has_collection", collection):
         held = manifest_of(connection, collection)
@@ -82,7 +82,11 @@ def temporary_collection(corpus: Corpus, **parameters: Any) -> MilvusCollection:
     """Load a corpus into a file of Milvus Lite that goes with the collection; parameters as for `build_collection`."""
     folder = tempfile.mkdtemp(prefix="rankloom-milvus-")
     uri = str(Path(folder) / "lite.db")
-    made = build_collection(corpus, uri, collection="corpus", **parameters)
+    try:
+        made = build_collection(corpus, uri, collection="corpus", **parameters)
+    except BaseException:
+        _discard(uri, folder)
+        raise
     weakref.finalize(made.connection, _discard, uri, folder)  # later versions of the collection share the connection
     return made
 
@@ -103,9 +107,11 @@ def add_documents(
 
     Raises:
         DataError: As for `build_collection`.
+        NotFoundError: The session is offline and the server on another machine.
         StageError: Milvus failed; what is in stays, and the same call can be made again.
     """
     session = session or Session()
+    collection.connection.check_offline(session)
     collection.check_encoders()
     for batch in batches_of(documents):
         collection = _revised(collection, "add", *((one.id, one.title, one.text) for one in batch))
@@ -113,25 +119,29 @@ def add_documents(
     return _revised(collection, "added", flushed=True)
 
 
-def delete_documents(collection: MilvusCollection, doc_ids: Sequence[str]) -> MilvusCollection:
+def delete_documents(
+    collection: MilvusCollection, doc_ids: Sequence[str], *, session: Session | None = None
+) -> MilvusCollection:
     """Delete documents.
 
     Args:
         collection: Where they are.
         doc_ids: Their ids.
+        session: Tells whether the network may be used.
 
     Returns:
         The collection as it is now; see `add_documents`.
 
     Raises:
         DataError: There is no document of an id; nothing is deleted.
+        NotFoundError: The session is offline and the server on another machine.
         StageError: Milvus failed; what is deleted stays so.
     """
+    collection.connection.check_offline(session or Session())
+    missing = set(doc_ids) - collection.present(doc_ids)
+    if missing:
+        raise DataError("the collection has no such document", stage=STAGE, value=min(missing))
     parts = [list(doc_ids[start : start + BATCH]) for start in range(0, len(doc_ids), BATCH)]
-    for part in parts:
-        missing = set(part) - collection.present(part)
-        if missing:
-            raise DataError("the collection has no such document", stage=STAGE, value=min(missing))
     collection = _revised(collection, "delete", *doc_ids)
     for part in parts:
         collection.connection.ask("delete", collection.name, ids=[key(doc_id) for doc_id in part])
@@ -188,8 +198,10 @@ def _revised(collection: MilvusCollection, *change: object, flushed: bool = Fals
 
 def _discard(uri: str, folder: str) -> None:
     """End the Milvus Lite of a file and delete it."""
-    require("milvus_lite.server_manager", extra=STAGE, stage=STAGE).server_manager_instance.release_server(uri)
-    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        require("milvus_lite.server_manager", extra=STAGE, stage=STAGE).server_manager_instance.release_server(uri)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _contents(

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from rankloom.encoders import Encoded, readable, truncation_note
-from rankloom.errors import CompositionError, DataError, UsageError
+from rankloom.encoders import Encoded, readable, truncation_notes
+from rankloom.errors import UsageError
 from rankloom.ledger import Note
 from rankloom.records import Query
 from rankloom.retrieval.milvus.collection import MilvusCollection
 from rankloom.retrieval.milvus.connection import STAGE
 from rankloom.retrieval.milvus.rows import Dimensions
+from rankloom.retrieval.query_vectors import encode_queries
 from rankloom.retrieval.sparse_encoder import SparseEncoder, TermEncoder, Terms
 from rankloom.session import Session
 
@@ -35,36 +35,19 @@ class Asked(NamedTuple):
     tokens: int = 0
 
 
-def dense_vectors(
-    collection: MilvusCollection, queries: Sequence[Query], session: Session
-) -> tuple[Encoded, list[Note]]:
-    """A vector for each query, its own or that of its text, and notes of texts that were cut.
-
-    Raises:
-        CompositionError: A query has only vectors of other spaces.
-        DataError: A query's vector has not the collection's dimensions, or is not finite.
-    """
-    dimensions = collection.contents.dimensions
-    vectors = np.zeros((len(queries), dimensions), dtype=np.float32)
-    tokens, truncated = np.zeros(len(queries), dtype=np.int64), np.zeros(len(queries), dtype=np.int64)
-    texts = [number for number, query in enumerate(queries) if not query.vectors]
-    for number, query in enumerate(queries):
-        if query.vectors:
-            vectors[number] = _given(query, collection.space, dimensions)
-    calls = 0
-    if texts and collection.encoder is not None:
-        collection.encoder.resolve(session)
-        collection.check_encoders()
-        some = collection.encoder.encode([queries[number].text for number in texts], role="query", session=session)
-        vectors[texts], tokens[texts], truncated[texts], calls = some
-    return Encoded(vectors, tokens, truncated, calls), _cut(queries, truncated, session)
+def dense_vectors(collection: MilvusCollection, queries: Sequence[Query], session: Session) -> Encoded:
+    """A vector for each query; see `encode_queries`."""
+    space, dimensions = collection.space, collection.contents.dimensions
+    return encode_queries(queries, collection.dense_encoder, session, space=space, dimensions=dimensions, stage=STAGE)
 
 
 def ask_dense(collection: MilvusCollection, queries: Sequence[Query], session: Session) -> Asked:
-    """What queries ask of the dense vectors; a blank query asks nothing."""
+    """What queries ask of the dense vectors; a query without a vector and a text asks nothing."""
     values: list[Any] = [None] * len(queries)
-    places = [place for place, query in enumerate(queries) if not query.blank]
-    encoded, notes = dense_vectors(collection, [queries[place] for place in places], session)
+    places = [place for place, query in enumerate(queries) if query.vectors or query.text.strip()]
+    asking = [queries[place] for place in places]
+    encoded = dense_vectors(collection, asking, session)
+    notes = truncation_notes(session, asking, encoded.truncated, stage=STAGE)
     for place, vector in zip(places, encoded.vectors, strict=True):
         values[place] = vector
     return Asked(values, notes, encoded.calls, int(encoded.tokens.sum()))
@@ -101,36 +84,12 @@ def ask_sparse(
         truncated[texts], calls, tokens = some.truncated, some.calls, int(some.tokens.sum())
     places = Dimensions(collection.sparse, session)
     values = [
-        None if query.blank and not weights else places.of(weights, otherwise=places.nothing_asked)
+        None if not weights and not query.text.strip() else places.of(weights, otherwise=places.nothing_asked)
         for query, weights in zip(queries, terms, strict=True)
     ]
-    return Asked(values, _cut(queries, truncated, session), calls, tokens)
+    return Asked(values, truncation_notes(session, queries, truncated, stage=STAGE), calls, tokens)
 
 
 def ask_bm25(queries: Sequence[Query]) -> Asked:
-    """What queries ask of the texts; a blank query asks nothing."""
-    return Asked([None if query.blank else readable(query.text) for query in queries], [])
-
-
-def _given(query: Query, space: str, dimensions: int) -> NDArray[np.float32]:
-    """The vector that feedback has written into a query."""
-    vector = query.vectors.get(space)
-    if vector is None:
-        raise CompositionError(
-            "the query holds vectors of another encoder",
-            stage=STAGE,
-            value=", ".join(query.vectors),
-            accepted=space,
-            fix="put a retriever over the same vectors behind the feedback",
-        )
-    if np.shape(vector) != (dimensions,) or not np.isfinite(vector).all():
-        raise DataError(f"the query's vector must hold {dimensions} finite numbers", stage=STAGE, value=query.id)
-    return np.asarray(vector, dtype=np.float32)
-
-
-def _cut(queries: Sequence[Query], truncated: NDArray[np.int64], session: Session) -> list[Note]:
-    """Notes of queries that were longer than a model reads."""
-    return [
-        truncation_note(session, stage=STAGE, tokens=int(truncated[place]), query_id=queries[place].id)
-        for place in np.flatnonzero(truncated).tolist()
-    ]
+    """What queries ask of the texts; a query without text asks nothing."""
+    return Asked([readable(query.text) if query.text.strip() else None for query in queries], [])

@@ -5,28 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rankloom.checks import choice, same_corpus, whole
+from rankloom.checks import choice, same_corpus
 from rankloom.corpus import Corpus
-from rankloom.encoders import DEFAULT_MODEL, Encoded, Encoder, SentenceEncoder
+from rankloom.encoders import DEFAULT_MODEL, Encoded, Encoder, Pooling, Precision, SentenceEncoder
 from rankloom.errors import CompositionError, StageError, UsageError
 from rankloom.fingerprint import digest
 from rankloom.ids import DocIds
 from rankloom.ledger import Note
 from rankloom.order import top_order
-from rankloom.parameter_kinds import ModelName, NamesModel
+from rankloom.parameter_kinds import NamesModel
 from rankloom.ranking import Ranking, ScoreKind
 from rankloom.records import Document, Documents, Query
 from rankloom.retrieval.milvus.collection import MilvusCollection
 from rankloom.retrieval.milvus.connection import STAGE
-from rankloom.retrieval.milvus.contents import ID, Field, Index, IndexSettings
+from rankloom.retrieval.milvus.contents import Field, Index, IndexSettings
 from rankloom.retrieval.milvus.loading import add_documents, build_collection, delete_documents, temporary_collection
+from rankloom.retrieval.milvus.parameters import Kind, check_meant, check_search, kind_of, whole_number
 from rankloom.retrieval.milvus.queries import Asked, ask_bm25, ask_dense, ask_sparse, dense_vectors
-from rankloom.retrieval.milvus.rows import from_key, key
 from rankloom.retrieval.milvus.search import MOST, Found, hybrid_search, search
 from rankloom.retrieval.sparse_encoder import SparseEncoder, TermEncoder
 from rankloom.run import Run
@@ -34,7 +34,7 @@ from rankloom.session import Session
 from rankloom.sources import VectorSource
 from rankloom.stage import Retriever, Traits
 
-Kind = Literal["dense", "sparse", "bm25", "hybrid"]
+_CANDIDATES, _EF, _NPROBE = 1000, 128, 32
 _READS: Mapping[str, Traits] = {"dense": frozenset({"vectors"}), "sparse": frozenset({"terms"})}
 
 
@@ -50,18 +50,19 @@ class Milvus(Retriever, VectorSource):
         index: A collection; see `Milvus.build`, `Milvus.open` and `Milvus.of`.
         corpus: The documents it was made from, for stages that read texts. None: hits have ids and scores only.
         kind: What to search: `dense`, `sparse`, `bm25`, or all that there is, fused by Milvus with reciprocal ranks
-            (`hybrid`). By default what the collection holds. Milvus ranks documents of equal score within each list in
-            an order of its own; where that matters, or weights do, fuse two stages over one collection by `rrf` or
-            `interpolate`.
+            (`hybrid`; a query that has nothing to ask one of them is asked of the others). By default what the
+            collection holds. Milvus ranks documents of equal score within each list in an order of its own; where that
+            matters, or weights do, fuse two stages over one collection by `rrf` or `interpolate`.
         k: How many hits a query gets at most; 1,000 as in TREC.
-        candidates: For `hybrid`: how many documents each kind gives.
-        ef: For the index `hnsw`: how many candidates the search keeps; k, if that is more.
-        nprobe: For the index `ivf_flat`: how many clusters are looked into.
-        queries: For `sparse`: what makes terms of query texts; by default the model of the documents.
+        candidates: For `hybrid`: how many documents each kind gives; None for 1,000.
+        ef: For the index `hnsw`: how many candidates the search keeps; None for 128. It is k, if that is more.
+        nprobe: For the index `ivf_flat`: how many clusters are looked into; None for 32.
+        queries: Where learned sparse vectors are searched: what makes terms of query texts; by default the model of the
+            documents.
 
     Raises:
-        UsageError: A parameter is out of range, the collection does not hold what is to be searched, or it was made
-            from another corpus.
+        UsageError: A parameter is out of range or has no meaning for what is searched, the collection does not hold
+            that, or it was made from another corpus.
 
     Example:
         >>> from rankloom import Document
@@ -83,19 +84,22 @@ class Milvus(Retriever, VectorSource):
         corpus: Corpus | None = None,
         kind: Kind | None = None,
         k: int = 1000,
-        candidates: int = 1000,
-        ef: int = 128,
-        nprobe: int = 32,
+        candidates: int | None = None,
+        ef: int | None = None,
+        nprobe: int | None = None,
         queries: TermEncoder | None = None,
     ) -> None:
         self.index = index
         self.corpus = corpus
-        self.kind = _kind(kind, index.contents.fields)
-        self.k = _at_most(k, "k", MOST)
-        self.candidates = _at_most(candidates, "candidates", MOST)
-        self.ef = whole(ef, least=1, stage=self.name, parameter="ef")
-        self.nprobe = whole(nprobe, least=1, stage=self.name, parameter="nprobe")
+        self.kind = kind_of(kind, index.contents.fields)
+        self.k = whole_number("k", k, most=MOST)
+        self.candidates = None if candidates is None else whole_number("candidates", candidates, most=MOST)
+        self.ef = None if ef is None else whole_number("ef", ef)
+        self.nprobe = None if nprobe is None else whole_number("nprobe", nprobe)
         self.queries = queries
+        built = index.contents.settings["index"] if "dense" in self._fields else None
+        check_search(self.kind, built, candidates=candidates, ef=ef, nprobe=nprobe)
+        check_meant(queries, "queries", f"search of kind {self.kind}", "learned sparse", meant="sparse" in self._fields)
         self.accepts = _READS.get(self.kind, frozenset())
         same_corpus(corpus, index.contents.corpus, stage=self.name)
 
@@ -182,17 +186,24 @@ class Milvus(Retriever, VectorSource):
         uri: str | None = None,
         collection: str | None = None,
         kind: Kind = "dense",
-        model: ModelName = DEFAULT_MODEL,
+        model: Annotated[str | None, NamesModel()] = None,
+        query_model: Annotated[str | None, NamesModel()] = None,
+        precision: Precision | None = None,
+        dimensions: int | None = None,
+        query_prompt: str | None = None,
+        document_prompt: str | None = None,
+        normalize: bool | None = None,
+        pooling: Pooling | None = None,
         sparse_model: Annotated[str | None, NamesModel()] = None,
-        index: Index = "flat",
-        links: int = 32,
-        ef_construction: int = 200,
-        nlist: int = 1024,
+        index: Index | None = None,
+        links: int | None = None,
+        ef_construction: int | None = None,
+        nlist: int | None = None,
         timeout: float = 60.0,
         k: int = 1000,
-        candidates: int = 1000,
-        ef: int = 128,
-        nprobe: int = 32,
+        candidates: int | None = None,
+        ef: int | None = None,
+        nprobe: int | None = None,
     ) -> Self:
         """Search a corpus in a collection that is loaded once and then found again.
 
@@ -202,9 +213,16 @@ class Milvus(Retriever, VectorSource):
             uri: As for `build`. By default a file of Milvus Lite in the session's cache, or a temporary one without.
             collection: The name there; by default `rankloom_` and a digest of corpus, models and index.
             kind: As for the constructor. `hybrid` is dense with `sparse_model`, or with BM25 if there is none.
-            model: A sentence encoder, for `dense` and `hybrid`.
+            model: A sentence encoder, for `dense` and `hybrid`; None for all-MiniLM-L6-v2.
+            query_model: As for `SentenceEncoder`, as the next six: another model for queries.
+            precision: What vectors are computed with; None for the session's dtype.
+            dimensions: How many numbers of each vector are kept.
+            query_prompt: Put before each query.
+            document_prompt: Put before each document.
+            normalize: Whether vectors are brought to length 1.
+            pooling: How token vectors become one.
             sparse_model: A sparse encoder, for `sparse` and `hybrid`.
-            index: How dense vectors are found; see `IndexSettings`.
+            index: How dense vectors are found; see `IndexSettings`. None for `flat`.
             links: As for `IndexSettings`.
             ef_construction: As for `IndexSettings`.
             nlist: As for `IndexSettings`.
@@ -215,16 +233,23 @@ class Milvus(Retriever, VectorSource):
             nprobe: As for the constructor.
 
         Raises:
+            UsageError: A parameter has no meaning for the kind or the index, or is missing.
             RankloomError: As `build_collection` raises it.
         """
         choice(kind, get_args(Kind), stage=cls.name, parameter="kind")
-        settings = IndexSettings(index, links, ef_construction, nlist)
+        dense, having = kind in ("dense", "hybrid"), f"search of kind {kind}"
+        settings = IndexSettings(index or "flat", links, ef_construction, nlist)
+        options: dict[str, Any] = {"query_model": query_model, "precision": precision, "dimensions": dimensions}
+        options.update(query_prompt=query_prompt, document_prompt=document_prompt, normalize=normalize, pooling=pooling)
+        options = {name: value for name, value in options.items() if value is not None}
+        for name, value in {"model": model, "index": index, **options}.items():
+            check_meant(value, name, having, "dense and hybrid", meant=dense)
+        check_meant(sparse_model, "sparse_model", having, "sparse and hybrid", meant=kind in ("sparse", "hybrid"))
+        check_search(kind, settings.index if dense else None, candidates=candidates, ef=ef, nprobe=nprobe)
         if kind == "sparse" and sparse_model is None:
             raise UsageError("sparse search needs a model", stage=cls.name, fix="give sparse_model")
-        encoder = SentenceEncoder(model, stage=cls.name) if kind in ("dense", "hybrid") else None
-        sparse = None
-        if sparse_model is not None and kind in ("sparse", "hybrid"):
-            sparse = SparseEncoder(sparse_model, stage=cls.name)
+        encoder = SentenceEncoder(model or DEFAULT_MODEL, stage=cls.name, **options) if dense else None
+        sparse = None if sparse_model is None else SparseEncoder(sparse_model, stage=cls.name)
         bm25 = kind == "bm25" or (kind == "hybrid" and sparse is None)
         for one in (encoder, sparse):
             if one is not None:
@@ -261,21 +286,21 @@ class Milvus(Retriever, VectorSource):
         """
         return self.replace(index=add_documents(self.index, documents, session=session), corpus=corpus)
 
-    def delete(self, doc_ids: Sequence[str], *, corpus: Corpus | None = None) -> Self:
+    def delete(self, doc_ids: Sequence[str], *, corpus: Corpus | None = None, session: Session | None = None) -> Self:
         """Delete documents from the collection.
 
         Args:
             doc_ids: Their ids.
             corpus: As for `add`.
+            session: Tells whether the network may be used.
 
         Returns:
             A stage over the collection as it is now; see `add`.
 
         Raises:
-            DataError: There is no document of an id; nothing is deleted.
-            StageError: Milvus failed; what is deleted stays so.
+            RankloomError: As `delete_documents` raises it.
         """
-        return self.replace(index=delete_documents(self.index, doc_ids), corpus=corpus)
+        return self.replace(index=delete_documents(self.index, doc_ids, session=session), corpus=corpus)
 
     # --- a stage ---------------------------------------------------------------------------------------------
 
@@ -307,14 +332,12 @@ class Milvus(Retriever, VectorSource):
     def __call__(self, run: Run) -> Run:
         """The best k documents of every query; a query that finds none is noted in the ledger."""
         self.index.connection.check_offline(run.session)
-        fields: tuple[Field, ...] = self.index.contents.fields if self.kind == "hybrid" else (self.kind,)
-        asked = {field: self._asked(field, run.queries, run.session) for field in fields}
-        values = list(zip(*(one.values for one in asked.values()), strict=True))
-        places = [place for place, parts in enumerate(values) if all(part is not None for part in parts)]
-        found = dict(zip(places, self._found(asked, places), strict=True))
+        asked = {field: self._asked(field, run.queries, run.session) for field in self._fields}
+        found = self._found(asked)
         notes = [note for one in asked.values() for note in one.notes]
         for place, query in enumerate(run.queries):
-            notes += self._notes(query, found.get(place))
+            fields = [field for field, one in asked.items() if one.values[place] is not None]
+            notes += self._notes(query, fields, found.get(place))
         typed = replace(run, queries=tuple(query.as_typed() for query in run.queries))
         ranking = self._ranking([found.get(place) for place in range(len(run))])
         calls, tokens = (sum(getattr(one, name) for one in asked.values()) for name in ("calls", "tokens"))
@@ -336,14 +359,12 @@ class Milvus(Retriever, VectorSource):
 
     def encode_queries(self, queries: Sequence[Query], session: Session) -> Encoded:
         """A vector for each query: its own, or that of its text."""
-        return dense_vectors(self.index, queries, session)[0]
+        self.index.connection.check_offline(session)
+        return dense_vectors(self.index, queries, session)
 
     def document_vectors(self, doc_ids: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Stored vectors, float32 (documents, dimensions), zero for unknown ones; and whether each is known, bool."""
-        keys = [key(doc_id) for doc_id in dict.fromkeys(doc_ids)]
-        fields = [ID, "dense"]
-        rows = self.index.connection.ask("get", self.index.name, ids=keys, output_fields=fields) if keys else []
-        stored = {from_key(row[ID]): row["dense"] for row in rows}
+        stored = self.index.vectors(doc_ids)
         vectors = np.zeros((len(doc_ids), self.index.contents.dimensions), dtype=np.float32)
         held = np.array([doc_id in stored for doc_id in doc_ids], dtype=np.bool_)
         for place in np.flatnonzero(held).tolist():
@@ -351,6 +372,11 @@ class Milvus(Retriever, VectorSource):
         return vectors, held
 
     # --- inside ------------------------------------------------------------------------------------------------
+
+    @property
+    def _fields(self) -> tuple[Field, ...]:
+        """What is searched."""
+        return self.index.contents.fields if self.kind == "hybrid" else (self.kind,)
 
     def _asked(self, field: Field, queries: Sequence[Query], session: Session) -> Asked:
         """What the queries ask of a field."""
@@ -360,27 +386,56 @@ class Milvus(Retriever, VectorSource):
             return ask_sparse(self.index, queries, session, self.queries)
         return ask_bm25(queries)
 
-    def _found(self, asked: Mapping[Field, Asked], places: Sequence[int]) -> list[Found]:
-        """The hits of the queries that ask something."""
-        if not places:
-            return []
-        values = {field: [one.values[place] for place in places] for field, one in asked.items()}
-        options = {field: self._options(field) for field in asked}
+    def _found(self, asked: Mapping[Field, Asked]) -> dict[int, Found]:
+        """The hits of the queries that ask something of a field, by their places."""
+        together: dict[tuple[Field, ...], list[int]] = {}
+        for place in range(len(next(iter(asked.values())).values)):
+            fields = tuple(field for field, one in asked.items() if one.values[place] is not None)
+            together.setdefault(fields, []).append(place)
+        found: dict[int, Found] = {}
+        for fields, places in together.items():
+            if fields:
+                values = {field: [asked[field].values[place] for place in places] for field in fields}
+                found.update(zip(places, self._searched(values), strict=True))
+        return found
+
+    def _searched(self, values: Mapping[Field, Sequence[Any]]) -> list[Found]:
+        """The hits of queries that ask something of the same fields."""
+        options = {field: self._options(field) for field in values}
         if self.kind == "hybrid":
-            return hybrid_search(self.index, values, self.candidates, options)
+            return hybrid_search(self.index, values, self._candidates, options)
         return search(self.index, self.kind, values[self.kind], self.k, options[self.kind])
+
+    @property
+    def _candidates(self) -> int:
+        """How many documents each kind gives to `hybrid`."""
+        return _CANDIDATES if self.candidates is None else self.candidates
 
     def _options(self, field: Field) -> dict[str, int]:
         """Milvus' search parameters."""
         index = self.index.contents.settings.get("index") if field == "dense" else None
-        reach = max(self.ef, self.candidates if self.kind == "hybrid" else 0)
-        settings: dict[Any, dict[str, int]] = {"hnsw": {"ef": reach}, "ivf_flat": {"nprobe": self.nprobe}}
-        return settings.get(index, {})
+        if index == "hnsw":
+            return {"ef": max(self.ef or _EF, self._candidates if self.kind == "hybrid" else 0)}
+        return {"nprobe": self.nprobe or _NPROBE} if index == "ivf_flat" else {}
 
-    def _notes(self, query: Query, found: Found | None) -> list[Note]:
-        """What is to be said of a query."""
+    def _missing(self, fields: Sequence[Field], count: int) -> int:
+        """How many documents a search of some fields should have found beside `count`.
+
+        Dense search ranks all documents. Search by terms ranks those that hold one, and leaves out some of them only
+        where `hybrid` takes no more than its candidates.
+        """
+        due = min(self.k, self.index.contents.documents)
+        cut = self.kind == "hybrid" and count >= self._candidates
+        return max(0, due - count) if "dense" in fields or cut else 0
+
+    def _notes(self, query: Query, fields: Sequence[Field], found: Found | None) -> list[Note]:
+        """What is to be said of a query that has asked something of some fields."""
         if found is None:
             return [Note(self.name, "empty_query", query.id, detail="there is nothing to look for")]
+        missing = self._missing(fields, len(found.doc_ids))
+        if missing:
+            detail = "the search has met too few documents"
+            return [Note(self.name, "approximate", query.id, amount=missing, detail=detail)]
         if not found.doc_ids:
             return [Note(self.name, "no_hits", query.id, detail="no document holds a term of it")]
         if not found.settled:
@@ -425,19 +480,3 @@ class Milvus(Retriever, VectorSource):
                 value=ids[int(unknown[0])],
                 fix="open the collection with the corpus that it holds now, or without corpus=",
             )
-
-
-def _kind(kind: Kind | None, held: Sequence[Field]) -> Kind:
-    """What to search of what there is."""
-    if kind is None:
-        return held[0] if len(held) == 1 else "hybrid"
-    accepted = [*held, "hybrid"] if len(held) > 1 else list(held)
-    choice(kind, accepted, stage=STAGE, parameter="kind")
-    return kind
-
-
-def _at_most(value: int, parameter: str, most: int) -> int:
-    """A whole number from 1 to what Milvus can do."""
-    if whole(value, least=1, stage=STAGE, parameter=parameter) > most:
-        raise UsageError(f"{parameter} is out of range", stage=STAGE, value=value, accepted=f"1 to {most}")
-    return int(value)

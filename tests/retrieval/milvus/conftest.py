@@ -8,8 +8,10 @@ from contextlib import contextmanager
 
 import pytest
 
+from rankloom.encoders import SentenceEncoder
 from rankloom.errors import StageError
 from rankloom.retrieval.milvus.connection import Connection
+from rankloom.retrieval.sparse_encoder import SparseEncoder
 
 _PATIENCE = 60.0  # seconds for a server to start
 
@@ -48,11 +50,38 @@ def server(tmp_path_factory):
         yield f"http://127.0.0.1:{port}"
 
 
+@pytest.fixture
+def uri(server):
+    """Where collections are made; tests of which the place may matter take `place`."""
+    return server
+
+
 @pytest.fixture(params=["lite", "server"])
-def uri(request, tmp_path):
+def place(request, tmp_path):
     """Both ways in: a file of Milvus Lite, and a server over gRPC."""
     pytest.importorskip("milvus_lite", reason="the extra milvus is not installed")
     return str(tmp_path / "lite.db") if request.param == "lite" else request.getfixturevalue("server")
+
+
+@pytest.fixture(scope="module")
+def encoded_once():
+    """Encoders compute what they do, but each list of texts only once: the tests are of what comes after."""
+    with pytest.MonkeyPatch.context() as patch:
+        for encoder in (SentenceEncoder, SparseEncoder):
+            patch.setattr(encoder, "encode", _remembering(encoder.encode))
+        yield
+
+
+def _remembering(encode):
+    known = {}
+
+    def remembered(self, texts, *, role, session):
+        asked = (self.fingerprint(), role, *texts)
+        if asked not in known:
+            known[asked] = encode(self, texts, role=role, session=session)
+        return known[asked]
+
+    return remembered
 
 
 @pytest.fixture

@@ -1,8 +1,10 @@
 """Servers that are gone, slow, elsewhere or locked."""
 
+import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from threading import Event
 from types import SimpleNamespace
 
 import pytest
@@ -40,6 +42,40 @@ def test_what_is_on_this_machine_is_not_the_network():
             Connection(uri).check_offline(SESSION)
         with pytest.raises(NotFoundError, match="offline"):
             Milvus.open(uri, collection="c", session=SESSION)
+
+
+def test_a_connection_of_an_offline_session_asks_nobody_elsewhere():
+    connection = Connection("http://10.0.0.1:19530", timeout=0.1, offline=True)
+    with pytest.raises(NotFoundError, match="offline"):
+        connection.ask("get_server_version")
+
+
+def test_requests_that_overlap_leave_the_log_of_pymilvus_as_it_was():
+    import pymilvus  # noqa: F401  # sets the level
+
+    logger = logging.getLogger("pymilvus")
+    before, first_in, second_in, over = logger.level, Event(), Event(), Event()
+
+    class Client:
+        def first(self, timeout):
+            first_in.set()
+            return second_in.wait(timeout)
+
+        def second(self, timeout):
+            second_in.set()
+            return over.wait(timeout)
+
+    connection = Connection("corpus.db")
+    connection.__dict__["_client"] = Client()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(connection.ask, "first")
+        assert first_in.wait(60)
+        second = pool.submit(connection.ask, "second")
+        assert first.result()
+        assert logger.level == logging.CRITICAL  # one of them is still under way
+        over.set()
+        assert second.result()
+    assert logger.level == before
 
 
 def test_nobody_at_the_address():

