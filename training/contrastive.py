@@ -27,7 +27,7 @@ def train(recipe: ContrastiveRecipe, session: Session, *, output: Path) -> Train
 
     Raises:
         NotFoundError: A source or a model is not there.
-        DataError: The sources give no example, or the folder holds the training of another recipe.
+        DataError: The sources give no example, or the folder holds another training.
         MissingExtraError: The extra `train` is not installed.
     """
     folder = TrainingFolder(recipe, output)

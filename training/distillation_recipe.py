@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rankloom.files import MANIFEST, atomic_path, write_json
-from rankloom.models import resolve_device
+from rankloom.models import model_identity, resolve_device
 from rankloom.session import Session
 from rankloom.training.distillation import Example, mixed
 from rankloom.training.distillation_card import distillation_card
 from rankloom.training.distillation_config import DistillationRecipe
-from rankloom.training.examples import prepared
-from rankloom.training.pairs import SourceTexts
+from rankloom.training.examples import prepared, source_data
 from rankloom.training.training_folder import Trained, TrainingFolder
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ def train(recipe: DistillationRecipe, session: Session, *, output: Path) -> Trai
 
     Raises:
         NotFoundError: A source or the backbone is not there.
-        DataError: The sources give no example, or the folder holds the training of another recipe.
+        DataError: The sources give no example, or the folder holds another training.
         ConfigError: The student can not be made of the backbone.
         MissingExtraError: The extra `train` is not installed.
     """
@@ -51,7 +50,7 @@ def train(recipe: DistillationRecipe, session: Session, *, output: Path) -> Trai
 
     device = resolve_device(recipe.training.device, stage="training")
     student = make_student(recipe.student, Session(offline=session.offline, device=device, seed=recipe.seed))
-    folder.mark()
+    folder.mark([examples], model=model_identity(recipe.student.backbone, stage="training"))
     start = _start(student, examples.held_out, output / "start.json")
     if recipe.training.steps:
         teachers = recipe.teachers
@@ -65,7 +64,7 @@ def train(recipe: DistillationRecipe, session: Session, *, output: Path) -> Trai
             progress=session.progress,
         )
     manifest = folder.manifest(
-        [_data(source) for source in sources],
+        source_data(sources, examples),
         examples=len(examples.training),
         held_out=len(examples.held_out),
         start=start,
@@ -93,14 +92,3 @@ def _save(student: Student, folder: Path, manifest: dict[str, Any]) -> None:
         student.save(temporary)
         (temporary / "README.md").write_text(distillation_card(manifest, stage=student.stage), encoding="utf-8")
         write_json(temporary / MANIFEST, manifest)
-
-
-def _data(source: SourceTexts) -> dict[str, Any]:
-    """What the manifest says of a source."""
-    return {
-        "name": source.source.name,
-        "licence": source.source.licence,
-        "documents": len(source.corpus),
-        "queries": len(source.queries),
-        "held_out": len(source.held_out),
-    }

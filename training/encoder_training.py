@@ -14,7 +14,7 @@ from rankloom.encoders import token_counts
 from rankloom.errors import StageError
 from rankloom.extras import require
 from rankloom.files import MANIFEST, atomic_path, write_json
-from rankloom.models import resolve_device, resolve_model
+from rankloom.models import model_identity, resolve_device, resolve_model
 from rankloom.session import Session
 from rankloom.training.contrastive_config import EncoderRecipe, LowRank, TrainedEncoder
 from rankloom.training.contrasts import Row
@@ -49,7 +49,8 @@ def train_encoder(
 
     Raises:
         NotFoundError: The encoder is not there.
-        DataError: Too few rows go together in a batch.
+        DataError: Too few rows go together in a batch, or the folder holds the training of other rows or of another
+            encoder.
     """
     import torch
 
@@ -65,7 +66,10 @@ def train_encoder(
         _log.warning(
             "training reads the first %s tokens; %.0f%% of documents are longer", encoder.max_seq_length, 100 * cut
         )
-    folder.mark()
+    folder.mark(
+        [*rows, pool.queries, pool.documents, pool.relevant],
+        model=model_identity(recipe.encoder.model, stage=_STAGE),
+    )
     start = _start(encoder, pool, prompts, folder.path / "start.json")
     checkpoints = folder.path / "checkpoints"
     if recipe.training.steps:

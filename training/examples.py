@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from rankloom.config import PipelineBuilder
 from rankloom.errors import DataError
+from rankloom.files import write_json
 from rankloom.fingerprint import digest
-from rankloom.records import Query
 from rankloom.session import Session
 from rankloom.training.distillation import Example, read_examples, write_examples
-from rankloom.training.pairs import SourceTexts, read_source
+from rankloom.training.fingerprints import made_of
+from rankloom.training.pairs import SourceTexts, read_sources
 from rankloom.training.recipe_config import TaughtRecipe
 from rankloom.training.teachers import teach
 from rankloom.training.training_folder import require_training
 
 _STAGE = "training"
+_TRAINING, _HELD_OUT, _LEFT_OUT = "training.jsonl", "held-out.jsonl", "left-out.json"
 _POOL = 8  # documents that a held-out query brings to the pool it is measured in
 
 
@@ -29,10 +34,16 @@ class Examples:
     Args:
         training: Examples of `teachers.documents` documents each.
         held_out: Examples of queries that are not trained on, a relevant document first in each.
+        left_out: Of each source, why queries gave no example, and how many.
     """
 
     training: tuple[Example, ...]
     held_out: tuple[Example, ...]
+    left_out: tuple[Mapping[str, int], ...]
+
+    def fingerprint(self) -> str:
+        """A digest of the examples."""
+        return digest([digest(one) for one in self.training], [digest(one) for one in self.held_out])
 
 
 def prepared(recipe: TaughtRecipe, session: Session, output: Path) -> tuple[list[SourceTexts], Examples]:
@@ -57,12 +68,12 @@ def prepared(recipe: TaughtRecipe, session: Session, output: Path) -> tuple[list
         dtype=recipe.teachers.dtype,
         progress=session.progress,
     )
-    sources = [read_source(one, asking, seed=recipe.seed) for one in recipe.sources]
+    sources = read_sources(recipe.sources, asking, seed=recipe.seed)
     return sources, examples_of(recipe, sources, asking, output)
 
 
 def examples_of(recipe: TaughtRecipe, sources: Sequence[SourceTexts], session: Session, output: Path) -> Examples:
-    """Ask the teachers, or read what they said when a recipe with the same sources and teachers asked them.
+    """Ask the teachers, or read what they said when they were asked about the same sources.
 
     Args:
         recipe: Names the teachers. All that are named are asked, whoever is in the ensemble.
@@ -73,45 +84,70 @@ def examples_of(recipe: TaughtRecipe, sources: Sequence[SourceTexts], session: S
     Raises:
         DataError: The sources give no example.
     """
-    said = recipe.teachers.model_dump(exclude={"ensemble", "scale", "mix"})
-    key = digest([one.model_dump() for one in recipe.sources], said, recipe.seed)
-    folder = output / "examples" if session.cache is None else session.cache.index_directory("examples", key)
-    training: list[Example] = []
-    held_out: list[Example] = []
-    for number, source in enumerate(sources):
-        paths = folder / f"{number}-training.jsonl", folder / f"{number}-held-out.jsonl"
-        for path, queries, into, documents in (
-            (paths[0], source.queries, training, recipe.teachers.documents),
-            (paths[1], source.held_out, held_out, _POOL),
-        ):
-            if queries and not path.is_file():
-                write_examples(_asked(recipe, source, queries, session, documents), path)
-            if queries and path.stat().st_size:
-                into.extend(read_examples(path))
-    whole = tuple(one for one in training if len(one.texts) == recipe.teachers.documents)
-    if not whole:
-        raise DataError("the sources give no example", stage=_STAGE, value=[one.name for one in recipe.sources])
-    return Examples(whole, tuple(held_out))
+    folders = [_of_source(recipe, source, session, output) for source in sources]
+    training = tuple(one for folder in folders for one in _read(folder / _TRAINING))
+    left_out = tuple(json.loads((folder / _LEFT_OUT).read_text(encoding="utf-8")) for folder in folders)
+    if not training:
+        raise DataError(
+            f"the sources give no example; left out: {left_out}",
+            stage=_STAGE,
+            value=[one.name for one in recipe.sources],
+            fix="let teachers.candidates find more documents, or lower teachers.documents",
+        )
+    return Examples(training, tuple(one for folder in folders for one in _read(folder / _HELD_OUT)), left_out)
 
 
-def _asked(
-    recipe: TaughtRecipe, source: SourceTexts, queries: Sequence[Query], session: Session, documents: int
-) -> list[Example]:
-    """Examples of one source, only of queries whose relevant document the candidates hold."""
+def _of_source(recipe: TaughtRecipe, source: SourceTexts, session: Session, output: Path) -> Path:
+    """The folder of a source's examples; filled, unless it was for the same texts, judgements and stages."""
     builder = PipelineBuilder({})
     teachers = {
         name: builder.build(spec, corpus=source.corpus, session=session)
         for name, spec in recipe.teachers.stages.items()
     }
     candidates = builder.build(recipe.teachers.candidates, corpus=source.corpus, session=session)
-    run = candidates.run(queries, session=session)
-    found = [
-        query
-        for query in queries
-        if any(source.relevant.get(query.id, {}).get(doc_id, 0) > 0 for doc_id in run[query.id].doc_ids)
+    said = {"seed": recipe.seed, "teachers": recipe.teachers.model_dump(exclude={"ensemble", "scale", "mix"})}
+    stages = {"candidates": candidates, **{f"teacher {name}": stage for name, stage in teachers.items()}}
+    key = made_of(said, data=[source], stages=stages)
+    folder = output / "examples" / key if session.cache is None else session.cache.index_directory("examples", key)
+    if (folder / _LEFT_OUT).is_file():
+        return folder
+    wanted = recipe.teachers.documents
+    left_out = Counter[str]()
+    for name, queries, documents in ((_TRAINING, source.queries, wanted), (_HELD_OUT, source.held_out, _POOL)):
+        of = "" if name == _TRAINING else "held out: "
+        run = candidates.run(queries, session=session)
+        found = [
+            query for query in queries if not source.relevant_to(query.id).keys().isdisjoint(run[query.id].doc_ids)
+        ]
+        answered = candidates.run(found, session=session)
+        taught = list(teach(answered, teachers, relevant=source.relevant, documents=documents, seed=recipe.seed))
+        whole = [one for one in taught if name == _HELD_OUT or len(one.texts) == wanted]
+        left_out[f"{of}no relevant document among the candidates"] = len(queries) - len(found)
+        left_out[f"{of}a single candidate, or no hit of a teacher"] = len(found) - len(taught)
+        left_out[f"{of}fewer candidates than {wanted}"] = len(taught) - len(whole)
+        write_examples(whole, folder / name)
+    write_json(folder / _LEFT_OUT, dict(+left_out))  # the last: a folder that has it is whole
+    return folder
+
+
+def _read(path: Path) -> Iterator[Example]:
+    """Examples of a file, which may hold none."""
+    return read_examples(path) if path.stat().st_size else iter(())
+
+
+def source_data(sources: Sequence[SourceTexts], examples: Examples) -> list[dict[str, Any]]:
+    """What the manifest says of each source, also how many of its queries gave no example, and why."""
+    return [
+        {
+            "name": source.source.name,
+            "licence": source.source.licence,
+            "documents": len(source.corpus),
+            "queries": len(source.queries),
+            "held_out": len(source.held_out),
+            "left_out": dict(left_out),
+        }
+        for source, left_out in zip(sources, examples.left_out, strict=True)
     ]
-    answered = candidates.run(found, session=session)
-    return list(teach(answered, teachers, relevant=source.relevant, documents=documents, seed=recipe.seed))
 
 
 def document_texts(sources: Sequence[SourceTexts]) -> list[str]:

@@ -15,16 +15,15 @@ from typing import Any, Literal
 
 from rankloom.encoders import SentenceEncoder
 from rankloom.files import MANIFEST, write_json
-from rankloom.models import resolve_device
+from rankloom.models import model_identity, resolve_device
 from rankloom.progress import Progress
 from rankloom.retrieval.sparse_adapter import AdapterSettings, adapted, document_modules, save_adapter
 from rankloom.session import Session
 from rankloom.training.distillation import Example
-from rankloom.training.examples import document_texts, prepared
+from rankloom.training.examples import document_texts, prepared, source_data
 from rankloom.training.idf import idf_table
 from rankloom.training.inference_free_config import InferenceFreeRecipe
 from rankloom.training.model_card import model_card
-from rankloom.training.pairs import SourceTexts
 from rankloom.training.training_folder import Trained, TrainingFolder
 
 _STAGE = "training"
@@ -42,19 +41,19 @@ def train(recipe: InferenceFreeRecipe, session: Session, *, output: Path) -> Tra
 
     Raises:
         NotFoundError: A source or the backbone is not there.
-        DataError: The sources give no example, or the folder holds the training of another recipe.
+        DataError: The sources give no example, or the folder holds another training.
         MissingExtraError: The extra `train` is not installed.
     """
     folder = TrainingFolder(recipe, output)
     sources, examples = prepared(recipe, session, output)
     texts = document_texts(sources)
     student = Student(recipe, session, texts)
-    folder.mark()
+    folder.mark([examples, *texts], model=model_identity(recipe.student.backbone, stage=_STAGE))
     start = student.start(texts, examples.held_out, output / "start.json")
     student.fit(examples.training, output / "checkpoints", session.progress)
     end = student.measured(examples.held_out)
     manifest = folder.manifest(
-        [_data(source) for source in sources],
+        source_data(sources, examples),
         examples=len(examples.training),
         held_out=len(examples.held_out),
         start=start,
@@ -124,14 +123,3 @@ class Student:
         from rankloom.training.validation import measured
 
         return measured(self.encoder, held_out)
-
-
-def _data(source: SourceTexts) -> dict[str, Any]:
-    """What the manifest says of a source."""
-    return {
-        "name": source.source.name,
-        "licence": source.source.licence,
-        "documents": len(source.corpus),
-        "queries": len(source.queries),
-        "held_out": len(source.held_out),
-    }

@@ -39,12 +39,13 @@ def model_card(manifest: dict[str, Any]) -> str:
 
 
 def data_table(manifest: dict[str, Any]) -> list[str]:
-    """Sources, their sizes and licences."""
-    rows = [
-        f"| {one['name']} | {one['queries']:,} | {one['documents']:,} | {one['held_out']:,} | {one['licence']} |"
-        for one in manifest["data"]
-    ]
-    return ["| source | queries | documents | held-out queries | licence |", "|---|---:|---:|---:|---|", *rows]
+    """Sources, their sizes and licences, and why some of their queries gave no example."""
+    rows = ["| source | queries | documents | held-out queries | licence | left out |", "|---|---:|---:|---:|---|---|"]
+    for one in manifest["data"]:
+        sizes = " | ".join(f"{one[what]:,}" for what in ("queries", "documents", "held_out"))
+        left_out = ", ".join(f"{why} {number:,}" for why, number in one["left_out"].items())
+        rows.append(f"| {one['name']} | {sizes} | {one['licence']} | {left_out or 'nothing'} |")
+    return rows
 
 
 def score_table(manifest: dict[str, Any]) -> list[str]:

@@ -42,7 +42,7 @@ def train(recipe: PretrainingRecipe, session: Session, *, output: Path) -> Train
 
     Raises:
         NotFoundError: A corpus or the encoder is not there.
-        DataError: A corpus has not what a task needs, or the folder holds the training of another recipe.
+        DataError: A corpus has not what a task needs, or the folder holds another training.
         MissingExtraError: The extra `train` is not installed.
     """
     folder = TrainingFolder(recipe, output)

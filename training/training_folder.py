@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from rankloom.eval.manifest import versions
 from rankloom.extras import require
 from rankloom.files import write_json
 from rankloom.fingerprint import digest
+from rankloom.training.fingerprints import made_of
 from rankloom.training.recipe_config import Recipe
 
 _STAGE = "training"
@@ -60,9 +61,26 @@ class TrainingFolder:
                 fix="name another folder with --output-dir, or remove this one",
             )
 
-    def mark(self) -> None:
-        """Say whose it is from now on."""
-        write_json(self.path / _MARK, {"fingerprint": self._fingerprint, "recipe": self.recipe.model_dump()})
+    def mark(self, data: Iterable[object], *, model: str) -> None:
+        """Say whose it is from now on, and what its training is made of.
+
+        Args:
+            data: What is learnt from and measured on.
+            model: The fingerprint of the model that training starts from.
+
+        Raises:
+            DataError: The folder holds the training of the same recipe on other data, or from another model.
+        """
+        made = made_of(self.recipe.model_dump(exclude={"output"}), data=data, model=model)
+        mark = self.path / _MARK
+        if mark.is_file() and json.loads(mark.read_text(encoding="utf-8")).get("made_of") != made:
+            raise DataError(
+                "the data or the model have changed since the training in this folder began",
+                stage=_STAGE,
+                value=str(self.path),
+                fix="name another folder with --output-dir, or remove this one",
+            )
+        write_json(mark, {"fingerprint": self._fingerprint, "made_of": made, "recipe": self.recipe.model_dump()})
 
     def manifest(self, data: Sequence[dict[str, Any]], **results: Any) -> dict[str, Any]:
         """All that is to be known of a training.

@@ -1,12 +1,16 @@
 """Examples of a recipe: asked once, kept, and the same for every ensemble of the same teachers."""
 
+import json
+
 import pytest
 
 from rankloom import Session
 from rankloom.errors import DataError
-from rankloom.training.examples import examples_of
+from rankloom.training.examples import examples_of, source_data
 from rankloom.training.inference_free_config import InferenceFreeRecipe
-from rankloom.training.pairs import read_source
+from rankloom.training.model_card import data_table
+from rankloom.training.pairs import read_sources
+from tests.tiny_models import tiny_encoder
 from tests.training.recipes import tiny_recipe
 
 
@@ -16,7 +20,7 @@ def recipe(tmp_path_factory):
 
 
 def read(recipe, session):
-    return [read_source(one, session, seed=recipe.seed) for one in recipe.sources]
+    return read_sources(recipe.sources, session, seed=recipe.seed)
 
 
 def test_every_example_has_all_teachers_and_the_relevant_document_first(recipe, tmp_path):
@@ -60,3 +64,53 @@ def test_no_example_is_an_error(recipe, tmp_path):
     none = recipe.model_copy(update={"teachers": recipe.teachers.model_copy(update={"documents": 25})})
     with pytest.raises(DataError, match="no example"):
         examples_of(none, read(none, session), session, tmp_path)
+
+
+@pytest.fixture(params=[True, False], ids=["cache", "output"])
+def kept(request, tmp_path):
+    """A recipe of its own files, examples that are kept in the cache or in the folder, and how to ask again."""
+    values = tiny_recipe(tmp_path)
+    values["teachers"]["stages"]["dense"] = [{"dense": {"model": values["student"]["backbone"]}}]
+    recipe = InferenceFreeRecipe.model_validate(values)
+    session = Session(cache=tmp_path / "cache" if request.param else None, offline=True, device="cpu")
+    return tmp_path, lambda: examples_of(recipe, read(recipe, session), session, tmp_path)
+
+
+@pytest.mark.parametrize("what", ["queries", "documents", "model"])
+def test_teachers_are_asked_anew_when_what_lies_under_a_name_has_changed(kept, what):
+    folder, asked = kept
+    before = asked()
+    pairs = [json.loads(line) for line in (folder / "pairs.jsonl").open()]
+    if what == "model":
+        tiny_encoder(folder / "tiny", seed=2, max_length=64)
+    elif what == "queries":
+        pairs = [{**one, "q": f"about {one['q']}"} for one in pairs]
+    else:
+        pairs = [{**one, "d": f"{one['d']} As is well known."} for one in pairs]
+    (folder / "pairs.jsonl").write_text("".join(json.dumps(one) + "\n" for one in pairs))
+    after = asked()
+    if what == "model":
+        assert [one.scores["bm25"] for one in after.training] == [one.scores["bm25"] for one in before.training]
+        assert [one.scores["dense"] for one in after.training] != [one.scores["dense"] for one in before.training]
+    elif what == "queries":
+        assert all(one.query.startswith("about ") for one in [*after.training, *after.held_out])
+    else:
+        assert all(text.endswith("As is well known.") for one in after.training for text in one.texts)
+
+
+def test_queries_that_give_no_example_are_counted(tmp_path):
+    values = tiny_recipe(tmp_path)
+    pairs = [json.loads(line) for line in (tmp_path / "pairs.jsonl").open()]
+    pairs += [{"q": f"zzyzx {n} zzyzx {n}", "d": f"nothing of it is in document {n}"} for n in range(3)]
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(one) + "\n" for one in pairs))
+    values["teachers"]["candidates"] = ["bm25", {"top": 3}]
+    del values["sources"][0]["validation"]
+    recipe = InferenceFreeRecipe.model_validate(values)
+    session = Session(offline=True)
+    sources = read(recipe, session)
+    found = examples_of(recipe, sources, session, tmp_path)
+    (described,) = source_data(sources, found)
+    assert described["left_out"]["no relevant document among the candidates"] >= 3
+    assert sum(described["left_out"].values()) == described["queries"] - len(found.training) > 3
+    (row,) = [line for line in data_table({"data": [described]}) if line.startswith("| titles")]
+    assert all(f"{why} {number}" in row for why, number in described["left_out"].items())

@@ -54,6 +54,7 @@ def test_the_manifest_tells_data_licence_seed_versions_and_scores(finished):
     assert written == json.loads((output / "adapter" / "manifest.json").read_text()) == result.manifest
     assert written["data"][0] == {
         "name": "titles", "licence": "Apache-2.0", "documents": 52, "queries": 42, "held_out": 10,
+        "left_out": {},
     }  # fmt: skip  # titles of less than 15 characters are left out
     assert written["recipe"]["seed"] == 7
     assert {"torch", "sentence-transformers", "peft"} <= written["versions"].keys()
