@@ -52,10 +52,15 @@ def test_the_manifest_tells_data_licence_seed_versions_and_scores(finished):
     _, output, result = finished
     written = json.loads((output / "manifest.json").read_text())
     assert written == json.loads((output / "adapter" / "manifest.json").read_text()) == result.manifest
-    assert written["data"][0] == {
+    data = {**written["data"][0]}
+    left_out = {True: 0, False: 0}
+    for why, number in data.pop("left_out").items():
+        left_out[why.startswith("held out: ")] += number
+    assert data == {
         "name": "titles", "licence": "Apache-2.0", "documents": 52, "queries": 42, "held_out": 10,
-        "left_out": {},
     }  # fmt: skip  # titles of less than 15 characters are left out
+    assert left_out == {False: 42 - written["examples"], True: 10 - written["held_out"]}
+    assert 0 < written["examples"] < 42
     assert written["recipe"]["seed"] == 7
     assert {"torch", "sentence-transformers", "peft"} <= written["versions"].keys()
     assert written["end"].keys() == {"nDCG@10", "terms", "FLOPS"} < written["start"].keys()
