@@ -20,12 +20,14 @@ from rankloom.encoders.reading import readable
 from rankloom.errors import DataError, NotFoundError, StageError, UsageError
 from rankloom.extras import require
 from rankloom.fingerprint import digest
+from rankloom.loopback import on_loopback
 from rankloom.parallel import completed
 from rankloom.session import Session
 
 OPENAI = "https://api.openai.com/v1"
 _VERSION = 1  # raised when the same reply becomes another vector
 _NO_KEY = "none"  # what a server that asks for no key is told
+_WORTH_A_REQUEST = 32  # texts; fewer are not split among requests that run at once
 _log = logging.getLogger("rankloom")
 
 
@@ -35,6 +37,7 @@ class EmbeddingEndpoint:
     What was paid for is kept: with a cache in the session, every vector is remembered as soon as its request is
     answered, also when another request fails. A request that fails for a passing reason (429, 5xx, no connection) is
     sent again, with growing pauses or those that the endpoint asks for. A blank text is not sent; its vector is zero.
+    A server on this machine is also asked when the session is offline, and never through a proxy.
 
     Texts that the endpoint refuses as too long are an error. An endpoint that cuts them without a word can not be
     found out: name its limit by `max_characters`.
@@ -48,7 +51,8 @@ class EmbeddingEndpoint:
         query_prefix: Put before each query.
         document_prefix: Put before each document.
         normalize: Bring vectors to length 1, so that inner products are cosines.
-        batch_size: Most texts in one request; 256 is the least limit of common servers above 32.
+        batch_size: Most texts in one request; fewer are sent in each where that lets `concurrency` requests of at least
+            32 texts run at once. 256 is the least limit of common servers above 32.
         batch_characters: Most characters in one request, unless one text alone has more; about 50,000 tokens.
         max_characters: A longer text, prefix included, is an error.
         concurrency: Requests under way at a time.
@@ -85,7 +89,8 @@ class EmbeddingEndpoint:
     ) -> None:
         self.model, self.base_url, self.key_variable, self.stage = model, base_url.rstrip("/"), key_variable, stage
         address = urlsplit(self.base_url)
-        if address.scheme not in ("http", "https") or not address.hostname or address.username or address.query:
+        secrets = (address.username, address.password)  # http://:password@host has an empty user
+        if address.scheme not in ("http", "https") or not address.hostname or address.query or secrets != (None, None):
             accepted = "http(s)://HOST[:PORT]/PATH without a user, a password or a query"
             raise UsageError("base_url is no address of an endpoint", stage=stage, accepted=accepted)
         self.prefixes: dict[Role, str] = {"query": query_prefix, "document": document_prefix}
@@ -98,6 +103,7 @@ class EmbeddingEndpoint:
             if number is not None:
                 whole(number, least=1, stage=stage, parameter=parameter)
         self.dimensions, self.max_characters = dimensions, max_characters
+        self._width = dimensions  # of the vectors; None until the endpoint has told it
         self._client: Any = None
         self._lock = threading.Lock()
 
@@ -132,7 +138,7 @@ class EmbeddingEndpoint:
             UsageError: The environment variable with the key is not set.
             MissingExtraError: `openai` is not installed.
         """
-        if not session.offline:
+        if self._may_ask(session):
             self._connected(session)
 
     def close(self) -> None:
@@ -159,9 +165,11 @@ class EmbeddingEndpoint:
             by the texts' lengths; 0 where it did not count. Nothing is known to be truncated. Calls are requests.
 
         Raises:
-            NotFoundError: The session is offline, and the cache does not hold every text.
+            NotFoundError: The session is offline, the endpoint is on another machine, and the cache does not hold every
+                text.
             DataError: A text is longer than `max_characters`.
-            StageError: The endpoint refused, or gave something else than finite vectors of one length for all texts.
+            StageError: The endpoint refused, or gave something else than finite vectors of one length for all texts; or
+                all texts are blank, and it has told no length yet.
             UsageError: The environment variable with the key is not set.
             MissingExtraError: `openai` is not installed.
         """
@@ -203,8 +211,10 @@ class EmbeddingEndpoint:
         return known
 
     def _requests(self, texts: Sequence[str], sent: dict[str, str]) -> list[tuple[str, ...]]:
-        """Texts by request: as many as both limits allow, and at least one."""
+        """Texts by request: at least one, at most what both limits allow, and spread over requests that run at once."""
         requests: list[list[str]] = []
+        at_once = max(1, min(self.concurrency, len(texts) // _WORTH_A_REQUEST))
+        most = min(self.batch_size, -(-len(texts) // at_once))
         characters = 0
         for text in texts:
             length = len(sent[text])
@@ -215,7 +225,7 @@ class EmbeddingEndpoint:
                     value=text[:80],
                     fix="split long documents into passages",
                 )
-            full = not requests or len(requests[-1]) == self.batch_size or characters + length > self.batch_characters
+            full = not requests or len(requests[-1]) == most or characters + length > self.batch_characters
             if full:
                 requests.append([])
                 characters = 0
@@ -223,11 +233,15 @@ class EmbeddingEndpoint:
             characters += length
         return [tuple(request) for request in requests]
 
+    def _may_ask(self, session: Session) -> bool:
+        """Whether a session lets the endpoint be asked."""
+        return not session.offline or on_loopback(self.base_url)
+
     def _connected(self, session: Session) -> Any:
         """The client, made by the first who asks."""
-        if session.offline:
+        if not self._may_ask(session):
             raise NotFoundError(
-                "the endpoint can not be asked: the session is offline",
+                "the session is offline, and the endpoint is on another machine",
                 stage=self.stage,
                 value=self.base_url,
                 fix="Session(offline=False) allows the network, or take a model on this machine",
@@ -235,8 +249,14 @@ class EmbeddingEndpoint:
         library = require("openai", extra="api", stage=self.stage)
         with self._lock:
             if self._client is None:
+                # A proxy of the environment is another machine, and may not know a server on this one.
+                direct = library.DefaultHttpxClient(trust_env=False) if on_loopback(self.base_url) else None
                 self._client = library.OpenAI(
-                    api_key=self._key(), base_url=self.base_url, max_retries=self.retries, timeout=self.timeout
+                    api_key=self._key(),
+                    base_url=self.base_url,
+                    max_retries=self.retries,
+                    timeout=self.timeout,
+                    http_client=direct,
                 )
             return self._client
 
@@ -293,10 +313,19 @@ class EmbeddingEndpoint:
 
     def _together(self, texts: list[str], known: dict[str, tuple[NDArray[np.float32], int]], requests: int) -> Encoded:
         """The vectors of all texts, zero for blank ones."""
-        widths = {len(vector) for vector, _ in known.values()}
+        widths = {len(vector) for vector, _ in known.values()} | ({self._width} if self._width else set())
         if len(widths) > 1:
             raise StageError("the endpoint gave vectors of different lengths", stage=self.stage, value=sorted(widths))
-        width = widths.pop() if widths else self.dimensions or 0
+        if texts and not widths:
+            raise StageError(
+                "all texts are blank, and the endpoint has not told yet how long its vectors are",
+                stage=self.stage,
+                value=self.model,
+                fix="name their length by dimensions=, or encode a text that is not blank before",
+            )
+        if widths:
+            self._width = next(iter(widths))
+        width = self._width or 0  # 0 only of no texts
         nothing = np.zeros(width, dtype=np.float32), 0
         rows = [known.get(text, nothing) for text in texts]
         vectors = np.array([vector for vector, _ in rows], dtype=np.float32).reshape(len(texts), width)

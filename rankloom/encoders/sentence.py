@@ -211,7 +211,8 @@ class SentenceEncoder:
     def passages(self, texts: list[str], session: Session) -> list[list[str]]:
         """The windows of each document, which together hold all of its tokens; `[text]` unless windows were asked for.
 
-        A document's title stands at its beginning (`Document.contents`), and so in its first window only.
+        A document's title stands at its beginning (`Document.contents`), and so in its first window only. Windows are
+        of what is read: halves of surrogate pairs are question marks (`readable`).
 
         Raises:
             UsageError: A window is longer than the model reads.
@@ -231,8 +232,9 @@ class SentenceEncoder:
             )
 
         def fits(piece: str) -> bool:
-            return limit is None or len(tokenizer(prompt + readable(piece), verbose=False)["input_ids"]) <= limit
+            return limit is None or len(tokenizer(prompt + piece, verbose=False)["input_ids"]) <= limit
 
+        texts = [readable(text) for text in texts]
         with loaded.lock:
             offsets = [
                 windows(text, tokenizer, window=self.window, stride=self.stride or self.window, fits=fits)

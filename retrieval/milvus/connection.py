@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import os
 import threading
@@ -14,6 +13,7 @@ from urllib.parse import urlsplit
 
 from rankloom.errors import NotFoundError, StageError, UsageError
 from rankloom.extras import require
+from rankloom.loopback import on_loopback
 from rankloom.session import Session
 
 STAGE = "milvus"
@@ -55,13 +55,7 @@ class Connection:
     @property
     def local(self) -> bool:
         """Whether nothing leaves this machine: a file of Milvus Lite, or a server on a loopback address."""
-        host = urlsplit(self.uri).hostname
-        if self.uri.endswith(_LITE) or host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(host or "").is_loopback
-        except ValueError:
-            return False
+        return self.uri.endswith(_LITE) or on_loopback(self.uri)
 
     def check_offline(self, session: Session) -> None:
         """Refuse a server on another machine when a session is offline that is not the one it was made for.

@@ -134,6 +134,26 @@ def test_blank_texts_are_not_sent(server):
     assert encoded.vectors.tolist() == [[0] * 4, vector("sky"), [0] * 4]
 
 
+def test_blank_texts_alone_have_no_length_until_the_endpoint_has_told_it(server):
+    encoder = endpoint(server)
+    with pytest.raises(StageError, match=r"how long its vectors are.*dimensions="):
+        encoder.encode([" "], role="document", session=ONLINE)
+    assert server.requests == []
+    assert endpoint(server, dimensions=3).encode([" "], role="document", session=ONLINE).vectors.tolist() == [[0] * 3]
+    encoder.encode(["sky"], role="query", session=ONLINE)
+    for one in (encoder, pickle.loads(pickle.dumps(encoder))):
+        assert one.encode(["", " "], role="document", session=ONLINE).vectors.tolist() == [[0] * 4] * 2
+    assert len(encoder.encode([], role="document", session=ONLINE).vectors) == 0
+
+
+def test_no_other_length_than_before_is_taken(server):
+    encoder = endpoint(server)
+    encoder.encode(["sky"], role="query", session=ONLINE)
+    server.change = lambda reply: {**reply, "data": [{**part, "embedding": [1.0] * 5} for part in reply["data"]]}
+    with pytest.raises(StageError, match=r"different lengths; got \[4, 5\]"):
+        encoder.encode(["sea"], role="query", session=ONLINE)
+
+
 def test_requests_keep_to_their_limits(server):
     texts = [f"{number:03}" for number in range(10)] + ["x" * 30]
     encoded = endpoint(server, batch_size=4, batch_characters=9).encode(texts, role="query", session=ONLINE)
@@ -147,6 +167,20 @@ def test_no_more_requests_are_under_way_than_allowed(server):
     threading.Timer(0.3, server.gate.set).start()
     endpoint(server, batch_size=1, concurrency=3).encode(list("abcdefgh"), role="query", session=ONLINE)
     assert server.most == 3
+
+
+def test_many_texts_are_as_many_requests_as_may_be_under_way(server):
+    texts = [f"{number:03}" for number in range(512)]
+    encoded = endpoint(server, concurrency=8).encode(texts, role="document", session=ONLINE)
+    assert [len(body["input"]) for _, body in server.requests] == [64] * 8
+    assert encoded.vectors.tolist() == [vector(text) for text in texts]
+
+
+def test_few_texts_are_one_request_and_no_request_is_longer_than_allowed(server):
+    assert endpoint(server).encode([str(n) for n in range(63)], role="query", session=ONLINE).calls == 1
+    server.requests.clear()
+    endpoint(server, concurrency=1).encode([str(n) for n in range(300)], role="query", session=ONLINE)
+    assert sorted(len(body["input"]) for _, body in server.requests) == [44, 256]
 
 
 def test_passing_failures_are_asked_again(server):
@@ -187,16 +221,25 @@ def test_what_was_answered_before_a_failure_is_kept(server, tmp_path):
     assert (offline.vectors.tobytes(), offline.calls) == (encoded.vectors.tobytes(), 0)
 
 
-def test_offline_no_socket_is_opened(server, monkeypatch):
+def test_offline_no_socket_to_another_machine_is_opened(monkeypatch):
     def refuse(*_, **__):
         raise AssertionError("a socket was opened")
 
     monkeypatch.setattr("socket.create_connection", refuse)
-    encoder = endpoint(server)
+    encoder = EmbeddingEndpoint("m", base_url="http://192.0.2.1/v1")
     encoder.load(Session(offline=True))
     with pytest.raises(NotFoundError, match="offline"):
         encoder.encode(["sky"], role="query", session=Session(offline=True))
-    assert server.requests == []
+
+
+def test_offline_a_server_on_this_machine_is_asked_and_by_no_proxy(server, monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", "http://192.0.2.1:9")
+    monkeypatch.setenv("NO_PROXY", "")
+    encoder = endpoint(server, retries=0, timeout=2.0)
+    encoder.load(Session(offline=True))
+    encoded = encoder.encode(["sky"], role="query", session=Session(offline=True))
+    assert encoded.vectors.tolist() == [vector("sky")]
+    assert server.sent == ["sky"]
 
 
 def out_of_order(reply):
@@ -287,7 +330,10 @@ def test_fingerprints_tell_spaces_apart():
     assert same.fingerprint() in spaces
 
 
-@pytest.mark.parametrize("url", ["localhost:80", "ftp://h/v1", "http://user:secret@h/v1", "http://h/v1?key=secret"])
+@pytest.mark.parametrize(
+    "url",
+    ["localhost:80", "ftp://h/v1", "http://user:secret@h/v1", "http://:secret@h/v1", "http://h/v1?key=secret"],
+)
 def test_addresses_are_checked_and_not_shown(url):
     with pytest.raises(UsageError, match="no address") as raised:
         EmbeddingEndpoint("m", base_url=url)

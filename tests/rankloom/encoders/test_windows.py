@@ -67,6 +67,11 @@ def test_a_window_must_fit_with_prompt_and_special_tokens(folder):
         SentenceEncoder(folder, window=29).passages(["sky"], SESSION)
 
 
+def test_halves_of_surrogate_pairs_are_read_as_question_marks(folder):
+    encoder = SentenceEncoder(folder, window=3)
+    assert encoder.passages(["sky \ud83d sea sky sea"], SESSION) == encoder.passages(["sky ? sea sky sea"], SESSION)
+
+
 def test_models_that_do_not_tell_where_tokens_are_have_no_windows(tmp_path):
     import sentence_transformers
     from sentence_transformers.sentence_transformer.modules import StaticEmbedding
