@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankloom.cached_index import opened_or_built
-from rankloom.checks import whole
+from rankloom.checks import choice, whole
 from rankloom.corpus import Corpus
 from rankloom.encoders import DEFAULT_MODEL, Encoded, Encoder, Pooling, Precision, SentenceEncoder, truncation_notes
 from rankloom.errors import UsageError
@@ -25,8 +26,9 @@ from rankloom.ranking import Ranking
 from rankloom.records import Documents, Query
 from rankloom.retrieval.query_vectors import encode_queries
 from rankloom.retrieval.vectors.commit import VERSION
+from rankloom.retrieval.vectors.encoding import vectors_digest
 from rankloom.retrieval.vectors.index import VectorIndex
-from rankloom.retrieval.vectors.row_kinds import AUTO, check_kind
+from rankloom.retrieval.vectors.row_kinds import AUTO, KINDS, check_effort, check_kind, check_rescore
 from rankloom.run import Run
 from rankloom.session import Session
 from rankloom.sources import VectorSource
@@ -115,6 +117,7 @@ class Dense(Retriever, VectorSource):
         """Encode a corpus into an index in memory, and search it; the parameters are those of `build`."""
         encoder = _encoder(encoder, model, _taken(params, _ENCODER_PARAMETERS))
         settings = _taken(params, _BUILD_SETTINGS)
+        cls._check(kind, params)
         return cls(VectorIndex.of(corpus, encoder=encoder, session=session, kind=kind, settings=settings), **params)
 
     @classmethod
@@ -152,6 +155,7 @@ class Dense(Retriever, VectorSource):
         """
         encoder = _encoder(encoder, model, _taken(params, _ENCODER_PARAMETERS))
         settings = _taken(params, _BUILD_SETTINGS)
+        cls._check(kind, params)
         index = VectorIndex.build(corpus, path, encoder=encoder, session=session, kind=kind, settings=settings)
         return cls(index, **params)
 
@@ -173,18 +177,20 @@ class Dense(Retriever, VectorSource):
                 there is one.
             model: Where the model is to be found, if not under the name that the index was built with.
             encoder: What encodes queries, in place of a model.
-            params: Parameters of the stage, and of `SentenceEncoder` where the index was built with others than the
-                model's own.
+            params: Parameters of the stage, and of `SentenceEncoder` where they shall be others than the index was
+                built with.
 
         Raises:
             NotFoundError: There is no such folder.
             DamagedIndexError: It is no index, is of another version, or a file is missing or damaged.
-            UsageError: The index was made with another model or from another corpus.
+            UsageError: The index was made with another model or from another corpus; or with an encoder that is no
+                sentence encoder, and none is given.
         """
         options = _taken(params, _ENCODER_PARAMETERS)
-        if model is not None or options:
-            encoder = _encoder(encoder, model, options)
-        return cls(VectorIndex.open(path, corpus=corpus, encoder=encoder), **params)
+        if encoder is not None:
+            _encoder(encoder, model, options)
+        index = VectorIndex.open(path, corpus=corpus, encoder=encoder, model=model, options=options)
+        return cls(index, **params)
 
     @classmethod
     def for_corpus(
@@ -215,7 +221,8 @@ class Dense(Retriever, VectorSource):
         """A retriever over a corpus, by an index that the session's cache holds or is given now.
 
         Without a cache the index lives in memory. Parameters of the search (`k`, `rescore`, `nprobe`, `ef`) are no part
-        of the index: other values of them search the one that is there.
+        of the index: other values of them search the one that is there. The cache keeps the vectors beside the index,
+        which doubles the disk it takes, so that an index of another kind or `nlist` is built without encoding again.
 
         Args:
             corpus: The documents.
@@ -248,6 +255,7 @@ class Dense(Retriever, VectorSource):
         settings: dict[str, Any] = {"nlist": nlist, "code_bytes": code_bytes, "links": links}
         params: dict[str, Any] = {"k": k, "rescore": rescore, "nprobe": nprobe, "ef": ef}
         check_kind(kind, settings, stage=cls.name)
+        cls._check(kind, params)
         options: dict[str, Any] = {"query_model": query_model, "precision": precision, "dimensions": dimensions}
         options.update(query_prompt=query_prompt, document_prompt=document_prompt, normalize=normalize)
         options.update(pooling=pooling, window=window, stride=stride)
@@ -255,17 +263,34 @@ class Dense(Retriever, VectorSource):
         if session.cache is None:
             return cls.of(corpus, encoder=encoder, kind=kind, session=session, **settings, **params)
         encoder.resolve(session)
-        windows = [getattr(encoder, name, None) for name in ("window", "stride")]  # no part of the vector space
-        made_of = digest(VERSION, encoder, encoder.precision_in(session), windows, corpus, kind, settings)
+        vectors = digest(VERSION, vectors_digest(encoder, session), corpus)
+        made_of = digest(vectors, kind, settings)
+        shards = session.cache.index_directory("dense_shards", vectors)
         index = opened_or_built(
             session.cache.index_directory(cls.name, made_of),
             lambda there: VectorIndex.open(there, corpus=corpus, encoder=encoder),
             lambda there: VectorIndex.build(
-                corpus, there, encoder=encoder, session=session, kind=kind, settings=settings
+                corpus, there, encoder=encoder, session=session, kind=kind, settings=settings, shards=shards
             ),
         )
         index.check_truncation(session)
         return cls(index, **params)
+
+    @classmethod
+    def _check(cls, kind: str, params: Mapping[str, Any]) -> None:
+        """Refuse parameters of the search before anything is encoded, for which an index of their kind would be wrong.
+
+        Raises:
+            UsageError: There is no such parameter, it is out of range, or the kind does not have it.
+        """
+        known = signature(cls).parameters
+        for name in params:
+            choice(name, [*known, *_ENCODER_PARAMETERS, *_BUILD_SETTINGS], stage=cls.name, parameter="parameter")
+        choice(kind, [AUTO, *KINDS], stage=cls.name, parameter="kind")
+        k = whole(params.get("k", known["k"].default), least=1, stage=cls.name, parameter="k")
+        check_effort(kind, {name: params.get(name) for name in ("nprobe", "ef")}, stage=cls.name)
+        exact = kind == AUTO or kind.startswith("exact_")
+        check_rescore(kind, params.get("rescore"), k, exact=exact, stage=cls.name)
 
     # --- a stage ---------------------------------------------------------------------------------------------
 

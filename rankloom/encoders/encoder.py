@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,14 @@ class Encoder(Protocol):
 
     def fingerprint(self) -> str:
         """A digest of the vector space: model, prompts, dimensions, pooling, normalisation; not the precision."""
+        ...
+
+    def settings(self) -> dict[str, Any]:
+        """What besides the model and the session decides the vectors of texts: JSON values by name.
+
+        Indexes and caches are kept apart by them, and a manifest shows them. Vectors of one space may have been made
+        with other settings, such as other windows; a model on this machine can be made again from them.
+        """
         ...
 
     def precision_in(self, session: Session) -> str:

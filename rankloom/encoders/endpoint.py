@@ -124,6 +124,11 @@ class EmbeddingEndpoint:
         settings = [self.base_url, self.model, self.dimensions, self.prefixes, self.normalize]
         return digest("embedding endpoint", _VERSION, settings)
 
+    def settings(self) -> dict[str, Any]:
+        """The address, and what is done to texts and vectors; the key takes no part."""
+        named = {"base_url": self.base_url, "dimensions": self.dimensions, "normalize": self.normalize}
+        return {**named, "query_prefix": self.prefixes["query"], "document_prefix": self.prefixes["document"]}
+
     def precision_in(self, session: Session) -> str:  # noqa: ARG002  # the protocol's
         """`remote`."""
         return "remote"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -109,6 +110,15 @@ class GivenVectors:
     def fingerprint(self) -> str:
         """A digest of the name of what made the vectors, and of their length."""
         return digest("given vectors", self.model, self._vectors.shape[1])
+
+    def settings(self) -> dict[str, Any]:
+        """A digest of texts and vectors: others of the same name and length are others."""
+        return {"given": self._digest}
+
+    @cached_property
+    def _digest(self) -> str:
+        """The digest of texts and vectors, taken once."""
+        return digest(list(self._rows), self._vectors)
 
     def precision_in(self, session: Session) -> str:  # noqa: ARG002  # the protocol's
         """`given`."""

@@ -131,6 +131,21 @@ class SentenceEncoder:
         changes = [self.prompts, self.dimensions, self.normalize, self.pooling]
         return digest("sentence encoder", _VERSION, identities, changes)
 
+    def settings(self) -> dict[str, Any]:
+        """The parameters that were named, but for the model and the batch size, which is no part of the results."""
+        named = {
+            "query_model": self.query_model,
+            "precision": self.precision,
+            "query_prompt": self.prompts["query"],
+            "document_prompt": self.prompts["document"],
+            "dimensions": self.dimensions,
+            "normalize": self.normalize,
+            "pooling": self.pooling,
+            "window": self.window,
+            "stride": self.stride,
+        }
+        return {name: value for name, value in named.items() if value is not None}
+
     def precision_in(self, session: Session) -> str:
         """What vectors are computed with in a session; see `Encoder`.
 

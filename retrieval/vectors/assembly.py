@@ -20,6 +20,7 @@ from rankloom.ids import DocIds
 from rankloom.order import Codes
 from rankloom.retrieval.vectors.commit import VECTORS, generation_name, named_in, write_generation, write_manifest
 from rankloom.retrieval.vectors.contents import Contents
+from rankloom.retrieval.vectors.encoding import GIVEN, facts
 from rankloom.retrieval.vectors.npy_file import MatrixFile, check_width, mapped
 from rankloom.retrieval.vectors.quantised import checked_lengths
 from rankloom.retrieval.vectors.row_kinds import chosen_kind, row_kind
@@ -36,16 +37,14 @@ class Origin:
     """What an index is made of, and how it shall be searched.
 
     Args:
-        encoder: Name and fingerprint of the encoder.
-        precision: What the vectors were computed with.
+        encoder: What the manifest keeps of the encoder, and of the precision; see `encoding.facts`.
         corpus: Fingerprint of the corpus; empty if there is none.
         encoded: Whether encoder and corpus say all about the vectors; otherwise their bytes are looked at.
         kind: The kind of search, or `auto`.
         settings: Its build settings by name.
     """
 
-    encoder: tuple[str, str]
-    precision: str
+    encoder: Mapping[str, Any]
     corpus: str
     encoded: bool
     kind: str
@@ -64,8 +63,7 @@ class Origin:
     ) -> Self:
         """The origin of vectors that an encoder makes of a corpus in a session, or that are given."""
         return cls(
-            (encoder.model, encoder.fingerprint()),
-            encoder.precision_in(session) if encoded else "given",
+            facts(encoder, encoder.precision_in(session) if encoded else GIVEN),
             "" if corpus is None else corpus.fingerprint(),
             encoded,
             kind,
@@ -163,15 +161,13 @@ class _Tables:
 def _contents(ids: DocIds, vectors: VectorParts, tables: _Tables, origin: Origin) -> Contents:
     """All that an index holds, with the search built."""
     kind = chosen_kind(origin.kind, len(vectors), vectors.dimensions)
-    model, encoder = origin.encoder
-    looked_at = "" if origin.encoded else tables.digest
+    made = origin.encoder
+    how = made["encoder_settings"] if origin.encoded else tables.digest
     about = {
-        "model": model,
-        "encoder": encoder,
-        "precision": origin.precision,
+        **made,
         "corpus": origin.corpus,
         "asked": dict(origin.settings),
-        "contents": digest(encoder, origin.precision, origin.corpus, ids, tables.owners, looked_at),
+        "contents": digest(made["encoder"], made["precision"], origin.corpus, ids, tables.owners, how),
     }
     search = row_kind(kind, stage=_STAGE).build(vectors, origin.settings)
     return Contents(vectors, tables.owners, ids, tables.truncated, search, about)

@@ -34,7 +34,7 @@ from rankloom.retrieval.vectors.npy_file import MatrixFile, mapped
 from rankloom.retrieval.vectors.row_kinds import row_kind
 from rankloom.retrieval.vectors.vector_parts import VectorParts
 
-FORMAT, VERSION = "rankloom-vector-index", 3
+FORMAT, VERSION = "rankloom-vector-index", 4
 VECTORS, SEARCH, LOCK = "vectors.npy", "search", "lock"
 _OWNERS, _TRUNCATED, _IDS = "owners.npy", "truncated.npy", "ids.arrow"
 _TRIES = 10  # to open an index while writers replace it
@@ -217,7 +217,7 @@ def _opened(directory: Path, fields: Mapping[str, Any]) -> Contents:
 
 
 #: What is kept of a manifest from commit to commit: what the index was made of.
-_ABOUT = ("model", "encoder", "precision", "corpus", "asked", "contents")
+_ABOUT = ("model", "encoder", "encoder_kind", "encoder_settings", "precision", "corpus", "asked", "contents")
 
 
 def _about(fields: Mapping[str, Any]) -> dict[str, Any]:

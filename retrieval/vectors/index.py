@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from rankloom.checks import same_corpus, whole
 from rankloom.corpus import Corpus, corpus_beside
-from rankloom.encoders import Encoder, SentenceEncoder, truncation_note
-from rankloom.errors import DataError, NotFoundError, UsageError
+from rankloom.encoders import Encoder, truncation_note
+from rankloom.errors import DataError, UsageError
 from rankloom.files import atomic_path
 from rankloom.fingerprint import digest
 from rankloom.ids import DocIds
@@ -32,6 +32,7 @@ from rankloom.retrieval.vectors.best_documents import Hits, best_documents, chec
 from rankloom.retrieval.vectors.changes import added, check_new, compacted, deleted
 from rankloom.retrieval.vectors.commit import LOCK, commit, read_commit
 from rankloom.retrieval.vectors.contents import Contents
+from rankloom.retrieval.vectors.encoding import check_addition, check_space, encoder_again
 from rankloom.retrieval.vectors.row_kinds import AUTO, check_effort, check_kind, check_rescore, row_kind
 from rankloom.retrieval.vectors.shards import Shard, encode_corpus, shards_beside, together
 from rankloom.session import Session
@@ -89,6 +90,7 @@ class VectorIndex:
         session: Session | None = None,
         kind: str = AUTO,
         settings: Mapping[str, Any] = _NO_SETTINGS,
+        shards: Path | None = None,
     ) -> Self:
         """Encode a corpus, write the index to a folder and open it; one shard of vectors is in memory at a time.
 
@@ -102,6 +104,7 @@ class VectorIndex:
             session: How to carry it out.
             kind: What searches it: `auto` for an exact search that suits the size, or a kind of `row_kinds.KINDS`.
             settings: Build settings of the kind, by name.
+            shards: A folder that keeps the shards, so that another index of the same vectors need not encode.
 
         Raises:
             UsageError: There is no such kind, or it has no such setting.
@@ -110,12 +113,13 @@ class VectorIndex:
         session, target = session or Session(), Path(path)
         check_kind(kind, settings, stage=_STAGE)
         encoder.resolve(session)
-        folder = shards_beside(target)
-        shards = encode_corpus(corpus, encoder, session, folder=folder, stage=_STAGE)
+        folder = shards or shards_beside(target)
+        encoded = encode_corpus(corpus, encoder, session, folder=folder, stage=_STAGE)
         origin = Origin.of(encoder, session, kind, settings, corpus=corpus)
         with atomic_path(target) as temporary:
-            assembled_in(temporary, corpus.ids, _numbered(shards), origin)
-        shutil.rmtree(folder, ignore_errors=True)
+            assembled_in(temporary, corpus.ids, _numbered(encoded), origin)
+        if shards is None:
+            shutil.rmtree(folder, ignore_errors=True)
         return cls.open(target, corpus=corpus, encoder=encoder)
 
     @classmethod
@@ -177,6 +181,8 @@ class VectorIndex:
         *,
         corpus: Corpus | None = None,
         encoder: Encoder | None = None,
+        model: str | None = None,
+        options: Mapping[str, Any] = _NO_SETTINGS,
         verify: bool = False,
     ) -> Self:
         """Open an index that `build` has written; vectors are memory-mapped.
@@ -186,21 +192,24 @@ class VectorIndex:
             corpus: The corpus it was made from, so that hits have texts; by default the one beside the index (see
                 `rankloom.corpus.corpus_beside`), and without one, hits have ids and scores only. An index that has
                 been changed since takes any corpus that holds its ids.
-            encoder: The model for queries; by default the one the index was made with, under the same name.
+            encoder: Encodes queries; by default the sentence encoder that the index was made with.
+            model: Where its model is to be found, if not under the same name.
+            options: Parameters of the sentence encoder that shall be others than they were.
             verify: Compare the checksum of every file, also of those above 16 MiB; reads them all.
 
         Raises:
             NotFoundError: There is no such folder.
             DamagedIndexError: It is no index, is of another version, or a file is missing or damaged.
-            UsageError: The index was made with another model or from another corpus.
+            UsageError: The index was made with another model or from another corpus; or with an encoder that is no
+                sentence encoder, and none is given.
         """
         folder = Path(path)
         contents = read_commit(folder, verify=verify)
-        made_from, model = contents.about["corpus"], contents.about["model"]
+        made_from = contents.about["corpus"]
         corpus = corpus_beside(folder, made_from) if corpus is None else corpus
         same_corpus(corpus, made_from, stage=_STAGE)
         _check_ids(corpus, contents.ids)
-        encoder = encoder or SentenceEncoder(model, stage=_STAGE)
+        encoder = encoder or encoder_again(contents.about, model=model, options=options)
         opened = cls(contents, encoder=encoder, documents=corpus, path=folder)
         opened.check_encoder()
         return opened
@@ -263,6 +272,8 @@ class VectorIndex:
             "deleted_rows": len(held.owners) - held.live_rows,
             "dimensions": self.dimensions,
             "model": held.about["model"],
+            "encoder": held.about["encoder_kind"],
+            "encoder_settings": held.about["encoder_settings"],
             "precision": held.about["precision"],
             "index": self.kind,
             "exact": held.search.exact,
@@ -281,29 +292,17 @@ class VectorIndex:
     def fingerprint(self) -> str:
         """A digest of the encoder, of what was encoded and how, of every change since, and of what searches it."""
         held = self.contents
-        return digest("vector index", 3, held.about["contents"], held.search.kind, held.search.settings())
+        return digest(
+            "vector index", 4, held.about["contents"], held.search.kind, held.search.settings(), self.encoder.settings()
+        )
 
     def check_encoder(self) -> None:
-        """Refuse to search with another model than the index was made with.
-
-        A model that is not on this machine passes: it is checked when it has been fetched.
+        """Refuse to search with an encoder of another vector space; see `encoding.check_space`.
 
         Raises:
             UsageError: The encoder's fingerprint is not the one in the manifest.
         """
-        if self.encoder.fingerprint() == self.space:
-            return
-        try:
-            self.encoder.resolve(Session(offline=True))
-        except NotFoundError:
-            return
-        raise UsageError(
-            "the index was made with another model, or with other weights under the same name",
-            stage=_STAGE,
-            value=self.encoder.model,
-            accepted=f"the model it was made with, {self.contents.about['model']} ({self.space})",
-            fix="open it with that model, or build it again",
-        )
+        check_space(self.encoder, self.contents.about)
 
     def check_truncation(self, session: Session) -> None:
         """Refuse an index of documents that were cut, where that is an error.
@@ -405,6 +404,7 @@ class VectorIndex:
         session, documents = session or Session(), list(documents)
         self.encoder.resolve(session)
         self.check_encoder()
+        check_addition(self.encoder, session, self.contents.about)
         check_new(self.contents, [document.id for document in documents])
         folder = None if self.path is None else shards_beside(self.path.with_name(f"{self.path.name}.added"))
         new = Corpus.of(documents) if documents else None

@@ -67,7 +67,8 @@ def check_effort(kind: str, effort: Mapping[str, Any], *, stage: str) -> None:
     Raises:
         UsageError: The kind has no such setting, or it is no whole number of at least 1.
     """
-    _refuse_others(kind, effort, row_kind(kind, stage=stage).search_settings, stage=stage)
+    known = frozenset() if kind == AUTO else row_kind(kind, stage=stage).search_settings
+    _refuse_others(kind, effort, known, stage=stage)
     for name, value in effort.items():
         if value is not None:
             whole(value, least=1, stage=stage, parameter=name)

@@ -24,7 +24,7 @@ class RowSearch(Protocol):
 
     @property
     def kind(self) -> str:
-        """Its name in `index:`; `int8`, `hnsw`, `ivf_pq`, ..."""
+        """Its name in `kind:`; `exact_int8`, `hnsw`, `ivf_pq`, ..."""
 
     @property
     def exact(self) -> bool:

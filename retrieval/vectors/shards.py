@@ -18,6 +18,7 @@ from rankloom.corpus import Corpus
 from rankloom.encoders import Encoder, truncation_note
 from rankloom.fingerprint import digest
 from rankloom.retrieval.shard_files import keep, kept, shard_path
+from rankloom.retrieval.vectors.encoding import vectors_digest
 from rankloom.retrieval.vectors.npy_file import check_width
 from rankloom.session import Session
 
@@ -80,7 +81,7 @@ def encode_shard(
     encoder.resolve(session)  # the fingerprint is that of the weights, not of the name
     first = number * SHARD_SIZE
     windows = encoder.passages([document.contents for document in corpus.slice(first, first + SHARD_SIZE)], session)
-    made_from = digest(encoder, encoder.precision_in(session), windows)
+    made_from = digest(vectors_digest(encoder, session), windows)
     path = None if folder is None else shard_path(folder, number)
     found = None if path is None else kept(path, made_from)
     if found is not None:

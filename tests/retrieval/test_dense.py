@@ -443,7 +443,8 @@ def test_for_corpus_builds_a_damaged_index_again(tiny, tmp_path, calls):
     next((tmp_path / "indexes").glob("dense-*/*/ids.arrow")).unlink()
     del calls[:]
     Dense.for_corpus(CORPUS, session, model=tiny)
-    assert len(calls) == len(TEXTS)
+    assert calls == []  # the vectors lie beside it
+    assert next((tmp_path / "indexes").glob("dense-*/*/ids.arrow"))
 
 
 def test_for_corpus_refuses_a_cached_index_of_cut_documents_under_that_policy(tiny, tmp_path):
@@ -451,7 +452,7 @@ def test_for_corpus_refuses_a_cached_index_of_cut_documents_under_that_policy(ti
     strict = Session(offline=True, device="cpu", cache=tmp_path, on_truncate="error", seed=8)
     with pytest.raises(DataError, match="longer than the model reads"):
         Dense.for_corpus(CORPUS, strict, model=tiny)
-    assert len(list((tmp_path / "indexes").iterdir())) == 1  # another seed is no other index
+    assert len(list((tmp_path / "indexes").glob("dense-*"))) == 1  # another seed is no other index
 
 
 def test_for_corpus_without_a_cache_writes_nothing(tiny, tmp_path, monkeypatch):
@@ -494,7 +495,7 @@ def test_settings_of_the_encoder_make_other_indexes_and_those_of_the_search_do_n
     ):
         del calls[:]
         dense = Dense.for_corpus(CORPUS, session, model=tiny, **options)
-        assert calls
+        assert bool(calls) == (options != {"kind": "flat"})  # which is made of the same vectors
         assert len(list((tmp_path / "indexes").glob("dense-*"))) == number + 2
     assert dense.index.kind == "flat"
     del calls[:]
@@ -521,3 +522,132 @@ def test_an_encoder_may_be_given(tmp_path):
 def test_models_of_both_sides_are_looked_for_before_a_run():
     marks = kinds("dense")
     assert set(marks) == {"model", "query_model"}
+
+
+# --- what vectors were made of, and encoders made again -------------------------------------------------------
+
+
+def given_vectors(rows, name="mine"):
+    """An encoder of two documents and a query by given vectors."""
+    return GivenVectors(name, ["one", "two", "which"], np.array(rows, dtype=np.float32))
+
+
+PAIR = Corpus.of([Document("a", "one"), Document("b", "two")])
+ONE, OTHER = [[1, 0], [0, 1], [1, 0]], [[0, 1], [1, 0], [1, 0]]
+
+
+def test_given_vectors_of_one_name_do_not_share_an_index_or_results(tmp_path):
+    session = Session(offline=True, device="cpu", cache=tmp_path)
+    for rows, best in ((ONE, "a"), (OTHER, "b")):
+        dense = Dense.for_corpus(PAIR, session, encoder=given_vectors(rows), k=1)
+        assert dense.run({"q": "which"}, session=session)["q"].doc_ids == [best]
+    turned = VectorIndex.of(PAIR, encoder=given_vectors(OTHER))  # the same index, asked by other vectors
+    asked = VectorIndex(turned.contents, encoder=given_vectors([[0, 1], [1, 0], [0, 1]]))
+    assert asked.fingerprint() != turned.fingerprint()
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_given_vectors_of_one_name_do_not_share_shards(tmp_path):
+    dying = Session(offline=True, device="cpu", progress=Dying(2))
+    with pytest.raises(Killed):
+        Dense.build(PAIR, tmp_path / "index", encoder=given_vectors(ONE), session=dying)
+    built = Dense.build(PAIR, tmp_path / "index", encoder=given_vectors(OTHER), session=SESSION)
+    assert built.document_vectors(["a", "b"])[0].tolist() == OTHER[:2]
+
+
+def test_windows_that_begin_elsewhere_make_another_index(tiny):
+    corpus = Corpus.of([Document("d", " ".join(f"word{number}" for number in range(20)))])
+    indexes = {}
+    for stride in range(14, 4, -1):
+        index = Dense.of(corpus, model=tiny, window=14, stride=stride, session=SESSION).index
+        indexes.setdefault(index.describe()["rows"], []).append(index.fingerprint())
+    assert max(len(same) for same in indexes.values()) > 1  # strides with equally many windows
+    assert all(len(set(same)) == len(same) for same in indexes.values())
+
+
+def test_an_index_of_another_kind_of_encoder_asks_for_it(tmp_path):
+    Dense.build(PAIR, tmp_path / "index", encoder=given_vectors(ONE), session=SESSION)
+    with pytest.raises(UsageError, match=r"GivenVectors[\s\S]*encoder="):
+        Dense.open(tmp_path / "index")
+    assert Dense.open(tmp_path / "index", encoder=given_vectors(ONE)).index.describe()["encoder"] == "GivenVectors"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"dimensions": 16}, {"query_prompt": "query: "}, {"pooling": "cls"}, {"normalize": False}, {"window": 20}],
+)
+def test_an_index_is_opened_with_the_settings_it_was_built_with(options, tiny, tmp_path):
+    built = Dense.build(CORPUS, tmp_path / "index", model=tiny, session=SESSION, **options)
+    opened = Dense.open(tmp_path / "index")
+    assert opened.index.encoder.settings() == options
+    assert opened.index.fingerprint() == built.index.fingerprint()
+    assert opened.run(QUERIES, session=SESSION).to_dict() == built.run(QUERIES, session=SESSION).to_dict()
+    moved = Dense.open(tmp_path / "index", model=str(shutil.copytree(tiny, tmp_path / "moved")))
+    assert moved.index.encoder.settings() == options
+
+
+def test_an_index_is_opened_with_the_model_of_queries_it_was_built_with(tiny, folder, tmp_path):
+    questions = str(tiny_encoder(folder / "questions", seed=7))
+    built = Dense.build(CORPUS, tmp_path / "index", model=tiny, query_model=questions, session=SESSION)
+    opened = Dense.open(tmp_path / "index")
+    assert opened.run(QUERIES, session=SESSION).to_dict() == built.run(QUERIES, session=SESSION).to_dict()
+
+
+def test_the_error_names_the_settings_that_differ(tiny, tmp_path):
+    Dense.build(CORPUS, tmp_path / "index", model=tiny, dimensions=16, session=SESSION)
+    with pytest.raises(UsageError, match="dimensions 16 there, 8 here"):
+        Dense.open(tmp_path / "index", dimensions=8)
+
+
+def test_rows_of_another_kind_are_not_added(tiny, tmp_path):
+    Dense.build(CORPUS, tmp_path / "index", model=tiny, window=20, stride=10, session=SESSION)
+    new = [Document("new", "Tides. " * 50)]
+    with pytest.raises(UsageError, match="stride 10 there, 20 here"):
+        Dense.open(tmp_path / "index", encoder=SentenceEncoder(tiny, window=20)).index.add(new, session=SESSION)
+    with pytest.raises(UsageError, match="precision float32 there, bfloat16 here"):
+        Dense.open(tmp_path / "index", precision="bfloat16").index.add(new, session=SESSION)
+    index = Dense.open(tmp_path / "index").index
+    longer = index.add(new, session=SESSION)
+    assert longer.describe()["rows"] > index.describe()["rows"] + 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"nprobe": 3}, "has no nprobe"),
+        ({"kind": "ivf", "ef": 3}, "has no ef"),
+        ({"rescore": 10}, "nothing to rescore"),
+        ({"kind": "flat", "rescore": 10}, "at least k"),
+        ({"kind": "ivf", "nprobe": 0}, "nprobe is out of range"),
+        ({"k": 0}, "k is out of range"),
+    ],
+)
+def test_parameters_of_the_search_are_checked_before_anything_is_encoded(options, message, tiny, tmp_path, calls):
+    cached = Session(offline=True, device="cpu", cache=tmp_path / "cache")
+    for made in (
+        lambda: Dense.of(CORPUS, model=tiny, session=SESSION, **options),
+        lambda: Dense.build(CORPUS, tmp_path / "index", model=tiny, session=SESSION, **options),
+        lambda: Dense.for_corpus(CORPUS, cached, model=tiny, **options),
+    ):
+        with pytest.raises(UsageError, match=message):
+            made()
+    assert calls == []
+
+
+def test_an_unknown_parameter_is_refused_before_anything_is_encoded(tiny, tmp_path, calls):
+    with pytest.raises(UsageError, match="did you mean 'nprobe'"):
+        Dense.build(CORPUS, tmp_path / "index", model=tiny, session=SESSION, kind="ivf", nprobes=3)
+    assert calls == []
+
+
+def test_another_kind_of_index_is_made_of_the_vectors_that_are_there(tiny, tmp_path, calls):
+    session = Session(offline=True, device="cpu", cache=tmp_path)
+    Dense.for_corpus(CORPUS, session, model=tiny)
+    del calls[:]
+    flat = Dense.for_corpus(CORPUS, session, model=tiny, kind="flat")
+    lists = [Dense.for_corpus(CORPUS, session, model=tiny, kind="ivf", nlist=nlist) for nlist in (1, 2)]
+    assert calls == []
+    assert [flat.index.kind, *(one.index.describe()["settings"]["nlist"] for one in lists)] == ["flat", 1, 2]
+    shutil.rmtree(next((tmp_path / "indexes").glob("dense_shards-*")))
+    Dense.for_corpus(CORPUS, session, model=tiny, kind="hnsw")
+    assert len(calls) == len(TEXTS)

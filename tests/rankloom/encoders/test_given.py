@@ -71,4 +71,6 @@ def test_the_space_is_that_of_the_name_and_the_length():
     assert one.fingerprint() != GivenVectors("n", ["x"], VECTORS[:1]).fingerprint()
     assert one.fingerprint() != GivenVectors("m", ["x"], np.ones((1, 3))).fingerprint()
     assert one.passages(["a b"], SESSION) == [["a b"]]
+    assert one.settings() == GivenVectors("m", ["a", "b", "c"], VECTORS).settings()
+    assert one.settings() != GivenVectors("m", ["a", "b", "c"], -VECTORS).settings()
     assert one.precision_in(SESSION) == "given"

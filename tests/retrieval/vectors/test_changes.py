@@ -30,6 +30,9 @@ class Spelled:
     def fingerprint(self):
         return digest(self.model)
 
+    def settings(self):
+        return {}
+
     def precision_in(self, session):  # noqa: ARG002
         return "float32"
 
