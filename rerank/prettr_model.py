@@ -120,7 +120,13 @@ class PreTTRModel(nn.Module):
         if self.settings.split:
             return self.lower(tokens, "document", self.settings.query_tokens)
         if query_mask is None:
-            raise DataError("with split 0 nothing of a document can be computed ahead", stage=_FIELD)
+            raise DataError(
+                "with split 0 nothing of a document can be computed ahead",
+                stage=_FIELD,
+                value=self.settings.split,
+                accepted="a split of 1 or more",
+                fix="train the student with a split of 1 or more, or let it read documents with their queries",
+            )
         return self.lower(tokens, "document", query_mask.sum(dim=1, keepdim=True))
 
     def upper(self, queries: Tensor, query_mask: Tensor, documents: Tensor, document_mask: Tensor) -> Tensor:

@@ -128,7 +128,11 @@ class TKModel(nn.Module):
         fields: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         if fields.pop("model_type", None) != KIND:
             raise DataError(
-                "this is not a TK model", stage="tk", value=str(folder), accepted="a student of `architecture: tk`"
+                "this is not a TK model",
+                stage="tk",
+                value=str(folder),
+                accepted="a student of `architecture: tk`",
+                fix="name the folder `student` that such a recipe wrote, or take the stage that this model is for",
             )
         weights = load_file(folder / "model.safetensors")
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))

@@ -19,6 +19,7 @@ def distillation_card(manifest: dict[str, Any], *, stage: str) -> str:
     sizes = ", ".join(f"{name} {value}" for name, value in student.items() if name not in ("architecture", "backbone"))
     taught = recipe["loss"].endswith("margin_mse")
     by = f"{', '.join(teachers['ensemble'])} (mix: {teachers['mix']}, scale {teachers['scale']:g})"
+    crosses = "nDCG@10" in manifest["end"]
     lines = [
         f"# {recipe['name']}",
         "",
@@ -38,6 +39,6 @@ def distillation_card(manifest: dict[str, Any], *, stage: str) -> str:
         f"{training['steps']:,} steps of {training['queries']} queries, learning rate {training['learning_rate']:g},",
         f"loss {recipe['loss']}, seed {recipe['seed']}. Student: {sizes}.",
         f"{platform(manifest)}; {manifest['seconds'] / 60:.0f} minutes since it was last started.",
-        *score_table(manifest),
+        *score_table(manifest, among="all their documents" if crosses else "each one's own documents, at most 8"),
     ]
     return "\n".join(lines) + "\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -117,6 +117,8 @@ class DistillationRecipe(TaughtRecipe):
         loss: `margin_mse` and `listwise_margin_mse` learn from the teachers; `ranknet`, `softmax` and `contrastive`
             from judgements alone, of the same examples, for comparison. See `rankloom.training.ranking_losses`.
     """
+
+    negatives: ClassVar[bool] = True
 
     kind: Literal["distillation"]
     teachers: MarginTeachers

@@ -18,6 +18,7 @@ from rankloom.session import Session
 from rankloom.training.distillation import Example, mixed
 from rankloom.training.distillation_card import distillation_card
 from rankloom.training.distillation_config import DistillationRecipe
+from rankloom.training.example_rows import rows_of
 from rankloom.training.examples import prepared, source_data
 from rankloom.training.training_folder import Trained, TrainingFolder
 
@@ -59,6 +60,7 @@ def train(recipe: DistillationRecipe, session: Session, *, output: Path) -> Trai
             examples.training,
             mixed(examples.training, teachers.ensemble, mix=teachers.mix, scale=teachers.scale),
             recipe,
+            rows=rows_of(examples.training, sources),
             held_out=examples.held_out,
             checkpoints=output / "checkpoints",
             progress=session.progress,

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -105,7 +106,11 @@ def _of_source(recipe: TaughtRecipe, source: SourceTexts, session: Session, outp
         for name, spec in recipe.teachers.stages.items()
     }
     candidates = builder.build(recipe.teachers.candidates, corpus=source.corpus, session=session)
-    said = {"seed": recipe.seed, "teachers": recipe.teachers.model_dump(exclude={"ensemble", "scale", "mix"})}
+    said = {
+        "seed": recipe.seed,
+        "teachers": recipe.teachers.model_dump(exclude={"ensemble", "scale", "mix"}),
+        "negatives": recipe.negatives,
+    }
     stages = {"candidates": candidates, **{f"teacher {name}": stage for name, stage in teachers.items()}}
     key = made_of(said, data=[source], stages=stages)
     folder = output / "examples" / key if session.cache is None else session.cache.index_directory("examples", key)
@@ -120,7 +125,8 @@ def _of_source(recipe: TaughtRecipe, source: SourceTexts, session: Session, outp
             query for query in queries if not source.relevant_to(query.id).keys().isdisjoint(run[query.id].doc_ids)
         ]
         answered = candidates.run(found, session=session)
-        taught = list(teach(answered, teachers, relevant=source.relevant, documents=documents, seed=recipe.seed))
+        asked = partial(teach, relevant=source.relevant, negatives=recipe.negatives, seed=recipe.seed)
+        taught = list(asked(answered, teachers, documents=documents))
         whole = [one for one in taught if name == _HELD_OUT or len(one.texts) == wanted]
         left_out[f"{of}no relevant document among the candidates"] = len(queries) - len(found)
         left_out[f"{of}a single candidate, or no hit of a teacher"] = len(found) - len(taught)

@@ -48,7 +48,7 @@ def data_table(manifest: dict[str, Any]) -> list[str]:
     return rows
 
 
-def score_table(manifest: dict[str, Any]) -> list[str]:
+def score_table(manifest: dict[str, Any], *, among: str = "all their documents") -> list[str]:
     """Scores before and after training, as a section; nothing if no query was held out."""
     measures = list(manifest["end"])
     if not measures:
@@ -61,7 +61,7 @@ def score_table(manifest: dict[str, Any]) -> list[str]:
         "",
         "## Scores",
         "",
-        f"On the {manifest['held_out']} held-out queries, among all their documents:",
+        f"On the {manifest['held_out']} held-out queries, among {among}:",
         "",
         f"| | {' | '.join(measures)} |",
         f"|---|{'---:|' * len(measures)}",

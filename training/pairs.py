@@ -165,7 +165,13 @@ def _read_pairs(pairs: Pairs) -> list[tuple[str, str]]:
             texts = [record[field] for field in (pairs.query, pairs.document)]
             query, document = (" ".join(text) if isinstance(text, list) else str(text) for text in texts)
         except (KeyError, TypeError) as error:
-            raise DataError(f"record {number} lacks a field ({error})", stage=_STAGE, value=str(path)) from error
+            raise DataError(
+                f"record {number} lacks a field ({error})",
+                stage=_STAGE,
+                value=str(path),
+                accepted=f"records with {pairs.query} and {pairs.document}",
+                fix="name the fields of the file as `query` and `document` of the pairs",
+            ) from error
         if min(len(query), len(document)) >= _SHORTEST:
             found.append((query, document))
     return found
@@ -178,7 +184,13 @@ def _records(path: Path) -> list[tuple[int, dict[str, Any]]]:
     try:
         array = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise DataError(f"the file is not JSON ({error})", stage=_STAGE, value=str(path)) from error
+        raise DataError(
+            f"the file is not JSON ({error})",
+            stage=_STAGE,
+            value=str(path),
+            accepted="a JSON array; JSON Lines in a file named .jsonl",
+            fix="give JSON Lines the ending .jsonl, or mend the file",
+        ) from error
     return list(enumerate(array, start=1))
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+import re
+from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -11,6 +12,9 @@ from rankloom.errors import ConfigError
 from rankloom.eval.strict import Strict
 from rankloom.session import DType
 from rankloom.training.distillation import SCALE
+
+#: Names of splits that are measured on: `dev`, `dev-small`, `validation`.
+_NOT_TRAINED_ON = re.compile(r"(test|dev|val|valid|validation|development|eval)([-_.].*)?", re.IGNORECASE)
 
 
 class Pairs(Strict):
@@ -51,7 +55,8 @@ class TrainingSource(Strict):
         """A source is a collection or a file."""
         if (self.collection is None) == (self.pairs is None):
             raise ValueError("a source is either a `collection` or `pairs`")
-        if self.collection is not None and self.collection.rpartition("/")[2] in ("test", "dev"):
+        split = (self.collection or "").split("/")[1:][-2:]  # of two parts in `dev/small`
+        if any(_NOT_TRAINED_ON.fullmatch(part) for part in split):
             raise ValueError("a test or development split is not to be trained on")
         return self
 
@@ -150,6 +155,9 @@ class TaughtRecipe(Recipe):
         sources: What is trained on.
         teachers: What the student learns from.
     """
+
+    #: Whether an example's documents after the first are negatives, so that none may be known to be relevant.
+    negatives: ClassVar[bool] = False
 
     sources: list[TrainingSource] = Field(min_length=1)
     teachers: Teachers

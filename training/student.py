@@ -20,7 +20,7 @@ from rankloom.errors import ConfigError
 from rankloom.session import Session
 from rankloom.training.contrastive_config import TrainedEncoder
 from rankloom.training.distillation_config import DotStudent
-from rankloom.training.encoder_training import load_encoder
+from rankloom.training.encoder_training import load_encoder, prompts_of
 
 _STAGE = "training"
 
@@ -30,11 +30,9 @@ class Student(nn.Module):
 
     Attributes:
         stage: The word of the stage that loads its folder.
-        crosses: Whether every query can be scored with every document of a batch at little cost.
     """
 
     stage: ClassVar[str]
-    crosses: ClassVar[bool] = False
 
     @abstractmethod
     def forward(self, queries: Sequence[str], documents: Sequence[str], *, crossed: bool = False) -> Tensor:
@@ -43,7 +41,7 @@ class Student(nn.Module):
         Args:
             queries: Some queries.
             documents: As many for each, those of the first query first.
-            crossed: Score every query with every document, if the student `crosses`.
+            crossed: Score every query with every document; only a `CrossingStudent` can.
 
         Returns:
             float of shape (queries, documents of each), or crossed (queries, documents).
@@ -54,7 +52,19 @@ class Student(nn.Module):
         """Write it to a new folder, as its stage loads it."""
 
 
-class DotLearner(Student):
+class CrossingStudent(Student):
+    """A student that reads queries and documents apart, and so compares all of a batch at little cost."""
+
+    @abstractmethod
+    def read(self, texts: Sequence[str], role: Role) -> Any:
+        """What it compares of texts that are queries or documents."""
+
+    @abstractmethod
+    def cross(self, queries: Any, documents: Any) -> Tensor:
+        """Scores of every query with every document, float of shape (queries, documents), from what was read."""
+
+
+class DotLearner(CrossingStudent):
     """A sentence encoder: the inner product of two vectors.
 
     Args:
@@ -63,7 +73,6 @@ class DotLearner(Student):
     """
 
     stage = "dense"
-    crosses = True
 
     def __init__(self, settings: DotStudent, backbone: Any) -> None:
         super().__init__()
@@ -73,25 +82,30 @@ class DotLearner(Student):
 
     def forward(self, queries: Sequence[str], documents: Sequence[str], *, crossed: bool = False) -> Tensor:
         """See `Student.forward`."""
-        left = self._vectors(queries, "query", self.settings.query_tokens)
-        right = self._vectors(documents, "document", self.settings.max_tokens)
+        left, right = self.read(queries, "query"), self.read(documents, "document")
         if crossed:
-            return self.settings.score_scale * left @ right.T
+            return self.cross(left, right)
         return self.settings.score_scale * torch.einsum("qe,qde->qd", left, right.view(len(left), -1, left.shape[1]))
 
     def save(self, folder: Path) -> None:
         """Write a model of sentence-transformers."""
         self.encoder.save_pretrained(str(folder), create_model_card=False)
 
-    def _vectors(self, texts: Sequence[str], role: Role, tokens: int) -> Tensor:
-        """One vector for each text, as the encoder makes them for search."""
+    def read(self, texts: Sequence[str], role: Role) -> Tensor:
+        """One vector for each text, as the encoder makes them for search: with its prompts."""
+        tokens = self.settings.query_tokens if role == "query" else self.settings.max_tokens
+        prompt = prompts_of(self.encoder).get(role)
         length, self.encoder.max_seq_length = self.encoder.max_seq_length, tokens
         try:
-            features = self.encoder.preprocess([readable(text) for text in texts], task=role)
+            features = self.encoder.preprocess([readable(text) for text in texts], prompt=prompt, task=role)
         finally:
             self.encoder.max_seq_length = length
         vectors = self.encoder(on_device(features, self.encoder), task=role)["sentence_embedding"].float()
         return nn.functional.normalize(vectors) if self.encoder.similarity_fn_name == "cosine" else vectors
+
+    def cross(self, queries: Tensor, documents: Tensor) -> Tensor:
+        """See `CrossingStudent.cross`."""
+        return self.settings.score_scale * queries @ documents.T
 
 
 def on_device(features: dict[str, Any], model: nn.Module) -> dict[str, Any]:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Sampler
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from rankloom.progress import Progress
 from rankloom.training import ranking_losses
+from rankloom.training.contrasts import Row, batches
 from rankloom.training.distillation import Example
 from rankloom.training.distillation_config import DistillationRecipe, StudentLoss
 from rankloom.training.loop import common_arguments, run_loop
@@ -47,12 +49,41 @@ class _Taught(Dataset[tuple[Example, Any]]):
         return self.examples[place], self.teacher[place]
 
 
-class StudentTrainer(Trainer):
-    """The trainer of transformers for a model that takes texts."""
+class _InBatches(Sampler[int]):
+    """Places of rows for all steps of a training: those of one batch stand together."""
 
-    def __init__(self, *, loss: StudentLoss, **options: Any) -> None:
+    def __init__(self, rows: Sequence[Row], *, size: int, count: int, seed: int) -> None:
+        self.rows, self.size, self.count, self.seed = rows, size, count, seed
+
+    def __len__(self) -> int:
+        """How many places there are."""
+        return self.size * self.count
+
+    def __iter__(self) -> Iterator[int]:
+        """One after another."""
+        return chain.from_iterable(batches(self.rows, size=self.size, count=self.count, seed=self.seed))
+
+
+class StudentTrainer(Trainer):
+    """The trainer of transformers for a model that takes texts.
+
+    Args:
+        loss: By its name.
+        rows: The examples as rows, for a loss that takes other queries' documents for negatives: no batch holds a
+            document that is known to be relevant to another query of it.
+        options: The library's.
+    """
+
+    def __init__(self, *, loss: StudentLoss, rows: Sequence[Row], **options: Any) -> None:
         super().__init__(**options)
-        self.loss = loss
+        self.loss, self.rows = loss, rows
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        """The order of the examples."""
+        if self.loss != "contrastive":
+            return super()._get_train_sampler(train_dataset)
+        args = self.args
+        return _InBatches(self.rows, size=args.train_batch_size, count=args.max_steps, seed=args.seed)
 
     def compute_loss(
         self,
@@ -93,6 +124,7 @@ def fit(
     teacher: NDArray[Any],
     recipe: DistillationRecipe,
     *,
+    rows: Sequence[Row],
     held_out: Sequence[Example],
     checkpoints: Path,
     progress: Progress,
@@ -104,12 +136,14 @@ def fit(
         examples: All with the same number of documents.
         teacher: What the teachers say of these, float of shape (examples, documents).
         recipe: Loss, steps, rates.
+        rows: The examples as rows, by `rankloom.training.example_rows.rows_of`.
         held_out: Measured at every checkpoint, for `validation.jsonl`.
         checkpoints: Folder of checkpoints, `losses.jsonl` and `validation.jsonl`.
         progress: Told of every step.
     """
     trainer = StudentTrainer(
         loss=recipe.loss,
+        rows=rows,
         model=student,
         args=TrainingArguments(**common_arguments(recipe, checkpoints), remove_unused_columns=False),
         train_dataset=_Taught(examples, teacher),

@@ -11,12 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rankloom.encoders import readable
+from rankloom.encoders import Role, readable
 from rankloom.errors import ConfigError
 from rankloom.rerank.prettr_model import PreTTRModel, PreTTRSettings
 from rankloom.rerank.tk_model import TKModel, TKSettings
 from rankloom.training.distillation_config import ColBERTStudent, PreTTRStudent, TKStudent
-from rankloom.training.student import Student, keep_layers, on_device
+from rankloom.training.encoder_training import prompts_of
+from rankloom.training.student import CrossingStudent, Student, keep_layers, on_device
 
 
 class TKLearner(Student):
@@ -61,7 +62,7 @@ class TKLearner(Student):
         self.model.save(folder)
 
 
-class ColBERTLearner(Student):
+class ColBERTLearner(CrossingStudent):
     """A multi-vector encoder of sentence-transformers.
 
     Args:
@@ -70,7 +71,6 @@ class ColBERTLearner(Student):
     """
 
     stage = "late_interaction"
-    crosses = True
 
     def __init__(self, settings: ColBERTStudent, backbone: Any) -> None:
         from sentence_transformers import MultiVectorEncoder
@@ -97,17 +97,17 @@ class ColBERTLearner(Student):
             )
         skipped = list(string.punctuation) if settings.skip_punctuation else None
         modules += [MultiVectorMask(skiplist_words=skipped), Normalize(module_input_name="token_embeddings")]
-        self.encoder = MultiVectorEncoder(modules=modules, device=str(backbone.device))
+        self.encoder = MultiVectorEncoder(modules=modules, device=str(backbone.device), prompts=prompts_of(backbone))
         self.scale = settings.score_scale
 
     def forward(self, queries: Sequence[str], documents: Sequence[str], *, crossed: bool = False) -> Tensor:
         """See `Student.forward`."""
-        from sentence_transformers.util.similarity import maxsim, maxsim_pairwise
+        from sentence_transformers.util.similarity import maxsim_pairwise
 
-        left, left_mask = self._vectors(queries, "query")
-        right, right_mask = self._vectors(documents, "document")
+        read = self.read(queries, "query"), self.read(documents, "document")
         if crossed:
-            return self.scale * maxsim(left, right, a_mask=left_mask, b_mask=right_mask)
+            return self.cross(*read)
+        (left, left_mask), (right, right_mask) = read
         each = len(documents) // len(queries)
         scores = maxsim_pairwise(
             left.repeat_interleave(each, dim=0),
@@ -121,11 +121,19 @@ class ColBERTLearner(Student):
         """Write a model of sentence-transformers."""
         self.encoder.save_pretrained(str(folder), create_model_card=False)
 
-    def _vectors(self, texts: Sequence[str], role: str) -> tuple[Tensor, Tensor]:
+    def read(self, texts: Sequence[str], role: Role) -> tuple[Tensor, Tensor]:
         """A vector of length 1 for each token, and which of them count."""
-        features = self.encoder.preprocess([readable(text) for text in texts], task=role)
+        prompt = prompts_of(self.encoder).get(role)
+        features = self.encoder.preprocess([readable(text) for text in texts], prompt=prompt, task=role)
         output = self.encoder(on_device(features, self.encoder), task=role)
         return output["token_embeddings"].float(), output["attention_mask"].bool()
+
+    def cross(self, queries: tuple[Tensor, Tensor], documents: tuple[Tensor, Tensor]) -> Tensor:
+        """See `CrossingStudent.cross`."""
+        from sentence_transformers.util.similarity import maxsim
+
+        scores: Tensor = maxsim(queries[0], documents[0], a_mask=queries[1], b_mask=documents[1])
+        return self.scale * scores
 
 
 class PreTTRLearner(Student):

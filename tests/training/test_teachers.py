@@ -50,6 +50,20 @@ def test_examples_do_not_depend_on_company_and_follow_the_seed(mini, bm25):
     assert other[0].texts != alone[0].texts
 
 
+def test_negatives_are_not_known_to_be_relevant(mini, bm25):
+    query = mini.queries[0]
+    candidates = bm25.top(6).run([query])
+    first, second, third, *_ = candidates[query.id].doc_ids
+    relevant = {query.id: {first: 1, second: 2, third: 0}}
+    by_text = {document.contents: document.id for document in candidates[query.id].documents()}
+    shown = {}
+    for negatives in (True, False):
+        (one,) = teach(candidates, {"bm25": bm25}, relevant=relevant, documents=6, negatives=negatives)
+        shown[negatives] = [by_text[text] for text in one.texts]
+    assert shown[True][0] == shown[False][0] == second
+    assert set(shown[False]) - set(shown[True]) == {first}
+
+
 def test_queries_without_candidates_are_passed_over_and_no_teachers_is_an_error(bm25):
     assert list(teach(bm25.run({"q1": "xyzzy"}), {"bm25": bm25})) == []
     with pytest.raises(UsageError, match="no teachers"):
