@@ -21,31 +21,40 @@ DIMENSIONS = 384
 
 @dataclass(frozen=True)
 class Measured:
-    """A figure that was measured, and where it stands."""
+    """A figure that was measured, and where it stands; a rate also with the number of passages it was measured at."""
 
     name: str
     value: float
     unit: str
     where: str
+    at: int = 10**6
 
 
 _BM25 = "results.md, BM25 at a million passages"
 _APPROXIMATE = "results.md, Approximate search"
+_EXACT = "results.md, Exact search"
 TEXT = Measured("text of a passage", 412, "bytes", _BM25)
 ENCODED = Measured("passages encoded, bfloat16, two cores", 39.8, "a second", "results.md, Encoding")
 BM25_DISK = Measured("BM25 index, a passage", 118, "bytes", _BM25)
 BM25_SECONDS = Measured("BM25 indexing, a million passages, a core", 24, "seconds", _BM25)
 BM25_RATE = Measured("BM25 queries at a million passages, k=10, a core", 1833, "a second", _BM25)
-FLAT_MEMORY = Measured("`flat`, resident, a vector", 1507, "bytes", _APPROXIMATE)
-FLAT_RATE = Measured("`flat` queries at a million vectors, batches, a core", 15, "a second", _APPROXIMATE)
+SCAN_MEMORY = Measured("`exact_int8`, what a scan reads of a vector", 396, "bytes", _EXACT)
+SCAN_RATE = Measured(
+    "`exact_int8` queries at 200,000 vectors, batches, k=10, a core", 1468, "a second", _EXACT, 200_000
+)
+FLAT_MEMORY = Measured("FAISS `flat`, resident, a vector", 1507, "bytes", _APPROXIMATE)
+FLAT_RATE = Measured("FAISS `flat` queries at a million vectors, batches, a core", 15, "a second", _APPROXIMATE)
 CODES_MEMORY = Measured("`ivf_pq`, resident, a vector", 174, "bytes", _APPROXIMATE)
 CODES_DISK = Measured("`ivf_pq`, own files, a vector", 116, "bytes", _APPROXIMATE)
 CODES_RATE = Measured(
     "`ivf_pq` with `rescore` 200, queries at a million vectors, a core", 870, "a second", _APPROXIMATE
 )
 FIGURES = (
-    TEXT, ENCODED, BM25_DISK, BM25_SECONDS, BM25_RATE, FLAT_MEMORY, FLAT_RATE, CODES_MEMORY, CODES_DISK, CODES_RATE
+    TEXT, ENCODED, BM25_DISK, BM25_SECONDS, BM25_RATE, SCAN_MEMORY, SCAN_RATE, FLAT_MEMORY, FLAT_RATE,
+    CODES_MEMORY, CODES_DISK, CODES_RATE,
 )  # fmt: skip
+#: Bytes of a vector in Milvus' `hnsw`: its numbers and some 64 links. Arithmetic: no cluster was measured.
+MILVUS_MEMORY = DIMENSIONS * 4 + 256
 
 
 @dataclass(frozen=True)
@@ -73,14 +82,22 @@ class Plan:
 
 def rate(measured: Measured, passages: int) -> float:
     """Queries a second of one core: work grows with the passages, as does everything that is scanned."""
-    return measured.value * 1e6 / passages
+    return measured.value * measured.at / passages
 
 
-def nodes(passages: int, memory: float, speed: Measured, plan: Plan) -> tuple[int, str]:
-    """How many nodes hold an index in memory and answer the queries, and which of the two decides."""
-    for_memory = math.ceil(passages * memory / 1e9 / (plan.node_memory * (1 - plan.headroom)))
-    for_queries = math.ceil(plan.queries / (rate(speed, passages) * plan.node_cores))
-    return max(for_memory, for_queries), "memory" if for_memory >= for_queries else "queries"
+def node_memory(passages: int, memory: float, plan: Plan) -> float:
+    """GB of a node that holds an index whole: the plan's, or more where that is too small."""
+    return max(plan.node_memory, passages * memory / 1e9 / (1 - plan.headroom))
+
+
+def copies(passages: int, speed: Measured, plan: Plan) -> int:
+    """How many nodes answer the queries, each with the whole index: one index is not spread over nodes."""
+    return math.ceil(plan.queries / (rate(speed, passages) * plan.node_cores))
+
+
+def milvus_nodes(passages: int, plan: Plan) -> int:
+    """How many of Milvus' query nodes hold an `hnsw` index between them."""
+    return math.ceil(passages * MILVUS_MEMORY / 1e9 / (plan.node_memory * (1 - plan.headroom)))
 
 
 def work(plan: Plan) -> list[list[str]]:
@@ -104,17 +121,22 @@ def work(plan: Plan) -> list[list[str]]:
 
 def serving(plan: Plan) -> list[list[str]]:
     """What answering queries takes."""
-    rows = [["passages", "engine", "in memory, GB", "queries/s, a core", "nodes", "which is for"]]
+    rows = [["passages", "engine", "in memory, GB", "a node's memory, GB", "queries/s, a core", "nodes"]]
     engines = (
         ("BM25", BM25_DISK, BM25_RATE),
-        ("`flat`", FLAT_MEMORY, FLAT_RATE),
+        ("`exact_int8`", SCAN_MEMORY, SCAN_RATE),
+        ("FAISS `flat`", FLAT_MEMORY, FLAT_RATE),
         ("`ivf_pq`", CODES_MEMORY, CODES_RATE),
     )
     for name, passages in SIZES.items():
         for engine, memory, speed in engines:
-            count, why = nodes(passages, memory.value, speed, plan)
-            held, answered = shown(passages * memory.value / 1e9), shown(rate(speed, passages))
-            rows.append([name, engine, held, answered, shown(count), why])
+            held, node = shown(passages * memory.value / 1e9), node_memory(passages, memory.value, plan)
+            size = f"{plan.node_memory:g}" if node == plan.node_memory else f"**{shown(node)}**"
+            answered = shown(rate(speed, passages))
+            rows.append([name, engine, held, size, answered, shown(copies(passages, speed, plan))])
+        held = shown(passages * MILVUS_MEMORY / 1e9)
+        spread = f"{shown(milvus_nodes(passages, plan))} for memory"
+        rows.append([name, "Milvus `hnsw`", held, f"{plan.node_memory:g}", "not measured", spread])
     return rows
 
 
@@ -124,8 +146,8 @@ def costs(plan: Plan) -> list[list[str]]:
     for name, passages in SIZES.items():
         hours = 2 * passages / ENCODED.value / 3600  # of one core
         disk = passages * (TEXT.value + BM25_DISK.value + DIMENSIONS * 4 + CODES_DISK.value) / 1e9
-        count, _ = nodes(passages, CODES_MEMORY.value, CODES_RATE, plan)
-        month = count * plan.node_cores * 730 * plan.core_hour
+        larger = node_memory(passages, CODES_MEMORY.value, plan) / plan.node_memory  # and dearer by as much
+        month = copies(passages, CODES_RATE, plan) * larger * plan.node_cores * 730 * plan.core_hour
         rows.append([name, shown(hours * plan.core_hour), shown(disk * plan.gb_month), shown(month)])
     return rows
 

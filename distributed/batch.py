@@ -101,7 +101,9 @@ def fill_cache(
     failed: dict[str, RankloomError] = {}
     with start.session.progress.task("ray", len(start)) as advance:
         advance(len(start) - sum(len(units[number]) for number in missing))
-        for number, (entries, errors) in cluster.each(_filler, (work, lone, units), missing):
+        for number, (entries, errors) in cluster.each(
+            _filler, (work, lone, units), missing, offline=start.session.offline
+        ):
             for stage, values in entries.items():
                 cache.put(values, stage=stage)
             # last: a unit that is marked is there

@@ -2,10 +2,17 @@
 
 Moritz et al.: Ray: A Distributed Framework for Emerging AI Applications, OSDI 2018. Ray Data shares the numbers out,
 starts workers again that die, and gives their work to others; nothing of that is done here.
+
+Who reaches a cluster's ports can run code on it. `local` is no exception: while a job lasts, Ray's processes listen on
+ports that the system chooses, most on every interface of the machine. Ray 2.60 then asks for a token, which it makes in
+`~/.ray/auth_token` if there is none; other versions, and clusters that you start, may need RAY_AUTH_MODE=token, here
+and on all nodes, with the same token (RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH). A head node listens on 6379 and draws
+others unless `ray start` is told them. Keep them all behind a firewall.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import os
 import pickle
@@ -71,7 +78,7 @@ class RayCluster:
             raise UsageError("gpus is out of range", stage=_STAGE, value=self.gpus, accepted="0 or more")
 
     def each(
-        self, make: Callable[..., Work], arguments: Sequence[Any], numbers: Sequence[int]
+        self, make: Callable[..., Work], arguments: Sequence[Any], numbers: Sequence[int], *, offline: bool = False
     ) -> Iterator[tuple[int, Any]]:
         """Do work for each number; each comes with its result as soon as that is there, in any order.
 
@@ -81,9 +88,11 @@ class RayCluster:
             make: Makes the work of a worker; a class or function that workers can import.
             arguments: What it is given; must be fit to be pickled.
             numbers: What the work is done for.
+            offline: Refuse a cluster that is not on this machine.
 
         Raises:
             MissingExtraError: Ray is not installed.
+            UsageError: Something can not be pickled, or the cluster is elsewhere and the network out of bounds.
             StageError: The cluster does not answer, has no room for a worker, or workers die again and again.
             RankloomError: As the work raises it; anything else is wrapped in a `StageError`.
         """
@@ -99,7 +108,7 @@ class RayCluster:
                 stage=_STAGE,
                 fix="use classes of modules that workers can import, and indexes in folders",
             ) from error
-        with self.connected(), _quiet(ray):
+        with self.connected(offline=offline), _quiet(ray):
             rows = ray.data.from_items(
                 [{"number": number} for number in numbers], override_num_blocks=min(len(numbers), _MOST_BLOCKS)
             )
@@ -143,18 +152,26 @@ class RayCluster:
         return min(room, self.workers or room)
 
     @contextmanager
-    def connected(self) -> Iterator[None]:
+    def connected(self, *, offline: bool = False) -> Iterator[None]:
         """Be connected to the cluster for several jobs; what is begun here is ended here.
+
+        Args:
+            offline: Refuse a cluster that is not on this machine.
 
         Raises:
             MissingExtraError: Ray is not installed.
+            UsageError: The cluster is elsewhere, and the network out of bounds.
             StageError: The cluster does not answer.
         """
+        if offline:
+            os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # whatever the user has said of Ray elsewhere
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would open sockets to tell its makers
         ray = require("ray", extra="ray", stage=_STAGE)
         if ray.is_initialized():
-            yield
+            yield  # whoever has connected this process has opened the sockets
             return
+        if offline:
+            _check_here(self.address)
         host, _, port = self.address.rpartition(":")
         if host and port.isdecimal():
             _check_answers(host, int(port))  # Ray itself tries for minutes and then ends the process
@@ -220,6 +237,27 @@ def _quiet(ray: Any) -> Iterator[None]:
     finally:
         context.enable_progress_bars = before[0]
         logger.setLevel(before[1])
+
+
+def _check_here(address: str) -> None:
+    """Refuse an address of another machine: `local` and loopback open no socket to one.
+
+    Raises:
+        UsageError: It is another's, or may be: the head of what `auto` finds can be anywhere.
+    """
+    host = address.removeprefix("ray://").rpartition(":")[0].strip("[]")
+    try:
+        here = address == "local" or host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name: looking it up would be a question to the network
+        here = False
+    if not here:
+        raise UsageError(
+            "the session is offline, and the cluster may be on another machine",
+            stage=_STAGE,
+            value=address,
+            accepted="local, or a loopback address such as 127.0.0.1:6379",
+            fix="take `local`, or Session(offline=False)",
+        )
 
 
 def _check_answers(host: str, port: int) -> None:

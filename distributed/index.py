@@ -80,7 +80,7 @@ def index_parts(
     corpus.check_fields(fields)
     parts = BM25Parts.beside(Path(directory).absolute(), corpus, analyzer, fields=fields, term_vectors=term_vectors)
     with session.progress.task("bm25 parts", len(parts)) as advance:
-        for _ in cluster.each(_part_indexer, (parts,), range(len(parts))):
+        for _ in cluster.each(_part_indexer, (parts,), range(len(parts)), offline=session.offline):
             advance(1)
 
 

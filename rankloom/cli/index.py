@@ -56,6 +56,8 @@ def index(
 ) -> None:
     """Index documents: JSON Lines (BEIR), TSV, TREC, Parquet, a folder of text files, or an ir_datasets collection.
 
+    With --ray, BM25 is indexed in parts of 131,072 documents: a corpus of no more than that is one worker's.
+
     Examples:
       rankloom index docs.jsonl my-index
       rankloom index notes/ my-index --dense
@@ -112,7 +114,7 @@ def _share_out(corpus: Corpus, directory: Path, cluster: RayCluster, *, model: s
     from rankloom.distributed import encode_corpus, index_parts
     from rankloom.encoders import SentenceEncoder
 
-    with cluster.connected():
+    with cluster.connected(offline=session.offline):
         index_parts(corpus, directory / BM25_FOLDER, session=session, cluster=cluster)
         if model is not None:
             encoder = SentenceEncoder(model, stage="dense")

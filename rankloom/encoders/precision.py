@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
+from rankloom.encoders.encoder import Encoder
 from rankloom.extras import EXTRAS, installed, require
 from rankloom.models import resolve_device
-from rankloom.session import Session
+from rankloom.session import DType, Session
 
 Precision = Literal["float32", "bfloat16", "onnx-float32", "onnx-int8", "auto"]
 #: Architectures whose export to ONNX is tested here; `auto` takes ONNX Runtime for no other.
@@ -47,6 +48,24 @@ def chosen_precision(precision: Precision | None, session: Session, *, folder: P
     if device == "cpu" and runtime and folder is not None and _architecture(folder) in EXPORTED:
         return "onnx-float32"
     return "float32"
+
+
+def computed_with(encoder: Encoder, session: Session, *, stage: str) -> str:
+    """What decides a vector's last bits beside the model: the precision, and the kind of device if torch computes it.
+
+    Args:
+        encoder: The model.
+        session: Tells device and dtype.
+        stage: Who asks, for errors.
+
+    Raises:
+        UsageError: The session's device is not there.
+        MissingExtraError: torch is not installed.
+    """
+    precision = encoder.precision_in(session)
+    if precision not in get_args(DType):
+        return precision
+    return f"{precision} on {resolve_device(session.device, stage=stage).partition(':')[0]}"
 
 
 def native_bfloat16(device: str, *, stage: str) -> bool:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from rankloom.corpus import Corpus
 from rankloom.encoders import Encoder, truncation_note
+from rankloom.encoders.precision import computed_with
 from rankloom.fingerprint import digest
 from rankloom.retrieval.shard_files import keep, kept, shard_path
 from rankloom.retrieval.vectors.encoding import vectors_digest
@@ -81,7 +82,7 @@ def encode_shard(
     encoder.resolve(session)  # the fingerprint is that of the weights, not of the name
     first = number * SHARD_SIZE
     windows = encoder.passages([document.contents for document in corpus.slice(first, first + SHARD_SIZE)], session)
-    made_from = digest(vectors_digest(encoder, session), windows)
+    made_from = digest(vectors_digest(encoder, session), computed_with(encoder, session, stage=stage), windows)
     path = None if folder is None else shard_path(folder, number)
     found = None if path is None else kept(path, made_from)
     if found is not None:

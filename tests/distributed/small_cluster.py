@@ -17,16 +17,31 @@ def two_nodes():
     import ray
     from ray.cluster_utils import Cluster
 
-    sizes = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args=sizes)
-    cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
-    ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
+    cluster = _started(Cluster)
     try:
-        cluster.wait_for_nodes()
+        ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
+        cluster.wait_for_nodes(timeout=300)
         yield cluster.address
     finally:
         ray.shutdown()
         cluster.shutdown()
+
+
+def _started(make, *, tries=5):
+    """Two nodes. Ray gives a node 30 seconds to start, and no setting changes that: a busy machine is asked again."""
+    sizes = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
+    for left in reversed(range(tries)):
+        cluster = make()
+        try:
+            cluster.add_node(include_dashboard=False, **sizes)
+            cluster.add_node(**sizes)
+        except Exception:  # Ray raises no narrower one
+            cluster.shutdown()
+            if not left:
+                raise
+        else:
+            return cluster
+    raise AssertionError
 
 
 def offline(**more):

@@ -94,9 +94,9 @@ def units_asked_for(monkeypatch):
     """Lists of the numbers that jobs will hand out from now on."""
     asked, each = [], RayCluster.each
 
-    def recorded(self, make, arguments, numbers):
+    def recorded(self, make, arguments, numbers, **more):
         asked.append(list(numbers))
-        return each(self, make, arguments, numbers)
+        return each(self, make, arguments, numbers, **more)
 
     monkeypatch.setattr(RayCluster, "each", recorded)
     return asked

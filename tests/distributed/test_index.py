@@ -35,12 +35,15 @@ encode_corpus(Corpus.open(corpus), path, SentenceEncoder(model), session=Session
 
 
 def files(folder):
-    """The bytes of all files of a folder, by name; the random name of a segment and what holds it left out."""
+    """The bytes of all files of a folder, by name; the random half of a segment's name is masked everywhere."""
     found = {}
     for path in sorted(Path(folder).rglob("*")):
-        segment = "segments" in path.parts
-        if path.is_file() and path.name != "lock" and not (path.name == "manifest.json" and not segment):
-            found[path.name if segment else str(path.relative_to(folder))] = path.read_bytes()
+        if path.is_file() and path.name != "lock":
+            name, held = str(path.relative_to(folder)), path.read_bytes()
+            for segment in Path(folder).rglob("segments/*"):
+                masked = f"{segment.name.partition('-')[0]}-RANDOM"
+                name, held = name.replace(segment.name, masked), held.replace(segment.name.encode(), masked.encode())
+            found[name] = held
     return found
 
 
