@@ -104,5 +104,6 @@ def _filled(rows: Sequence[Row], left: deque[int], size: int) -> list[int]:
         queries.add(row.query)
         shown |= row.shown
         relevant |= row.relevant
-    left.extendleft(reversed(aside))
-    return batch if len(batch) == size else []
+    full = len(batch) == size
+    left.extendleft(reversed(aside if full else [*batch, *aside]))
+    return batch if full else []

@@ -78,6 +78,7 @@ class Contents:
         encoder: Fingerprint of the dense encoder, and so of the vector space.
         model: The dense encoder's model.
         precision: What dense vectors were computed with.
+        vectors: Digest of all that decides dense vectors besides the texts.
         dimensions: Numbers in a dense vector.
         terms: Fingerprint of the sparse encoder of documents.
         space: What sparse encoders of queries must agree in.
@@ -93,6 +94,7 @@ class Contents:
     encoder: str = ""
     model: str = ""
     precision: str = ""
+    vectors: str = ""
     dimensions: int = 0
     terms: str = ""
     space: str = ""
@@ -104,7 +106,7 @@ class Contents:
 
     def fingerprint(self) -> str:
         """A digest of what searches depend on; models count by their files, not their names."""
-        names = (self.fields, self.corpus, self.encoder, self.precision, self.terms, dict(self.settings), self.revision)
+        names = (self.fields, self.corpus, self.encoder, self.vectors, self.terms, dict(self.settings), self.revision)
         return digest("milvus collection", VERSION, *names)
 
     def properties(self) -> dict[str, str]:

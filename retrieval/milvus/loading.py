@@ -21,6 +21,7 @@ from rankloom.retrieval.milvus.connection import STAGE, Connection
 from rankloom.retrieval.milvus.contents import Contents, Field, IndexSettings, schema_of
 from rankloom.retrieval.milvus.rows import BATCH, batches_of, key
 from rankloom.retrieval.sparse_encoder import SparseEncoder
+from rankloom.retrieval.vectors.encoding import vectors_digest
 from rankloom.session import Session
 
 
@@ -225,6 +226,7 @@ def _contents(
             "encoder": encoder.fingerprint(),
             "model": encoder.model,
             "precision": encoder.precision_in(session),
+            "vectors": vectors_digest(encoder, session),
             "dimensions": int(probe.vectors.shape[1]),
             "settings": settings.described(),
         }

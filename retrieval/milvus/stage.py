@@ -29,6 +29,7 @@ from rankloom.retrieval.milvus.parameters import Kind, check_meant, check_search
 from rankloom.retrieval.milvus.queries import Asked, ask_bm25, ask_dense, ask_sparse, dense_vectors
 from rankloom.retrieval.milvus.search import MOST, Found, hybrid_search, search
 from rankloom.retrieval.sparse_encoder import SparseEncoder, TermEncoder
+from rankloom.retrieval.vectors.encoding import vectors_digest
 from rankloom.run import Run
 from rankloom.session import Session
 from rankloom.sources import VectorSource
@@ -255,9 +256,8 @@ class Milvus(Retriever, VectorSource):
             if one is not None:
                 one.resolve(session)
         made = {"encoder": encoder, "sparse": sparse, "bm25": bm25, "settings": settings}
-        identity = digest(
-            corpus, encoder, sparse, bm25, settings.described(), encoder and encoder.precision_in(session)
-        )
+        made_by = encoder and vectors_digest(encoder, session)
+        identity = digest(corpus, made_by, sparse, bm25, settings.described())
         if uri is None and session.cache is not None:
             uri = str(session.cache.index_directory(cls.name, f"{identity}.db"))
         given: dict[str, Any] = {**made, "timeout": timeout, "session": session}

@@ -67,3 +67,10 @@ def test_rows_that_do_not_go_together_wait_for_another_batch():
     rows += [Row(f"r{n}", f"e{n}", (), "a", frozenset([f"e{n}"]), frozenset([f"e{n}"])) for n in range(3)]
     found = list(batches(rows, size=2, count=3, seed=1))
     assert all(sum(place < 3 for place in batch) < 2 for batch in found)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_two_rows_are_found_wherever_they_are(seed):
+    alone = [Row(f"q{n}", f"d{n}", (), "a", frozenset(["x", n]), frozenset(["x"])) for n in range(3)]
+    rows = [*alone, Row("r", "e", (), "a", frozenset(["e"]), frozenset(["e"]))]
+    assert all(3 in batch for batch in batches(rows, size=2, count=2, seed=seed))
