@@ -24,7 +24,7 @@ import pickle, sys
 from rankloom import Session
 from rankloom.distributed import RayCluster, run_on_ray
 stage, queries = pickle.load(open(sys.argv[1], "rb"))
-session = Session(offline=True, device="cpu", cache=sys.argv[2])
+session = Session(offline=False, device="cpu", cache=sys.argv[2])
 run_on_ray(stage, queries, session=session, cluster=RayCluster(sys.argv[3], workers=1))
 """
 

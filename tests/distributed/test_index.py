@@ -29,7 +29,7 @@ from rankloom.corpus import Corpus
 from rankloom.distributed import RayCluster, encode_corpus
 from rankloom.encoders import SentenceEncoder
 corpus, path, model, address = sys.argv[1:]
-encode_corpus(Corpus.open(corpus), path, SentenceEncoder(model), session=Session(offline=True, device="cpu"),
+encode_corpus(Corpus.open(corpus), path, SentenceEncoder(model), session=Session(offline=False, device="cpu"),
               cluster=RayCluster(address, workers=1))
 """
 
