@@ -114,13 +114,19 @@ def test_a_batch_that_is_in_is_not_encoded_again(uri, name, models, monkeypatch)
     assert [text for text in seen if text.startswith("word")] == [f"word{number} sky" for number in range(12, 20)]
 
 
+# it waits after each document, so that it is killed before its end
 _LOADER = """
-import sys
+import contextlib, sys, time
 from rankloom import Corpus, Document, Session
 from rankloom.retrieval.milvus import Milvus, loading
+class Slow:
+    @contextlib.contextmanager
+    def task(self, name, total):
+        yield lambda amount: time.sleep(0.5)
 loading.BATCH = 1
+session = Session(offline=True, progress=Slow())
 corpus = Corpus.of([Document(f"d{number:02}", f"word{number} sky") for number in range(20)])
-Milvus.build(corpus, sys.argv[1], collection=sys.argv[2], model=None, bm25=True, session=Session(offline=True))
+Milvus.build(corpus, sys.argv[1], collection=sys.argv[2], model=None, bm25=True, session=session)
 """
 
 
