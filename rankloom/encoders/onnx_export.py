@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from rankloom.encoders.onnx_backbone import runtime_session
 from rankloom.encoders.precision import EXPORTED
+from rankloom.errors import StageError
 
 # Two texts of other lengths than those of tracing: what tracing took for a constant shows up.
 _TRACED = ["one two three", "four five six seven eight nine ten"]
@@ -50,11 +51,11 @@ def export(transformer: Any, path: Path, *, int8: bool) -> None:
         int8: Quantise: weights to int8 once, activations as they come.
 
     Raises:
-        ValueError: The transformer does something else than map tokens to numbers, or its traced form gives others.
+        StageError: The transformer does something else than map tokens to numbers, or its traced form gives others.
     """
     output = transformer.modality_config.get("text", {}).get("method_output_name")
     if transformer.modality_config.get("text", {}).get("method") != "forward" or not isinstance(output, str):
-        raise ValueError("it is no plain text encoder")
+        raise StageError("it is no plain text encoder")
     sample = _features(transformer, _TRACED)
     traced = _Traced(transformer, list(sample), output).eval()
     rough = path.with_suffix(".rough.onnx")
@@ -107,7 +108,7 @@ def _check(path: Path, traced: _Traced, features: dict[str, Tensor]) -> None:
     read = features["attention_mask"].numpy().astype(bool) if expected.ndim == 3 else slice(None)
     difference = float(np.abs(found[read] - expected[read]).max() / max(1.0, float(np.abs(expected[read]).max())))
     if not difference <= _TOLERANCE:
-        raise ValueError(f"its traced form gives other numbers than torch, by {difference:.2g}")
+        raise StageError(f"its traced form gives other numbers than torch, by {difference:.2g}")
 
 
 def _quantize(source: Path, target: Path) -> None:

@@ -73,13 +73,13 @@ def test_models_that_are_not_to_be_had(tmp_path: Path) -> None:
 
 
 def test_all_that_is_missing_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    fusion = [{"rrf": {"inputs": ["bm25", ["dense"], "rank_bm25"]}}, {"cross_encoder": {"model": "no/where"}}]
-    monkeypatch.setattr(module, "installed", lambda name: name not in ("rank_bm25", "faiss"))
+    fusion = [{"rrf": {"inputs": ["bm25", ["milvus"], "rank_bm25"]}}, {"cross_encoder": {"model": "no/where"}}]
+    monkeypatch.setattr(module, "installed", lambda name: name not in ("rank_bm25", "pymilvus"))
     with pytest.raises(MissingExtraError) as raised:
         found(fusion, fusion).raise_problems()
     first, *lines = str(raised.value).splitlines()
     assert first == "3 things are missing"
-    assert lines[0] == "dense: the module 'faiss' is not installed; fix: pip install 'rankloom[dense]'"
+    assert lines[0] == "milvus: the module 'pymilvus' is not installed; fix: pip install 'rankloom[milvus]'"
     assert lines[1] == "rank_bm25: the module 'rank_bm25' is not installed; fix: pip install 'rankloom[reference]'"
     assert "'no/where'" in lines[2]
 
@@ -101,4 +101,6 @@ def test_every_stage_with_a_model_says_so() -> None:
     for word in BUILT_IN:
         stage = stage_class(word)
         assert all(extra_of(name) for name in stage.requires)
-        assert ("sentence_transformers" in stage.requires) == ("model" in kinds(word)), word
+        loads = {"sentence_transformers", "transformers"} & set(stage.requires)
+        with_model = bool(loads) or word == "milvus"  # which also searches by BM25 alone
+        assert with_model == ("model" in kinds(word)), word
