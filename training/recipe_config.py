@@ -55,7 +55,8 @@ class TrainingSource(Strict):
         """A source is a collection or a file."""
         if (self.collection is None) == (self.pairs is None):
             raise ValueError("a source is either a `collection` or `pairs`")
-        split = (self.collection or "").split("/")[1:][-2:]  # of two parts in `dev/small`
+        named, _, after_folder = (self.collection or "").partition(":")
+        split = [after_folder] if after_folder else named.split("/")[1:][-2:]  # of two parts in `dev/small`
         if any(_NOT_TRAINED_ON.fullmatch(part) for part in split):
             raise ValueError("a test or development split is not to be trained on")
         return self
