@@ -18,7 +18,8 @@ def distillation_card(manifest: dict[str, Any], *, stage: str) -> str:
     teachers, student, training = recipe["teachers"], recipe["student"], recipe["training"]
     sizes = ", ".join(f"{name} {value}" for name, value in student.items() if name not in ("architecture", "backbone"))
     taught = recipe["loss"].endswith("margin_mse")
-    by = f"{', '.join(teachers['ensemble'])} (mix: {teachers['mix']}, scale {teachers['scale']:g})"
+    named = teachers["file"] or ", ".join(teachers["ensemble"])
+    by = f"{named} (mix: {teachers['mix']}, scale {teachers['scale']:g})"
     crosses = "nDCG@10" in manifest["end"]
     lines = [
         f"# {recipe['name']}",

@@ -2,29 +2,59 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from rankloom.config import PipelineBuilder
 from rankloom.encoders import DEFAULT_MODEL
 from rankloom.eval.strict import Strict
 from rankloom.training.recipe_config import TaughtRecipe, Teachers
+from rankloom.training.teacher_file import TEACHER
 
 StudentLoss = Literal["margin_mse", "listwise_margin_mse", "ranknet", "softmax", "contrastive"]
 
 
 class MarginTeachers(Teachers):
-    """Teachers whose differences of scores matter.
+    """Teachers whose differences of scores matter: stages that are asked, or a file of what teachers said.
 
     Args:
+        file: Scores as published, `pos_score neg_score query_id pos_passage_id neg_passage_id`, in place of `stages`,
+            `ensemble`, `candidates` and `documents`; relative to the data folder (RANKLOOM_DATA). See
+            `rankloom.training.teacher_file`.
+        missing: What happens to a line of the file whose query or passage the collection does not have: `error`, or
+            `count`, which leaves it out and says how many.
         mix: How an ensemble's scores become one: `mean` is of raw scores, as of teachers of one scale (T2 of the
             paper); `standard` brings each teacher to variance 1 over all examples first, which keeps its margins in
             proportion; `minmax` brings each to 0..1 in every example (`rankloom.training.ensemble`). All are multiplied
             by `scale`.
     """
 
+    file: str | None = None
+    missing: Literal["error", "count"] = "error"
     scale: float = Field(default=1.0, gt=0)
     mix: Literal["mean", "standard", "minmax"] = "standard"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_origin(cls, values: Any) -> Any:
+        """A file has one teacher and two documents an example; nobody is asked."""
+        if not isinstance(values, dict):
+            return values
+        if values.get("file") is None:
+            if "missing" in values:
+                raise ValueError("`missing` belongs to a `file` of scores")
+            return values
+        fixed = {"stages": {}, "ensemble": [TEACHER], "candidates": [], "documents": 2}
+        asked = [name for name, value in fixed.items() if values.get(name, value) != value]
+        if asked:
+            raise ValueError(f"scores come from a `file` or from stages that are asked; leave out {', '.join(asked)}")
+        return {"mix": "mean", **fixed, **values}
+
+    def check(self, builder: PipelineBuilder) -> None:
+        """Check the stages that are asked, if any are."""
+        if self.file is None:
+            super().check(builder)
 
 
 class StudentParts(Strict):
@@ -124,6 +154,13 @@ class DistillationRecipe(TaughtRecipe):
     teachers: MarginTeachers
     student: StudentConfig
     loss: StudentLoss = "margin_mse"
+
+    @model_validator(mode="after")
+    def _one_collection(self) -> Self:
+        """The ids of a file of scores are those of one collection."""
+        if self.teachers.file is not None and (len(self.sources) > 1 or self.sources[0].collection is None):
+            raise ValueError("a file of teachers' scores needs one source, a `collection` that has its ids")
+        return self
 
     @model_validator(mode="after")
     def _affordable(self) -> Self:

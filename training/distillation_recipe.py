@@ -20,6 +20,7 @@ from rankloom.training.distillation_card import distillation_card
 from rankloom.training.distillation_config import DistillationRecipe
 from rankloom.training.example_rows import rows_of
 from rankloom.training.examples import prepared, source_data
+from rankloom.training.teacher_examples import taught_by_file
 from rankloom.training.training_folder import Trained, TrainingFolder
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ def train(recipe: DistillationRecipe, session: Session, *, output: Path) -> Trai
         MissingExtraError: The extra `train` is not installed.
     """
     folder = TrainingFolder(recipe, output)
-    sources, examples = prepared(recipe, session, output)
+    by_file = recipe.teachers.file is not None
+    sources, examples = taught_by_file(recipe, session) if by_file else prepared(recipe, session, output)
     from rankloom.training.student_fit import fit
     from rankloom.training.student_validation import measured
     from rankloom.training.students import make_student

@@ -114,6 +114,25 @@ def read_source(source: TrainingSource, session: Session, *, seed: int) -> Sourc
     return _trained_on(SourceTexts(source, corpus, tuple(rest), tuple(held), relevant, texts))
 
 
+def data_file(name: str, *, what: str) -> Path:
+    """A file that a recipe names: as it is written, or from the data folder (RANKLOOM_DATA).
+
+    Args:
+        name: Its path.
+        what: What it holds, for the error.
+
+    Raises:
+        NotFoundError: It is in neither place.
+    """
+    root = data_folder()
+    places = [Path(name), *([root / name] if root is not None else [])]
+    for place in places:
+        if place.is_file():
+            return place
+    fix = "let RANKLOOM_DATA name its folder"
+    raise NotFoundError(f"there is no such file of {what}", stage=_STAGE, value=name, fix=fix)
+
+
 def same_text(text: str) -> str:
     """What two texts have in common that differ in case and spaces alone."""
     return " ".join(text.casefold().split())
@@ -151,14 +170,7 @@ def _trained_on(source: SourceTexts) -> SourceTexts:
 
 def _read_pairs(pairs: Pairs) -> list[tuple[str, str]]:
     """Queries and documents of a file, in its order, without those that are too short to say something."""
-    path = Path(pairs.file)
-    root = data_folder()
-    if not path.is_file() and root is not None:
-        path = root / pairs.file
-    if not path.is_file():
-        raise NotFoundError(
-            "there is no such file of pairs", stage=_STAGE, value=pairs.file, fix="let RANKLOOM_DATA name its folder"
-        )
+    path = data_file(pairs.file, what="pairs")
     found = []
     for number, record in _records(path):
         try:
