@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from rankloom.encoders import Encoded
 from rankloom.records import Query
 from rankloom.session import Session
+from rankloom.token_encoder import TokensEncoded
+from rankloom.token_vectors import TokenVectors
 
 
 class TermSource(ABC):
@@ -57,3 +59,27 @@ class VectorSource(ABC):
     @abstractmethod
     def document_vectors(self, doc_ids: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Stored vectors, float32 (documents, dimensions), and whether the index holds each document, bool."""
+
+
+class TokenVectorSource(ABC):
+    """A retriever over the vectors of each document's tokens: ColBERT, CRISP."""
+
+    @property
+    @abstractmethod
+    def space(self) -> str:
+        """The encoder's fingerprint: vectors of one space can be compared."""
+
+    @abstractmethod
+    def encode_queries(self, queries: Sequence[Query], session: Session) -> TokensEncoded:
+        """The vectors of each query, and what a model did for them.
+
+        A stage that asks counts the calls and tokens as its own, and notes the texts that were cut
+        (`rankloom.encoders.truncation_notes`): nobody else does.
+        """
+
+    @abstractmethod
+    def document_token_vectors(self, doc_ids: Sequence[str]) -> tuple[TokenVectors, NDArray[np.bool_]]:
+        """Stored vectors, and whether the index holds each document, bool of shape (documents,).
+
+        A document that it does not hold has no vectors; one that it holds may have none, too.
+        """

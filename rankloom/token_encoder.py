@@ -1,4 +1,4 @@
-"""Token encoders: texts to one vector for each token, and the comparison of such texts (late interaction).
+"""Token encoders: texts to one vector for each token, for late interaction.
 
 Khattab and Zaharia: ColBERT, SIGIR 2020 (arXiv:2004.12832). Models are multi-vector encoders of sentence-transformers,
 which also reads those of PyLate and of the authors. A token encoder loads nothing until it first encodes.
@@ -21,6 +21,7 @@ from rankloom.extras import require
 from rankloom.fingerprint import digest
 from rankloom.models import LoadedModel, ResolvedModel, model_identity, resolve_model, shared_model
 from rankloom.session import Session
+from rankloom.token_vectors import TokenVectors
 
 _VERSION = 1  # raised when the same model gives other vectors than before
 
@@ -29,13 +30,13 @@ class TokensEncoded(NamedTuple):
     """What a token encoder gives back for some texts, in their order.
 
     Args:
-        vectors: Of each text, float32 of shape (tokens that count, dimensions).
+        vectors: Of the tokens that count.
         tokens: Tokens that the model read of each text; int64 of shape (texts,).
         truncated: Tokens of each text that it did not read; int64 of shape (texts,).
         calls: How many batches went through the model.
     """
 
-    vectors: list[NDArray[np.float32]]
+    vectors: TokenVectors
     tokens: NDArray[np.int64]
     truncated: NDArray[np.int64]
     calls: int
@@ -123,33 +124,10 @@ class TokenEncoder:
             vectors.extend(some)
         if not all(np.isfinite(one).all() for one in vectors):
             raise StageError("the model gave vectors that are not finite", stage=self.stage, value=self.model)
-        rows = [place[text] for text in texts]
-        return TokensEncoded([vectors[row] for row in rows], tokens[rows], truncated[rows], len(starts))
-
-
-def maxsim(query: NDArray[np.float32], documents: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
-    """The sum, over a query's vectors, of the largest inner product with one of a document's.
-
-    Args:
-        query: float32 of shape (tokens, dimensions).
-        documents: float32 of shape (tokens, dimensions) each; one without tokens scores 0.
-
-    Returns:
-        float64 of shape (documents,).
-
-    Example:
-        >>> eye = np.eye(3, dtype=np.float32)
-        >>> maxsim(eye[:2], [eye, eye[:1], eye[:0]]).tolist()
-        [2.0, 1.0, 0.0]
-    """
-    lengths = np.array([len(one) for one in documents], dtype=np.int64)
-    scores = np.zeros(len(documents))
-    some = np.flatnonzero(lengths).tolist()
-    if some:
-        products = query @ np.concatenate([documents[place] for place in some]).T
-        starts = np.concatenate([[0], np.cumsum(lengths[some])[:-1]])
-        scores[some] = np.maximum.reduceat(products, starts, axis=1).sum(axis=0, dtype=np.float64)
-    return scores
+        rows = np.array([place[text] for text in texts], dtype=np.int64)
+        dimensions = int(loaded.model.get_embedding_dimension())
+        found = TokenVectors.of(vectors, dimensions).take(rows)
+        return TokensEncoded(found, tokens[rows], truncated[rows], len(starts))
 
 
 def _encode_batch(

@@ -16,7 +16,8 @@ from rankloom.ranking import ScoreKind
 from rankloom.rerank.pair_stage import Pair
 from rankloom.rerank.pointwise import Pointwise, Scored
 from rankloom.session import Session
-from rankloom.token_encoder import TokenEncoder, maxsim
+from rankloom.token_encoder import TokenEncoder
+from rankloom.token_vectors import maxsim
 
 
 class LateInteraction(Pointwise):
@@ -63,7 +64,7 @@ class LateInteraction(Pointwise):
         truncated = np.zeros(len(pairs), dtype=np.int64)
         for number, own in enumerate(places.values()):
             rows = [texts[pairs[place].document.contents] for place in own]
-            scores[own] = maxsim(left.vectors[number], [right.vectors[row] for row in rows])
+            scores[own] = maxsim(left.vectors[number], right.vectors.take(rows))
             truncated[own] = left.truncated[number] + right.truncated[rows]
         tokens = int(left.tokens.sum() + right.tokens.sum())
         return Scored(scores, truncated, left.calls + right.calls, tokens)

@@ -5,20 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
 from rankloom import ScoreKind
 from rankloom.errors import DataError
 from rankloom.rerank import LateInteraction
 from rankloom.testing import StageConformance
-from rankloom.token_encoder import TokenEncoder, maxsim
+from rankloom.token_encoder import TokenEncoder
 from tests.rerank.folders import QUERIES, SESSION, TEXTS, candidates
 from tests.tiny_models import tiny_colbert, tiny_encoder
 
 FOLDER = "RANKLOOM_TEST_COLBERT"  # where the tests' model is, also for the processes that they start
-NUMBERS = st.floats(-2, 2, width=32)
 
 
 @pytest.fixture(scope="module")
@@ -27,21 +23,6 @@ def tiny(tmp_path_factory):
     os.environ[FOLDER] = folder
     yield folder
     del os.environ[FOLDER]
-
-
-def looped(query, document):
-    return sum(max((float(np.dot(one, other)) for other in document), default=0.0) for one in query)
-
-
-@given(st.data())
-def test_maxsim_is_the_sum_of_the_best_matches(data):
-    query = data.draw(arrays(np.float32, (data.draw(st.integers(1, 4)), 3), elements=NUMBERS))
-    documents = [
-        data.draw(arrays(np.float32, (length, 3), elements=NUMBERS))
-        for length in data.draw(st.lists(st.integers(0, 4), min_size=1, max_size=4))
-    ]
-    expected = [looped(query, document) for document in documents]
-    np.testing.assert_allclose(maxsim(query, documents), expected, atol=1e-5)
 
 
 def test_scores_are_those_of_sentence_transformers(tiny):
