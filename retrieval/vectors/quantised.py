@@ -40,11 +40,12 @@ class Quantised(NamedTuple):
         return Quantised(self.codes[rows], np.ascontiguousarray(self.measures[:, rows]))
 
 
-def quantised(vectors: NDArray[np.float32]) -> Quantised:
+def quantised(vectors: NDArray[np.float32], *, stage: str = "dense") -> Quantised:
     """Rows as int8 codes, 127 for the largest number of each.
 
     Args:
         vectors: float32 of shape (rows, dimensions).
+        stage: Name for errors.
 
     Raises:
         DataError: A number is not finite, or a row is longer than 1e15.
@@ -58,7 +59,7 @@ def quantised(vectors: NDArray[np.float32]) -> Quantised:
     for start in range(0, len(vectors), _BLOCK):
         part = slice(start, start + _BLOCK)
         block = np.asarray(vectors[part])
-        lengths = checked_lengths(block)
+        lengths = checked_lengths(block, stage=stage)
         peaks = np.abs(block).max(axis=1, initial=0)
         scales = np.maximum(peaks / np.float32(_LEVELS), np.float32(_SMALLEST))
         codes[part] = np.clip(np.rint(block / scales[:, None]), -_LEVELS, _LEVELS)
@@ -86,7 +87,7 @@ def unquantised(vectors: NDArray[np.float32]) -> Quantised:
     return Quantised(vectors, measures)
 
 
-def checked_lengths(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+def checked_lengths(vectors: NDArray[np.float32], *, stage: str = "dense") -> NDArray[np.float64]:
     """The length of each row.
 
     Raises:
@@ -98,7 +99,7 @@ def checked_lengths(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
     if len(bad):
         raise DataError(
             "a vector holds a number that is not finite, or is longer than can be searched",
-            stage="dense",
+            stage=stage,
             value=f"row {int(bad[0])} of length {lengths[bad[0]]:g}",
             accepted=f"finite numbers, and lengths up to {LONGEST:g}",
         )

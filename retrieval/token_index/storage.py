@@ -1,0 +1,251 @@
+"""How the vectors of a token index are kept: what each costs in bytes, and what comes back.
+
+What comes back, float32, is the truth of an index: exact scores are those of the vectors as they are stored.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, Self
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from rankloom.errors import DataError
+from rankloom.retrieval.vectors.npy_file import mapped
+from rankloom.retrieval.vectors.quantised import quantised
+
+Matrix = NDArray[np.float32]
+_BLOCK = 1 << 13  # rows that are decoded or encoded at a time
+_STAGE = "multi_vector"
+
+
+class Rows(Protocol):
+    """Vectors that can be read through, again and again: a `VectorParts`, or any storage."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    @property
+    def dimensions(self) -> int:
+        """Numbers in each."""
+
+    def blocks(self, size: int) -> Iterator[tuple[int, Matrix]]:
+        """Stretches of at most `size` rows in order: the first's number, and float32 of shape (rows, dimensions)."""
+
+
+class TokenStorage(ABC):
+    """Vectors of tokens, numbered through, in memory or memory-mapped. Nothing in it changes."""
+
+    kind: ClassVar[str]
+
+    @classmethod
+    @abstractmethod
+    def build(cls, rows: Rows, *, folder: Path | None = None, **settings: Any) -> Self:
+        """Encode vectors, one block in memory at a time.
+
+        Args:
+            rows: The vectors.
+            folder: Where the files go, an existing folder; None keeps all in memory.
+            settings: Those of the kind, by name.
+
+        Raises:
+            DataError: A number is not finite, or is one that the kind can not hold.
+        """
+
+    @classmethod
+    @abstractmethod
+    def read(cls, folder: Path, settings: dict[str, Any]) -> Self:
+        """Open what `build` has put into a folder; files are memory-mapped.
+
+        Raises:
+            OSError: A file is missing.
+            ValueError: A file is damaged.
+        """
+
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """What `read` must know besides the files: JSON values by name."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """How many vectors there are."""
+
+    @property
+    @abstractmethod
+    def dimensions(self) -> int:
+        """Numbers in each vector."""
+
+    @property
+    @abstractmethod
+    def nbytes(self) -> int:
+        """Bytes of all that is kept, mapped or in memory."""
+
+    @abstractmethod
+    def decoded(self, rows: slice | NDArray[np.int64]) -> Matrix:
+        """Some vectors as float32 of shape (rows, dimensions); a fresh array."""
+
+    def take(self, rows: NDArray[np.int64]) -> Matrix:
+        """Copies of some vectors in the order asked, float32 of shape (len(rows), dimensions)."""
+        return self.decoded(rows)
+
+    def blocks(self, size: int = _BLOCK) -> Iterator[tuple[int, Matrix]]:
+        """Stretches of at most `size` consecutive vectors in order: the number of the first, and copies of them."""
+        for first in range(0, len(self), size):
+            yield first, self.decoded(slice(first, first + size))
+
+    def __repr__(self) -> str:
+        """Its kind and size."""
+        return f"<{type(self).__name__} of {len(self)} vectors in {self.nbytes} bytes>"
+
+
+class Float16Storage(TokenStorage):
+    """Numbers of two bytes; 11 bits of each count.
+
+    Example:
+        >>> from rankloom.retrieval.vectors.vector_parts import VectorParts
+        >>> kept = Float16Storage.build(VectorParts([np.array([[1.0, 0.1]], dtype=np.float32)]))
+        >>> kept.nbytes, kept.take(np.array([0])).tolist()
+        (4, [[1.0, 0.0999755859375]])
+    """
+
+    kind = "float16"
+    _FILE = "vectors.npy"
+
+    def __init__(self, values: NDArray[np.float16]) -> None:
+        self.values = values
+
+    @classmethod
+    def build(cls, rows: Rows, *, folder: Path | None = None, **settings: Any) -> Self:
+        """Round every number; see `TokenStorage.build`. There are no settings."""
+        _no_settings(settings)
+        values = new_array(folder, cls._FILE, (len(rows), rows.dimensions), np.float16)
+        for first, block in rows.blocks(_BLOCK):
+            with np.errstate(over="ignore"):  # looked at below
+                part = block.astype(np.float16)
+            bad = np.flatnonzero(~np.isfinite(part).all(axis=1))
+            if len(bad):
+                raise DataError(
+                    "a vector holds a number that is not finite, or that float16 does not hold",
+                    stage=_STAGE,
+                    value=f"row {first + int(bad[0])}",
+                    accepted="finite numbers up to 65504",
+                    fix="take a model whose vectors are of length 1, or storage: int8",
+                )
+            values[first : first + len(part)] = part
+        return cls(values) if folder is None else cls.read(folder, {})
+
+    @classmethod
+    def read(cls, folder: Path, settings: dict[str, Any]) -> Self:  # noqa: ARG003 - there are none
+        """Map the file; see `TokenStorage.read`."""
+        return cls(read_array(folder / cls._FILE, np.float16, 2))
+
+    def settings(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    def __len__(self) -> int:
+        """How many vectors there are."""
+        return len(self.values)
+
+    @property
+    def dimensions(self) -> int:
+        """Numbers in each vector."""
+        return int(self.values.shape[1])
+
+    @property
+    def nbytes(self) -> int:
+        """Two for each number."""
+        return self.values.nbytes
+
+    def decoded(self, rows: slice | NDArray[np.int64]) -> Matrix:
+        """Some vectors as float32."""
+        return self.values[rows].astype(np.float32)
+
+
+class Int8Storage(TokenStorage):
+    """Whole numbers of one byte, and a scale for each vector: its largest number is 127 times that.
+
+    Example:
+        >>> from rankloom.retrieval.vectors.vector_parts import VectorParts
+        >>> kept = Int8Storage.build(VectorParts([np.array([[0.5, -1.0]], dtype=np.float32)]))
+        >>> kept.codes.tolist(), kept.nbytes, kept.take(np.array([0])).round(3).tolist()
+        ([[64, -127]], 6, [[0.504, -1.0]])
+    """
+
+    kind = "int8"
+    _CODES, _SCALES = "codes.npy", "scales.npy"
+
+    def __init__(self, codes: NDArray[np.int8], scales: NDArray[np.float32]) -> None:
+        self.codes, self.scales = codes, scales
+
+    @classmethod
+    def build(cls, rows: Rows, *, folder: Path | None = None, **settings: Any) -> Self:
+        """Round every number to a multiple of its vector's scale; see `TokenStorage.build`. There are no settings."""
+        _no_settings(settings)
+        codes = new_array(folder, cls._CODES, (len(rows), rows.dimensions), np.int8)
+        scales = new_array(folder, cls._SCALES, (len(rows),), np.float32)
+        for first, block in rows.blocks(_BLOCK):
+            part = quantised(block, stage=_STAGE)
+            codes[first : first + len(block)] = part.codes
+            scales[first : first + len(block)] = part.measures[0]
+        return cls(codes, scales) if folder is None else cls.read(folder, {})
+
+    @classmethod
+    def read(cls, folder: Path, settings: dict[str, Any]) -> Self:  # noqa: ARG003 - there are none
+        """Map the files; see `TokenStorage.read`."""
+        codes = read_array(folder / cls._CODES, np.int8, 2)
+        scales = read_array(folder / cls._SCALES, np.float32, 1)
+        if len(codes) != len(scales):
+            raise ValueError(f"{cls._SCALES} is of other vectors than {cls._CODES}")
+        return cls(codes, scales)
+
+    def settings(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    def __len__(self) -> int:
+        """How many vectors there are."""
+        return len(self.codes)
+
+    @property
+    def dimensions(self) -> int:
+        """Numbers in each vector."""
+        return int(self.codes.shape[1])
+
+    @property
+    def nbytes(self) -> int:
+        """One for each number, four for each vector."""
+        return self.codes.nbytes + self.scales.nbytes
+
+    def decoded(self, rows: slice | NDArray[np.int64]) -> Matrix:
+        """Some vectors as float32: codes times scale, rounded once."""
+        return self.codes[rows] * self.scales[rows, None]
+
+
+def new_array(folder: Path | None, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+    """An array to be filled: in memory, or a `.npy` file of a folder, mapped."""
+    if folder is None:
+        return np.empty(shape, dtype=dtype)
+    return np.lib.format.open_memmap(folder / name, mode="w+", dtype=dtype, shape=shape)
+
+
+def read_array(path: Path, dtype: DTypeLike, axes: int) -> NDArray[Any]:
+    """An array of a `.npy` file, mapped.
+
+    Raises:
+        OSError: There is no such file.
+        ValueError: It is damaged, or of another type or number of axes.
+    """
+    array = mapped(path)
+    if array.dtype != dtype or array.ndim != axes:
+        raise ValueError(f"{path.name} holds {array.dtype} of {array.ndim} axes")
+    return array
+
+
+def _no_settings(settings: dict[str, Any]) -> None:
+    """Refuse settings, where a kind has none; who asks users has checked them."""
+    if settings:
+        raise TypeError(f"no such settings: {', '.join(settings)}")
