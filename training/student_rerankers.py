@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import copy
-import string
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from rankloom.encoders import Role, readable
 from rankloom.errors import ConfigError
 from rankloom.rerank.prettr_model import PreTTRModel, PreTTRSettings
 from rankloom.rerank.tk_model import TKModel, TKSettings
+from rankloom.token_layout import TokenLayout, multi_vector_encoder
 from rankloom.training.distillation_config import ColBERTStudent, PreTTRStudent, TKStudent
 from rankloom.training.encoder_training import prompts_of
 from rankloom.training.student import CrossingStudent, Student, keep_layers, on_device
@@ -73,31 +72,19 @@ class ColBERTLearner(CrossingStudent):
     stage = "late_interaction"
 
     def __init__(self, settings: ColBERTStudent, backbone: Any) -> None:
-        from sentence_transformers import MultiVectorEncoder
-        from sentence_transformers.base.modules import Dense, Normalize
-        from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
-
         super().__init__()
         transformer = copy.deepcopy(backbone[0])
         keep_layers(transformer.model, settings.layers)
-        transformer.query_length, transformer.document_length = settings.query_tokens, settings.max_tokens
-        if settings.expand_queries:
-            transformer.query_expansion = {"strategy": "fixed", "length": settings.query_tokens}
-        modules: list[Any] = [transformer]
-        if settings.dimensions is not None:
-            width = transformer.get_embedding_dimension()
-            modules.append(
-                Dense(
-                    width,
-                    settings.dimensions,
-                    bias=False,
-                    activation_function=torch.nn.Identity(),
-                    module_input_name="token_embeddings",
-                )
-            )
-        skipped = list(string.punctuation) if settings.skip_punctuation else None
-        modules += [MultiVectorMask(skiplist_words=skipped), Normalize(module_input_name="token_embeddings")]
-        self.encoder = MultiVectorEncoder(modules=modules, device=str(backbone.device), prompts=prompts_of(backbone))
+        prompts = prompts_of(backbone)
+        layout = TokenLayout(
+            query_tokens=settings.query_tokens,
+            document_tokens=settings.max_tokens,
+            expand_queries=settings.expand_queries,
+            skip_punctuation=settings.skip_punctuation,
+            query_prefix=prompts.get("query", ""),
+            document_prefix=prompts.get("document", ""),
+        )
+        self.encoder = multi_vector_encoder(transformer, layout, dimensions=settings.dimensions)
         self.scale = settings.score_scale
 
     def forward(self, queries: Sequence[str], documents: Sequence[str], *, crossed: bool = False) -> Tensor:
