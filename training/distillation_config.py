@@ -42,7 +42,7 @@ class MarginTeachers(Teachers):
         if not isinstance(values, dict):
             return values
         if values.get("file") is None:
-            if "missing" in values:
+            if values.get("missing", "error") != "error":  # a recipe that was written out names its defaults
                 raise ValueError("`missing` belongs to a `file` of scores")
             return values
         fixed = {"stages": {}, "ensemble": [TEACHER], "candidates": [], "documents": 2}

@@ -1,11 +1,6 @@
 """The recipe with every student, on a tiny backbone: what it leaves behind, and that a killed one ends the same."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 
 import pytest
 import torch
@@ -19,18 +14,10 @@ from rankloom.training.distillation_recipe import train
 from rankloom.training.loop import last_checkpoint
 from rankloom.training.ranking_losses import margin_mse
 from rankloom.training.students import make_student
+from tests.training.killed import begin_and_kill
 from tests.training.recipes import tiny_recipe
 
 pytestmark = pytest.mark.slow
-_RUN = """
-import json, sys
-from pathlib import Path
-from rankloom import Session
-from rankloom.training.distillation_config import DistillationRecipe
-from rankloom.training.distillation_recipe import train
-recipe = DistillationRecipe.model_validate(json.loads(Path(sys.argv[1]).read_text()))
-train(recipe, Session(offline=True), output=Path(sys.argv[2]))
-"""
 STUDENTS = {
     "dot": {"layers": 1},
     "tk": {"heads": 5, "feed_forward": 8},
@@ -123,16 +110,7 @@ def test_a_student_can_learn_the_margins_of_a_batch(finished, architecture):
 @pytest.mark.parametrize("architecture", STUDENTS)
 def test_a_killed_training_ends_as_an_uninterrupted_one(finished, tmp_path, architecture):
     recipe, output, _ = finished[architecture]
-    told = tmp_path / "recipe.json"
-    told.write_text(json.dumps(recipe.model_dump()))
-    command = [sys.executable, "-c", _RUN, str(told), str(tmp_path / "out")]
-    killed = subprocess.Popen(command, env=os.environ | {"PYTHONUNBUFFERED": "1"}, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while last_checkpoint(tmp_path / "out" / "checkpoints") is None and time.monotonic() < deadline:
-        assert killed.poll() is None, "the training ended before it could be killed"
-        time.sleep(0.005)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
+    begin_and_kill(recipe, tmp_path)
     assert not (tmp_path / "out" / "student").exists()
     train(recipe, SESSION, output=tmp_path / "out")
     name = "checkpoints/checkpoint-6/model.safetensors"
