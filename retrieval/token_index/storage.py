@@ -120,7 +120,7 @@ class Float16Storage(TokenStorage):
     @classmethod
     def build(cls, rows: Rows, *, folder: Path | None = None, **settings: Any) -> Self:
         """Round every number; see `TokenStorage.build`. There are no settings."""
-        _no_settings(settings)
+        no_settings(settings)
         values = new_array(folder, cls._FILE, (len(rows), rows.dimensions), np.float16)
         for first, block in rows.blocks(_BLOCK):
             with np.errstate(over="ignore"):  # looked at below
@@ -184,7 +184,7 @@ class Int8Storage(TokenStorage):
     @classmethod
     def build(cls, rows: Rows, *, folder: Path | None = None, **settings: Any) -> Self:
         """Round every number to a multiple of its vector's scale; see `TokenStorage.build`. There are no settings."""
-        _no_settings(settings)
+        no_settings(settings)
         codes = new_array(folder, cls._CODES, (len(rows), rows.dimensions), np.int8)
         scales = new_array(folder, cls._SCALES, (len(rows),), np.float32)
         for first, block in rows.blocks(_BLOCK):
@@ -245,7 +245,7 @@ def read_array(path: Path, dtype: DTypeLike, axes: int) -> NDArray[Any]:
     return array
 
 
-def _no_settings(settings: dict[str, Any]) -> None:
+def no_settings(settings: dict[str, Any]) -> None:
     """Refuse settings, where a kind has none; who asks users has checked them."""
     if settings:
         raise TypeError(f"no such settings: {', '.join(settings)}")
