@@ -49,7 +49,9 @@ def test_the_package_loads_numpy_and_the_standard_library_only():
     assert foreign == {"rankloom", "numpy"}
 
 
-@pytest.mark.parametrize("module", ["retrieval", "prf", "rerank", "eval", "cli", "trec", "columns", "config", "models"])
+@pytest.mark.parametrize(
+    "module", ["retrieval", "prf", "rerank", "eval", "cli", "trec", "columns", "config", "models", "reduction"]
+)
 def test_no_part_loads_a_model_library(module):
     assert loaded(f"import rankloom.{module}") & HEAVY == set()
 
