@@ -1,30 +1,34 @@
 """Adapters of sparse encoders: what training has changed of a sentence encoder, and the encoder made of both.
 
-An adapter is a folder of a megabyte or two: `adapter.json` (which backbone, and how it is changed),
-`adapter.safetensors` (low-rank changes of its upper layers, and a head) and `idf.json` (the weights of query terms).
-The backbone's own weights are shared with whoever else holds them. Hu et al.: LoRA, ICLR 2022 (arXiv:2106.09685).
+Beside the files of every adapter (low-rank changes of upper layers, and here a head), one holds `idf.json`, the weights
+of query terms. See `rankloom.adapter`.
 """
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from rankloom.errors import DataError
-from rankloom.extras import require
-from rankloom.files import MANIFEST, atomic_path, write_json
-from rankloom.model_files import ADAPTER
+from rankloom import adapter
+from rankloom.adapter import (
+    add_low_rank,
+    read_fields,
+    read_weights,
+    shared_transformer,
+    trainable,
+    unreadable,
+    write_adapter,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 _STAGE = "sparse_adapter"
 _FORMAT, _VERSION = "rankloom-sparse-adapter", 1
-_WEIGHTS, _IDF = "adapter.safetensors", "idf.json"
+_IDF = "idf.json"
 _DOCUMENTS = "document"
 
 
@@ -67,25 +71,20 @@ def adapted(backbone: Any, settings: AdapterSettings, idf: Mapping[str, float]) 
 
     from rankloom.retrieval.sparse_head import SparseHead
 
-    transformer = copy.deepcopy(backbone[0], {id(one): one for one in backbone.parameters()})
+    transformer = shared_transformer(backbone)
     model = transformer.model
     embeddings = model.get_input_embeddings()
-    model.requires_grad_(False)
     head = SparseHead(embeddings, activation_function=settings.activation_function)
     head.to(embeddings.weight.device, embeddings.weight.dtype)
-    if settings.rank:
-        peft = require("peft", extra="mini", stage=_STAGE)
-        depth = model.config.num_hidden_layers
-        peft.inject_adapter_in_model(
-            peft.LoraConfig(
-                r=settings.rank,
-                lora_alpha=settings.alpha,
-                target_modules=list(settings.modules),
-                layers_to_transform=list(range(depth - settings.layers, depth)),
-                layers_pattern="layer",
-            ),
-            model,
-        )
+    add_low_rank(
+        model,
+        rank=settings.rank,
+        alpha=settings.alpha,
+        modules=settings.modules,
+        layers=settings.layers,
+        extra="mini",
+        stage=_STAGE,
+    )
     tokenizer = transformer.tokenizer
     weight = torch.zeros(model.config.vocab_size)
     for token, number in tokenizer.get_vocab().items():
@@ -105,13 +104,7 @@ def document_modules(encoder: Any) -> tuple[Any, Any]:
 def trained(encoder: Any) -> dict[str, Tensor]:
     """Name -> parameter, of those that training changes: the low-rank changes and the head."""
     transformer, head = document_modules(encoder)
-    parts = {"transformer": transformer.model, "head": head}
-    return {
-        f"{part}.{name}": parameter
-        for part, module in parts.items()
-        for name, parameter in module.named_parameters()
-        if parameter.requires_grad
-    }
+    return trainable({"transformer": transformer.model, "head": head})
 
 
 def restore(encoder: Any, weights: Mapping[str, Tensor]) -> None:
@@ -120,14 +113,7 @@ def restore(encoder: Any, weights: Mapping[str, Tensor]) -> None:
     Raises:
         DataError: They are of another encoder.
     """
-    import torch
-
-    parameters = trained(encoder)
-    if {name: one.shape for name, one in parameters.items()} != {name: one.shape for name, one in weights.items()}:
-        raise DataError("the weights are of another encoder", stage=_STAGE, value=sorted(weights)[:3])
-    with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(weights[name])
+    adapter.restore(trained(encoder), weights, stage=_STAGE)
 
 
 def save_adapter(
@@ -152,19 +138,14 @@ def save_adapter(
     Raises:
         UsageError: The folder holds other things.
     """
-    import torch
-    from safetensors.torch import save_file
-
-    target = Path(folder)
-    with atomic_path(target) as temporary:
-        temporary.mkdir()
-        halves = {name: one.detach().to("cpu", torch.float16).contiguous() for name, one in trained(encoder).items()}
-        save_file(halves, temporary / _WEIGHTS)
-        (temporary / _IDF).write_text(json.dumps(idf, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
-        (temporary / "README.md").write_text(card, encoding="utf-8")
-        write_json(temporary / MANIFEST, manifest or {})
-        fields = {**asdict(settings), "format": _FORMAT, "version": _VERSION}
-        write_json(temporary / ADAPTER, fields)
+    write_adapter(
+        folder,
+        {**asdict(settings), "format": _FORMAT, "version": _VERSION},
+        trained(encoder),
+        card=card,
+        manifest=manifest or {},
+        texts={_IDF: json.dumps(idf, ensure_ascii=False, separators=(",", ":"))},
+    )
 
 
 def read_settings(folder: str | Path) -> AdapterSettings:
@@ -173,18 +154,11 @@ def read_settings(folder: str | Path) -> AdapterSettings:
     Raises:
         DataError: The file can not be read, or is of another version.
     """
-    file = Path(folder) / ADAPTER
+    fields = read_fields(folder, _FORMAT, _VERSION, stage=_STAGE)
     try:
-        fields = json.loads(file.read_text(encoding="utf-8"))
-        kind = (fields.pop("format"), fields.pop("version"))
-        if kind != (_FORMAT, _VERSION):
-            raise ValueError(f"it is of format {kind[0]}, version {kind[1]}")
         return AdapterSettings(**{**fields, "modules": tuple(fields["modules"])})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        accepted = f"an adapter of format {_FORMAT}, version {_VERSION}"
-        raise DataError(
-            f"the adapter can not be read ({error})", stage=_STAGE, value=str(file), accepted=accepted
-        ) from error
+    except (KeyError, TypeError) as error:
+        raise unreadable(folder, _FORMAT, _VERSION, str(error), stage=_STAGE) from error
 
 
 def load_adapter(folder: str | Path, backbone: Any) -> Any:
@@ -197,10 +171,8 @@ def load_adapter(folder: str | Path, backbone: Any) -> Any:
     Raises:
         DataError: The adapter can not be read, or does not fit the backbone.
     """
-    from safetensors.torch import load_file
-
     encoder = adapted(backbone, read_settings(folder), read_idf(folder))
-    restore(encoder, load_file(Path(folder) / _WEIGHTS))
+    restore(encoder, read_weights(folder))
     return encoder.eval()
 
 

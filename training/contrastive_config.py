@@ -23,10 +23,12 @@ class LowRank(Strict):
         rank: Of the changes to each matrix.
         alpha: The changes count alpha / rank.
         modules: Ends of the names of the matrices that are changed; BERT's by default.
+        layers: How many layers are changed, from the top; all by default.
     """
 
     rank: int = Field(default=16, ge=1)
     alpha: int = Field(default=32, ge=1)
+    layers: int | None = Field(default=None, ge=1)
     modules: list[str] = Field(default=["query", "key", "value", "dense"], min_length=1)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from rankloom import adapter
 from rankloom.encoders import token_counts
 from rankloom.errors import StageError
 from rankloom.extras import require
@@ -130,10 +131,16 @@ def prompts_of(encoder: Any) -> dict[str, str]:
 
 def add_low_rank(encoder: Any, how: LowRank) -> None:
     """Freeze an encoder and add low-rank changes to it, which alone are trained."""
-    peft = require("peft", extra="train", stage=_STAGE)
     encoder.requires_grad_(False)
-    config = peft.LoraConfig(r=how.rank, lora_alpha=how.alpha, target_modules=list(how.modules))
-    peft.inject_adapter_in_model(config, encoder.transformers_model)
+    adapter.add_low_rank(
+        encoder.transformers_model,
+        rank=how.rank,
+        alpha=how.alpha,
+        modules=how.modules,
+        layers=how.layers,
+        extra="train",
+        stage=_STAGE,
+    )
 
 
 def merge_low_rank(encoder: Any) -> None:
