@@ -7,7 +7,7 @@ and the word of the reduction that it was trained with. See `rankloom.adapter`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +46,7 @@ class TokenAdapterSettings:
     """
 
     backbone: str
-    layout: TokenLayout = TokenLayout()
+    layout: TokenLayout = field(default_factory=TokenLayout)
     dimensions: int | None = 128
     reduction: str = "none"
     rank: int = 16

@@ -7,13 +7,11 @@ checkpoint when it is run again.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from rankloom.session import Session
 from rankloom.training.contrastive_config import ContrastiveRecipe
 from rankloom.training.encoder_training import train_encoder
-from rankloom.training.mined_examples import SourceExamples, examples_of
-from rankloom.training.pairs import SourceTexts, read_sources
+from rankloom.training.mined_examples import prepared
 from rankloom.training.training_folder import Trained, TrainingFolder, require_training
 
 
@@ -32,26 +30,5 @@ def train(recipe: ContrastiveRecipe, session: Session, *, output: Path) -> Train
     """
     folder = TrainingFolder(recipe, output)
     require_training()
-    mining = Session(
-        cache=session.cache,
-        offline=session.offline,
-        seed=recipe.seed,
-        device=session.device,
-        dtype=recipe.negatives.dtype,
-        progress=session.progress,
-    )
-    sources = read_sources(recipe.sources, mining, seed=recipe.seed)
-    examples, pool = examples_of(recipe, sources, mining, output)
-    rows = [row for one in examples for row in one.rows]
-    data = [_data(source, one) for source, one in zip(sources, examples, strict=True)]
+    rows, pool, data = prepared(recipe, session, output)
     return train_encoder(folder, recipe, rows, pool, data=data, session=session)
-
-
-def _data(source: SourceTexts, examples: SourceExamples) -> dict[str, Any]:
-    """What the manifest says of a source."""
-    counts = {"documents": len(source.corpus), "queries": len(source.queries), "held out": len(source.held_out)}
-    return {
-        "name": source.source.name,
-        "licence": source.source.licence,
-        "counts": counts | {name: number for name, number in examples.counts.items() if number},
-    }

@@ -1,4 +1,4 @@
-"""The YAML of a recipe that fine-tunes a sentence encoder by contrast with hard negatives."""
+"""The YAML of recipes that train by contrast with hard negatives, and of the one for a sentence encoder."""
 
 from __future__ import annotations
 
@@ -122,19 +122,27 @@ class EncoderRecipe(Recipe):
     loss: Contrast = Contrast()
 
 
-class ContrastiveRecipe(EncoderRecipe):
-    """A recipe for a sentence encoder, fine-tuned on judged queries.
+class MinedRecipe(Recipe):
+    """What recipes that learn from judged queries with mined negatives share.
 
     Args:
-        kind: `contrastive`.
         sources: What is trained on.
         negatives: Where hard negatives come from.
     """
 
-    kind: Literal["contrastive"]
     sources: list[TrainingSource] = Field(min_length=1)
     negatives: Negatives
 
     def check(self, builder: PipelineBuilder) -> None:
         """Check the pipelines."""
         self.negatives.check(builder)
+
+
+class ContrastiveRecipe(MinedRecipe, EncoderRecipe):
+    """A recipe for a sentence encoder, fine-tuned on judged queries.
+
+    Args:
+        kind: `contrastive`.
+    """
+
+    kind: Literal["contrastive"]

@@ -25,7 +25,7 @@ def encoder_card(manifest: dict[str, Any]) -> str:
         "",
         "## Data",
         "",
-        *_data_table(manifest["data"]),
+        *counts_table(manifest["data"]),
         "",
         f"Examples: {manifest['examples']:,}. Nothing else was trained or tuned on.",
         "",
@@ -40,7 +40,7 @@ def encoder_card(manifest: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _data_table(data: list[dict[str, Any]]) -> list[str]:
+def counts_table(data: list[dict[str, Any]]) -> list[str]:
     """Sources, what mining or pairing has counted, licences."""
     rows = ["| source | licence | counts |", "|---|---|---|"]
     for one in data:

@@ -1,4 +1,4 @@
-"""One contrastive training of a sentence encoder, by the trainer of sentence-transformers."""
+"""One contrastive training of an encoder, by the trainers of sentence-transformers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from datasets import Dataset
 from safetensors.torch import load_file, save_file
-from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments, util
+from sentence_transformers import SentenceTransformerTrainer, util
 from sentence_transformers.base.modules import Router
 from sentence_transformers.base.sampler import DefaultBatchSampler
 from sentence_transformers.sentence_transformer.losses import (
@@ -18,10 +18,11 @@ from sentence_transformers.sentence_transformer.losses import (
 )
 
 from rankloom.progress import Progress
-from rankloom.training.contrastive_config import Contrast, EncoderRecipe
+from rankloom.training.contrastive_config import Contrast
 from rankloom.training.contrasts import Row, batches
 from rankloom.training.loop import common_arguments, run_loop
-from rankloom.training.pool import Pool, evaluator, metric
+from rankloom.training.pool import Pool, evaluator, metric, prompts_of
+from rankloom.training.recipe_config import Recipe
 
 _WEIGHTS = "trained.safetensors"
 
@@ -31,8 +32,24 @@ def trained_weights(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
     return {name: one for name, one in model.named_parameters() if one.requires_grad}
 
 
-class EncoderTrainer(SentenceTransformerTrainer):
-    """`SentenceTransformerTrainer` whose checkpoints hold what is trained alone: all weights, or low-rank changes."""
+class Contrasting:
+    """A trainer of sentence-transformers, as a base beside this one, that takes batches without false negatives.
+
+    Batches are those of `rankloom.training.contrasts.batches`. Checkpoints hold what is trained alone: all weights, or
+    low-rank changes.
+    """
+
+    training_args_class: Any
+    model: Any
+    args: Any
+
+    def __init__(self, *, rows: Sequence[Row], **options: Any) -> None:
+        self.rows = rows
+        super().__init__(**options)
+
+    def get_batch_sampler(self, dataset: Any, *given: Any, **more: Any) -> Any:
+        """Batches without false negatives."""
+        return _Batches(dataset, *given, rows=self.rows, count=self.args.max_steps, **more)
 
     def _save(self, output_dir: str | None = None, state_dict: object = None) -> None:  # noqa: ARG002  # the library's
         """Write the weights of a checkpoint."""
@@ -49,16 +66,8 @@ class EncoderTrainer(SentenceTransformerTrainer):
                 parameter.copy_(weights[name])
 
 
-class ContrastTrainer(EncoderTrainer):
-    """An `EncoderTrainer` whose batches are those of `rankloom.training.contrasts.batches`."""
-
-    def __init__(self, *, rows: Sequence[Row], **options: Any) -> None:
-        self.rows = rows
-        super().__init__(**options)
-
-    def get_batch_sampler(self, dataset: Any, *given: Any, **more: Any) -> Any:
-        """Batches without false negatives."""
-        return _Batches(dataset, *given, rows=self.rows, count=self.args.max_steps, **more)
+class ContrastTrainer(Contrasting, SentenceTransformerTrainer):
+    """Trains a sentence encoder."""
 
 
 class _Batches(DefaultBatchSampler):
@@ -80,25 +89,27 @@ class _Batches(DefaultBatchSampler):
 def fit(
     encoder: Any,
     rows: Sequence[Row],
-    recipe: EncoderRecipe,
+    recipe: Recipe,
     *,
+    trainer: type[Contrasting],
+    loss: Any,
     pool: Pool,
-    prompts: dict[str, str],
     checkpoints: Path,
     progress: Progress,
 ) -> None:
     """Train an encoder, from the last checkpoint where there is one; its best checkpoint is what remains.
 
     Args:
-        encoder: A `SentenceTransformer`.
+        encoder: A model of sentence-transformers; its prompts are put before queries and documents.
         rows: All with the same number of negatives.
-        recipe: Loss, steps, rates.
+        recipe: Steps, rates.
+        trainer: The class that trains such a model.
+        loss: Of sentence-transformers.
         pool: Measured at every checkpoint, to tell the best; if it is empty, the last one is.
-        prompts: What is put before a `query` and a `document`.
         checkpoints: Folder of checkpoints, and of `losses.jsonl`.
         progress: Told of every step.
     """
-    dataset = _dataset(rows)
+    dataset, prompts = _dataset(rows), prompts_of(encoder)
     roles = {name: "query" if name == "query" else "document" for name in dataset.column_names}
     chosen: dict[str, Any] = {}
     if len(pool):
@@ -109,21 +120,21 @@ def fit(
             "metric_for_best_model": metric(encoder),
             "greater_is_better": True,
         }
-    arguments = SentenceTransformerTrainingArguments(
+    arguments = trainer.training_args_class(
         **common_arguments(recipe, checkpoints),
         **chosen,
         prompts={name: prompts[role] for name, role in roles.items() if role in prompts} or None,
         router_mapping=roles if isinstance(encoder[0], Router) else None,
     )
-    trainer = ContrastTrainer(
+    training = trainer(
         rows=rows,
         model=encoder,
         args=arguments,
         train_dataset=dataset,
-        loss=_loss(encoder, recipe.loss),
-        evaluator=evaluator(pool, prompts) if len(pool) else None,
+        loss=loss,
+        evaluator=evaluator(encoder, pool) if len(pool) else None,
     )
-    run_loop(trainer, checkpoints, progress)
+    run_loop(training, checkpoints, progress)
 
 
 def _dataset(rows: Sequence[Row]) -> Dataset:
@@ -134,7 +145,7 @@ def _dataset(rows: Sequence[Row]) -> Dataset:
     return Dataset.from_dict(columns)
 
 
-def _loss(encoder: Any, how: Contrast) -> Any:
+def contrast_loss(encoder: Any, how: Contrast) -> Any:
     """The loss of sentence-transformers, with the similarity that the encoder searches by."""
     similarity = util.cos_sim if encoder.similarity_fn_name == "cosine" else util.dot_score
     if how.mini_batch is None:

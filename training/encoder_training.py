@@ -24,7 +24,6 @@ from rankloom.training.pool import Pool, measured
 from rankloom.training.training_folder import Trained, TrainingFolder
 
 _STAGE = "training"
-_PROMPTS = {"query": ("query",), "document": ("document", "passage", "corpus")}  # as rankloom.encoders reads them
 _SAMPLE, _AT_ONCE = 2000, 32  # texts that are looked at, and how many together
 _log = logging.getLogger("rankloom")
 
@@ -55,11 +54,10 @@ def train_encoder(
     """
     import torch
 
-    from rankloom.training.encoder_fit import fit
+    from rankloom.training.encoder_fit import ContrastTrainer, contrast_loss, fit
 
     torch.manual_seed(recipe.seed)
     encoder = load_encoder(recipe.encoder, session, device=recipe.training.device)
-    prompts = prompts_of(encoder)
     reads = encoder.max_seq_length
     encoder.max_seq_length = min(recipe.encoder.max_tokens, reads or recipe.encoder.max_tokens)
     cut = share_cut(encoder, [row.positive for row in rows], seed=recipe.seed)
@@ -71,14 +69,23 @@ def train_encoder(
         [*rows, pool.queries, pool.documents, pool.relevant],
         model=model_identity(recipe.encoder.model, stage=_STAGE),
     )
-    start = _start(encoder, pool, prompts, folder.path / "start.json")
+    start = before_training(encoder, pool, folder.path / "start.json")
     checkpoints = folder.path / "checkpoints"
     if recipe.training.steps:
         if recipe.encoder.lora is not None:
             add_low_rank(encoder, recipe.encoder.lora)
-        fit(encoder, rows, recipe, pool=pool, prompts=prompts, checkpoints=checkpoints, progress=session.progress)
+        fit(
+            encoder,
+            rows,
+            recipe,
+            trainer=ContrastTrainer,
+            loss=contrast_loss(encoder, recipe.loss),
+            pool=pool,
+            checkpoints=checkpoints,
+            progress=session.progress,
+        )
         merge_low_rank(encoder)
-    end = measured(encoder, pool, prompts)
+    end = measured(encoder, pool)
     encoder.max_seq_length = reads
     manifest = folder.manifest(data, examples=len(rows), held_out=len(pool), documents_cut=cut, start=start, end=end)
     save_encoder(encoder, folder.path / "model", card=encoder_card(manifest), manifest=manifest)
@@ -88,14 +95,18 @@ def train_encoder(
 
 def share_cut(encoder: Any, texts: Sequence[str], *, seed: int) -> float:
     """The share of texts that are longer than an encoder reads, estimated from some of them."""
-    draws = np.random.default_rng(seed)
-    drawn = [texts[place] for place in draws.permutation(len(texts))[:_SAMPLE].tolist()]
+    drawn = some_of(texts, _SAMPLE, seed=seed)
     longer = 0
     for start in range(0, len(drawn), _AT_ONCE):
         batch = drawn[start : start + _AT_ONCE]
         _, truncated = token_counts(encoder, batch, encoder.preprocess(batch))
         longer += int((truncated > 0).sum())
     return longer / len(drawn)
+
+
+def some_of(texts: Sequence[str], count: int, *, seed: int) -> list[str]:
+    """At most so many texts, drawn at random."""
+    return [texts[place] for place in np.random.default_rng(seed).permutation(len(texts))[:count].tolist()]
 
 
 def load_encoder(wanted: TrainedEncoder, session: Session, *, device: str) -> Any:
@@ -118,15 +129,6 @@ def load_encoder(wanted: TrainedEncoder, session: Session, *, device: str) -> An
             value=encoder.similarity_fn_name,
         )
     return encoder
-
-
-def prompts_of(encoder: Any) -> dict[str, str]:
-    """What an encoder wants before a `query` and a `document`; a role that wants nothing is left out."""
-    found = {
-        role: next((encoder.prompts[name] for name in names if encoder.prompts.get(name)), "")
-        for role, names in _PROMPTS.items()
-    }
-    return {role: prompt for role, prompt in found.items() if prompt}
 
 
 def add_low_rank(encoder: Any, how: LowRank) -> None:
@@ -154,20 +156,32 @@ def merge_low_rank(encoder: Any) -> None:
         encoder.set_submodule(name, module.get_base_layer())
 
 
-def save_encoder(encoder: Any, folder: Path, *, card: str, manifest: Mapping[str, Any]) -> None:
-    """Write an encoder as sentence-transformers lays it out, with its card and manifest, whole or not at all."""
+def save_encoder(
+    encoder: Any, folder: Path, *, card: str, manifest: Mapping[str, Any], more: Mapping[str, Any] | None = None
+) -> None:
+    """Write an encoder as sentence-transformers lays it out, whole or not at all.
+
+    Args:
+        encoder: A model of sentence-transformers.
+        folder: Where to.
+        card: The model card, written as README.md.
+        manifest: How it came about, written as manifest.json.
+        more: Name -> content, of other JSON files.
+    """
     with atomic_path(folder) as temporary:
         encoder.save_pretrained(str(temporary), create_model_card=False)
+        for name, content in (more or {}).items():
+            write_json(temporary / name, content)
         (temporary / "README.md").write_text(card, encoding="utf-8")
         write_json(temporary / MANIFEST, manifest)
 
 
-def _start(encoder: Any, pool: Pool, prompts: dict[str, str], memory: Path) -> dict[str, float]:
+def before_training(encoder: Any, pool: Pool, memory: Path) -> dict[str, float]:
     """What the encoder is worth untrained; remembered, since a training that goes on asks again."""
     if memory.is_file():
         remembered: dict[str, float] = json.loads(memory.read_text(encoding="utf-8"))
         return remembered
-    start = measured(encoder, pool, prompts)
+    start = measured(encoder, pool)
     _log.info("before training: %s", start)
     write_json(memory, start)
     return start

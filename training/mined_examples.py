@@ -1,4 +1,4 @@
-"""The examples of a contrastive recipe: mined once, kept in the cache for the next recipe."""
+"""The examples of a recipe with mined negatives: mined once, kept in the cache for the next recipe."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from rankloom.config import PipelineBuilder
 from rankloom.errors import DataError
@@ -13,11 +14,11 @@ from rankloom.files import write_json, write_text
 from rankloom.lines import json_lines
 from rankloom.session import Session
 from rankloom.stage import Stage
-from rankloom.training.contrastive_config import ContrastiveRecipe
+from rankloom.training.contrastive_config import MinedRecipe
 from rankloom.training.contrasts import Row
 from rankloom.training.fingerprints import made_of
 from rankloom.training.hard_negatives import Mined, mine
-from rankloom.training.pairs import SourceTexts, same_text
+from rankloom.training.pairs import SourceTexts, read_sources, same_text
 from rankloom.training.pool import Pool
 
 _STAGE = "training"
@@ -37,8 +38,37 @@ class SourceExamples:
     counts: dict[str, int]
 
 
+def prepared(recipe: MinedRecipe, session: Session, output: Path) -> tuple[list[Row], Pool, list[dict[str, Any]]]:
+    """Read the sources of a recipe and mine them.
+
+    Args:
+        recipe: Names sources and pipelines.
+        session: Where pipelines keep their indexes and what is mined, and whether the network may be used.
+        output: Where what is mined is kept if there is no cache.
+
+    Returns:
+        The rows to train on, the pool of all held-out queries, and what the manifest is to say of each source.
+
+    Raises:
+        NotFoundError: A source is not there.
+        DataError: The sources give no example.
+    """
+    mining = Session(
+        cache=session.cache,
+        offline=session.offline,
+        seed=recipe.seed,
+        device=session.device,
+        dtype=recipe.negatives.dtype,
+        progress=session.progress,
+    )
+    sources = read_sources(recipe.sources, mining, seed=recipe.seed)
+    examples, pool = examples_of(recipe, sources, mining, output)
+    rows = [row for one in examples for row in one.rows]
+    return rows, pool, [_data(source, one) for source, one in zip(sources, examples, strict=True)]
+
+
 def examples_of(
-    recipe: ContrastiveRecipe, sources: Sequence[SourceTexts], session: Session, output: Path
+    recipe: MinedRecipe, sources: Sequence[SourceTexts], session: Session, output: Path
 ) -> tuple[list[SourceExamples], Pool]:
     """Mine every source, or read what was mined for the same queries by the same pipelines.
 
@@ -61,9 +91,7 @@ def examples_of(
     return examples, pool
 
 
-def _of_source(
-    recipe: ContrastiveRecipe, source: SourceTexts, session: Session, output: Path, pool: Pool
-) -> SourceExamples:
+def _of_source(recipe: MinedRecipe, source: SourceTexts, session: Session, output: Path, pool: Pool) -> SourceExamples:
     """The examples of one source; its held-out queries go into the pool."""
     builder = PipelineBuilder({})
     how = recipe.negatives
@@ -114,3 +142,13 @@ def _rows(source: SourceTexts, examples: Sequence[Mined]) -> Iterable[Row]:
 def _write(path: Path, records: Iterable[dict[str, object]]) -> None:
     """Write records as JSON Lines."""
     write_text(path, "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in records))
+
+
+def _data(source: SourceTexts, examples: SourceExamples) -> dict[str, Any]:
+    """What the manifest says of a source."""
+    counts = {"documents": len(source.corpus), "queries": len(source.queries), "held out": len(source.held_out)}
+    return {
+        "name": source.source.name,
+        "licence": source.source.licence,
+        "counts": counts | {name: number for name, number in examples.counts.items() if number},
+    }

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 _CUT = 10
 NAME = "held_out"
+_PROMPTS = {"query": ("query",), "document": ("document", "passage", "corpus")}  # as rankloom.encoders reads them
 
 
 class Pool:
@@ -47,16 +48,29 @@ class Pool:
         self.relevant[f"{source}\t{query_id}"] = {f"{source}\t{doc_id}" for doc_id in relevant}
 
 
-def evaluator(pool: Pool, prompts: dict[str, str]) -> Any:
+def prompts_of(encoder: Any) -> dict[str, str]:
+    """What an encoder wants before a `query` and a `document`; a role that wants nothing is left out."""
+    found = {
+        role: next((encoder.prompts[name] for name in names if encoder.prompts.get(name)), "")
+        for role, names in _PROMPTS.items()
+    }
+    return {role: prompt for role, prompt in found.items() if prompt}
+
+
+def evaluator(encoder: Any, pool: Pool) -> Any:
     """The evaluator of sentence-transformers for a pool.
 
     Args:
+        encoder: A `SentenceTransformer` or `MultiVectorEncoder`.
         pool: Queries and documents.
-        prompts: What is put before a `query` and a `document`.
     """
+    from sentence_transformers import MultiVectorEncoder
+    from sentence_transformers.multi_vector_encoder.evaluation import MultiVectorInformationRetrievalEvaluator
     from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator
 
-    return InformationRetrievalEvaluator(
+    prompts, late = prompts_of(encoder), isinstance(encoder, MultiVectorEncoder)
+    kind = MultiVectorInformationRetrievalEvaluator if late else InformationRetrievalEvaluator
+    return kind(
         queries=pool.queries,
         corpus=pool.documents,
         relevant_docs=pool.relevant,
@@ -78,13 +92,13 @@ def metric(encoder: Any) -> str:
     return f"{NAME}_{encoder.similarity_fn_name}_ndcg@{_CUT}"
 
 
-def measured(encoder: Any, pool: Pool, prompts: dict[str, str]) -> dict[str, float]:
+def measured(encoder: Any, pool: Pool) -> dict[str, float]:
     """`nDCG@10`, `MRR@10` and `R@10` of an encoder; nothing if no query was held out."""
     if not len(pool):
         return {}
     training = encoder.training
     encoder.eval()
-    found = evaluator(pool, prompts)(encoder)
+    found = evaluator(encoder, pool)(encoder)
     encoder.train(training)
     names = {"nDCG@10": f"ndcg@{_CUT}", "MRR@10": f"mrr@{_CUT}", "R@10": f"recall@{_CUT}"}
     return {name: round(found[f"{NAME}_{encoder.similarity_fn_name}_{measure}"], 4) for name, measure in names.items()}

@@ -16,6 +16,7 @@ from rankloom.session import Session
 from rankloom.training.contrastive_config import ContrastiveRecipe
 from rankloom.training.distillation_config import DistillationRecipe
 from rankloom.training.inference_free_config import InferenceFreeRecipe
+from rankloom.training.multi_vector_config import MultiVectorRecipe
 from rankloom.training.pretraining_config import PretrainingRecipe
 from rankloom.training.recipe_config import Recipe
 from rankloom.training.training_folder import Trained
@@ -39,6 +40,7 @@ KINDS = {
     "contrastive": Kind(ContrastiveRecipe, "rankloom.training.contrastive"),
     "distillation": Kind(DistillationRecipe, "rankloom.training.distillation_recipe"),
     "inference_free": Kind(InferenceFreeRecipe, "rankloom.training.inference_free"),
+    "multi_vector": Kind(MultiVectorRecipe, "rankloom.training.multi_vector"),
     "pretraining": Kind(PretrainingRecipe, "rankloom.training.pretraining"),
 }
 

@@ -20,7 +20,8 @@ from rankloom.errors import ConfigError
 from rankloom.session import Session
 from rankloom.training.contrastive_config import TrainedEncoder
 from rankloom.training.distillation_config import DotStudent
-from rankloom.training.encoder_training import load_encoder, prompts_of
+from rankloom.training.encoder_training import load_encoder
+from rankloom.training.pool import prompts_of
 
 _STAGE = "training"
 

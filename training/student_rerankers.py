@@ -15,7 +15,7 @@ from rankloom.rerank.prettr_model import PreTTRModel, PreTTRSettings
 from rankloom.rerank.tk_model import TKModel, TKSettings
 from rankloom.token_layout import TokenLayout, multi_vector_encoder
 from rankloom.training.distillation_config import ColBERTStudent, PreTTRStudent, TKStudent
-from rankloom.training.encoder_training import prompts_of
+from rankloom.training.pool import prompts_of
 from rankloom.training.student import CrossingStudent, Student, keep_layers, on_device
 
 

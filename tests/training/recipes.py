@@ -87,3 +87,21 @@ def tiny_recipe(folder: Path, **training):
         "penalty": {"weight": 0.01, "sample": 0.5},
         "training": {"steps": 6, "queries": 4, "checkpoint": 2, "bfloat16": False, "device": "cpu", **training},
     }
+
+
+def multi_vector_recipe(folder: Path, **training):
+    """The values of a recipe for a multi-vector encoder whose data and backbone lie in a folder."""
+    contrastive = contrastive_recipe(folder, **training)
+    return {
+        **contrastive,
+        "kind": "multi_vector",
+        "encoder": {
+            "model": contrastive["encoder"]["model"],
+            "dimensions": 16,
+            "query_tokens": 12,
+            "document_tokens": 32,
+            "lora": {"rank": 2},
+        },
+        "reduction": "C3x5",
+        "loss": {"temperature": 0.1},
+    }

@@ -6,7 +6,7 @@ from sentence_transformers import SentenceTransformer, SentenceTransformerTraini
 
 from rankloom.training.contrastive_config import Contrast, LowRank
 from rankloom.training.contrasts import Row, batches
-from rankloom.training.encoder_fit import ContrastTrainer, _dataset, _loss, trained_weights
+from rankloom.training.encoder_fit import ContrastTrainer, _dataset, contrast_loss, trained_weights
 from rankloom.training.encoder_training import add_low_rank, merge_low_rank
 from tests.tiny_models import WORDS, tiny_encoder
 
@@ -26,7 +26,7 @@ def trainer_of(encoder, folder):
     arguments = SentenceTransformerTrainingArguments(
         output_dir=str(folder), per_device_train_batch_size=4, max_steps=9, seed=5, use_cpu=True, report_to="none"
     )
-    loss = _loss(encoder, Contrast())
+    loss = contrast_loss(encoder, Contrast())
     return ContrastTrainer(rows=ROWS, model=encoder, args=arguments, train_dataset=_dataset(ROWS), loss=loss)
 
 
@@ -39,7 +39,7 @@ def test_it_reads_the_batches_that_have_no_false_negatives(encoder, tmp_path):
 
 @pytest.mark.parametrize("mini_batch", [None, 2])
 def test_the_loss_is_a_softmax_over_all_documents_of_the_batch(encoder, mini_batch):
-    loss = _loss(encoder.eval(), Contrast(temperature=0.1, mini_batch=mini_batch))
+    loss = contrast_loss(encoder.eval(), Contrast(temperature=0.1, mini_batch=mini_batch))
     rows = ROWS[::4]
     columns = ([row.query for row in rows], [row.positive for row in rows], [row.negatives[0] for row in rows])
     found = loss([encoder.preprocess(texts) for texts in columns], None)

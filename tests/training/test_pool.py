@@ -7,9 +7,8 @@ from rankloom import Corpus, Document, Query, Session
 from rankloom.encoders import SentenceEncoder
 from rankloom.eval import evaluate
 from rankloom.retrieval import Dense
-from rankloom.training.encoder_training import prompts_of
 from rankloom.training.pairs import SourceTexts
-from rankloom.training.pool import Pool, measured
+from rankloom.training.pool import Pool, measured, prompts_of
 from rankloom.training.recipe_config import TrainingSource
 from tests.tiny_models import WORDS, tiny_encoder
 
@@ -57,7 +56,7 @@ def test_the_measures_are_those_of_the_evaluation(folder):
     for query in texts.held_out:
         pool.add(texts, query.id, texts.corpus.ids)
     model = SentenceTransformer(str(folder))
-    found = measured(model, pool, prompts_of(model))
+    found = measured(model, pool)
     run = Dense.for_corpus(texts.corpus, SESSION, model=str(folder)).run(texts.held_out, session=SESSION)
     means = evaluate(run, grades, ["nDCG@10", "RR@10", "R@10"]).means
     assert found == {
@@ -65,4 +64,4 @@ def test_the_measures_are_those_of_the_evaluation(folder):
         for name, ours in (("nDCG@10", "nDCG@10"), ("MRR@10", "RR@10"), ("R@10", "R@10"))
     }
     assert 0 < found["nDCG@10"] < 1
-    assert measured(model, Pool(), {}) == {}
+    assert measured(model, Pool()) == {}
