@@ -52,12 +52,12 @@ def add_low_rank(
     if not rank:
         return
     peft = require("peft", extra=extra, stage=stage)
-    depth = model.config.num_hidden_layers
-    some = {} if layers is None else {"layers_to_transform": list(range(depth - layers, depth))}
-    where = {**some, "layers_pattern": "layer"} if some else {}
-    peft.inject_adapter_in_model(
-        peft.LoraConfig(r=rank, lora_alpha=alpha, target_modules=list(modules), **where), model
-    )
+    where: dict[str, Any] = {"exclude_modules": ["pooler.dense"]}  # no vector of a token passes through it
+    if layers is not None:
+        depth = model.config.num_hidden_layers
+        where |= {"layers_to_transform": list(range(depth - layers, depth)), "layers_pattern": "layer"}
+    config = peft.LoraConfig(r=rank, lora_alpha=alpha, target_modules=list(modules), **where)
+    peft.inject_adapter_in_model(config, model)
 
 
 def trainable(parts: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -43,7 +43,7 @@ class ReducedVectors(torch.nn.Module):
         reduction = self.both.of("query" if task == "query" else "document")
         vectors, mask = features["token_embeddings"], features["attention_mask"].bool()
         with torch.autocast(vectors.device.type, enabled=False):
-            vectors, mask = reduction(vectors.float(), mask)
+            vectors, mask = reduction(_at_least_single(vectors), mask)
         return features | {"token_embeddings": vectors, "attention_mask": mask}
 
 
@@ -70,5 +70,12 @@ def mean_maxsim(
         float32 of shape (queries, all documents).
     """
     with torch.autocast(queries.device.type, enabled=False):
-        scores: Tensor = mean_colbert_scores(queries.float(), documents.float(), queries_mask, documents_mask)
+        scores: Tensor = mean_colbert_scores(
+            _at_least_single(queries), _at_least_single(documents), queries_mask, documents_mask
+        )
     return scores
+
+
+def _at_least_single(vectors: Tensor) -> Tensor:
+    """Vectors in single precision, where they are in half."""
+    return vectors.to(torch.promote_types(vectors.dtype, torch.float32))
