@@ -49,7 +49,7 @@ class ReducedVectors(torch.nn.Module):
 
 def multi_vector_loss(encoder: Any, how: Contrast) -> Any:
     """The loss of sentence-transformers over all documents of a batch, with `mean_maxsim` for scores."""
-    options = {"scale": 1 / how.temperature, "similarity_fct": mean_maxsim}
+    options: dict[str, Any] = {"scale": 1 / how.temperature, "similarity_fct": mean_maxsim}
     if how.mini_batch is None:
         return MultiVectorMultipleNegativesRankingLoss(encoder, **options)
     return CachedMultiVectorMultipleNegativesRankingLoss(encoder, mini_batch_size=how.mini_batch, **options)

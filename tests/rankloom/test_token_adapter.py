@@ -1,4 +1,4 @@
-"""Adapters of multi-vector encoders: what is shared, what is trained, and that a saved one is the one that is loaded."""
+"""Adapters of multi-vector encoders: what is shared, what is trained, and that one saved is the one loaded."""
 
 import json
 from dataclasses import replace

@@ -1,6 +1,4 @@
-"""The step of a multi-vector training: what is compared, and that gradients pass through what vectors are reduced to."""
-
-import copy
+"""The step of a multi-vector training: what is compared, and that gradients pass through reduced vectors."""
 
 import pytest
 import torch
