@@ -16,7 +16,7 @@ from torch import Tensor
 
 from rankloom.reduction.tensors import pick, unit
 
-ROUNDS = 25  # of Lloyd's, at most; texts of a few hundred tokens settle in about ten
+ROUNDS = 25  # of Lloyd's, at most; texts of a few hundred tokens settle in fewer
 SEED = 0
 _GRAIN = 2.0**-16  # of squared distances, where the vectors of a text have length 1 on average
 _DRAW_BITS = 20
@@ -26,6 +26,8 @@ def cluster_means(
     vectors: Tensor, mask: Tensor, sizes: Tensor, *, width: int, normalize: bool = True, rounds: int = ROUNDS
 ) -> tuple[Tensor, Tensor]:
     """The means of the clusters of each text. A text with no more vectors than clusters keeps them as they are.
+
+    Takes memory for texts x tokens x (tokens + 2 x clusters) numbers.
 
     Args:
         vectors: Any float type, of shape (texts, tokens, dimensions), at least one token; half precision is clustered

@@ -14,7 +14,7 @@ from rankloom.token_vectors import TokenVectors
 
 
 def reduce_token_vectors(
-    vectors: TokenVectors, reduction: Reduction, *, device: str = "cpu", batch_tokens: int = 1 << 15
+    vectors: TokenVectors, reduction: Reduction, *, device: str = "cpu", batch_tokens: int = 1 << 14
 ) -> TokenVectors:
     """Reduce texts that are encoded already.
 

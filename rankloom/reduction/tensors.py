@@ -22,11 +22,11 @@ def pick(vectors: Tensor, keep: Tensor, *, width: int) -> tuple[Tensor, Tensor]:
     texts, tokens, dimensions = vectors.shape
     if texts == 0 or tokens == 0:
         return vectors.new_zeros(texts, width, dimensions), keep.new_zeros(texts, width)
-    place = torch.where(keep, (keep.cumsum(dim=1) - 1).clamp(max=width), width)
-    source = torch.zeros(texts, width + 1, dtype=torch.long, device=vectors.device)
-    source.scatter_(1, place, torch.arange(tokens, device=vectors.device).expand(texts, tokens))
-    found = torch.arange(width, device=vectors.device) < keep.sum(dim=1, keepdim=True)
-    picked = vectors.gather(1, source[:, :width, None].expand(texts, width, dimensions))
+    order = torch.arange(1, width + 1, device=vectors.device).expand(texts, width)
+    so_far = keep.cumsum(dim=1)
+    source = torch.searchsorted(so_far, order.contiguous()).clamp(max=tokens - 1)  # where the 1st, 2nd, ... stands
+    found = order <= so_far[:, -1:]
+    picked = vectors.gather(1, source[:, :, None].expand(texts, width, dimensions))
     return picked.masked_fill(~found[:, :, None], 0.0), found
 
 

@@ -64,8 +64,8 @@ def test_it_is_about_as_good_as_scikit_learn_on_what_has_no_clusters():
 
 
 def test_no_round_makes_it_worse():
-    vectors = random(4, 120, 5, seed=6)
-    by_round = [clustered(vectors, 12, rounds=rounds) for rounds in range(26)]
+    vectors = random(3, 60, 5, seed=6)
+    by_round = [clustered(vectors, 8, rounds=rounds) for rounds in (0, 1, 2, 3, 5, 8, 25)]
     for number, text in enumerate(vectors):
         course = [inertia(text, nearest[number]) for nearest in by_round]
         assert course == sorted(course, reverse=True)

@@ -104,7 +104,7 @@ def test_a_text_depends_on_neither_its_batch_nor_padding(word, texts, pad, unit)
 
 @pytest.mark.parametrize("word", WORDS)
 def test_a_long_text_depends_on_neither_its_batch_nor_padding(word):
-    texts = texts_of([200, 90, 151, 7], dimensions=32)
+    texts = texts_of([120, 90, 7], dimensions=32)
     for one, text in zip(reduced(word, texts, pad=60), texts, strict=True):
         torch.testing.assert_close(one, reduced(word, [text])[0], atol=1e-5, rtol=0)
 
@@ -159,7 +159,7 @@ def test_autocast_does_not_cluster_in_half_precision(word):
 
 @pytest.mark.parametrize("word", WORDS)
 def test_gradients_are_those_of_finite_differences(word):
-    vectors, mask = batch_of([text.double() for text in texts_of([11, 4, 0, 1], dimensions=3)], pad=1)
+    vectors, mask = batch_of([text.double() for text in texts_of([6, 4, 0], dimensions=2)], pad=1)
     assert torch.autograd.gradcheck(
         lambda some: reductions(word).document(some, mask)[0], vectors.requires_grad_(), eps=1e-7, atol=1e-5
     )
