@@ -162,7 +162,7 @@ class Float16Storage(TokenStorage):
 
     def decoded(self, rows: slice | NDArray[np.int64]) -> Matrix:
         """Some vectors as float32."""
-        return self.values[rows].astype(np.float32)
+        return chosen(self.values, rows).astype(np.float32)
 
 
 class Int8Storage(TokenStorage):
@@ -222,7 +222,13 @@ class Int8Storage(TokenStorage):
 
     def decoded(self, rows: slice | NDArray[np.int64]) -> Matrix:
         """Some vectors as float32: codes times scale, rounded once."""
-        return self.codes[rows] * self.scales[rows, None]
+        decoded: Matrix = chosen(self.codes, rows) * chosen(self.scales, rows)[:, None]
+        return decoded
+
+
+def chosen(array: NDArray[Any], rows: slice | NDArray[np.int64]) -> NDArray[Any]:
+    """Some rows of an array: a view of consecutive ones, copies of others, made without holding Python's lock."""
+    return array[rows] if isinstance(rows, slice) else array.take(rows, axis=0)
 
 
 def new_array(folder: Path | None, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:

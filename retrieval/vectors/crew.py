@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
+
+Item = TypeVar("Item")
 
 
 class Crew:
@@ -16,6 +19,8 @@ class Crew:
 
     Args:
         threads: How many work at a time, the caller among them.
+        products: Whether the work is products of torch. Then each thread multiplies alone, and the caller only waits:
+            threads of one product go on spinning for a while when they are done, on processors others could use.
 
     Example:
         >>> done = []
@@ -25,9 +30,13 @@ class Crew:
         [(0, 2), (2, 5)]
     """
 
-    def __init__(self, threads: int) -> None:
-        self._threads = max(threads, 1)
-        self._pool = ThreadPoolExecutor(self._threads - 1) if self._threads > 1 else None
+    def __init__(self, threads: int, *, products: bool = False) -> None:
+        self._threads, self._products = max(threads, 1), products
+        self._pool: ThreadPoolExecutor | None = None
+        if self._threads > 1:
+            self._pool = ThreadPoolExecutor(
+                self._threads if products else self._threads - 1, initializer=alone if products else None
+            )
 
     def __enter__(self) -> Self:
         return self
@@ -42,11 +51,26 @@ class Crew:
             work(0, count)
             return
         ends = [count * number // self._threads for number in range(self._threads + 1)]
-        *others, last = [(begin, end) for begin, end in pairwise(ends) if begin < end]
-        pending = [self._pool.submit(work, begin, end) for begin, end in others]
-        work(*last)
+        shares = [(begin, end) for begin, end in pairwise(ends) if begin < end]
+        mine = None if self._products else shares.pop()
+        pending = [self._pool.submit(work, begin, end) for begin, end in shares]
+        if mine is not None:
+            work(*mine)
         for one in pending:
             one.result()
+
+    def each(self, items: Iterable[Item], work: Callable[[Item], object]) -> None:
+        """Call `work(item)` for every item, several at the same time; returns when all are done."""
+        for _ in map(work, items) if self._pool is None else self._pool.map(work, items):
+            pass
+
+
+def threads() -> int:
+    """Threads of a search: torch's number where torch is loaded, otherwise the processors this process may use."""
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        return int(torch.get_num_threads())
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def alone() -> None:

@@ -8,11 +8,8 @@ files that are larger than memory.
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
@@ -20,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankloom.retrieval.vectors.candidates import Candidates
-from rankloom.retrieval.vectors.crew import Crew, alone
+from rankloom.retrieval.vectors.crew import Crew, alone, threads
+from rankloom.retrieval.vectors.int8_product import int8_product
 from rankloom.retrieval.vectors.quantised import Quantised, quantised, query_measures, unquantised
 from rankloom.retrieval.vectors.row_search import Found
 from rankloom.retrieval.vectors.vector_parts import VectorParts
@@ -32,7 +30,6 @@ BLOCK = 4096  # rows multiplied at a time, so that products are looked at while 
 BATCH = 64  # queries multiplied at a time
 _BY_HAND = 4  # queries up to which the compiled product is faster than a matrix product
 _FEW = 8  # blocks taken together where there are so few queries, so that threads seldom wait for each other
-_PRODUCT = "_int_mm"  # torch has no public name for it
 _CODES, _MEASURES = "codes.npy", "measures.npy"
 
 
@@ -166,7 +163,7 @@ class ExactSearch:
         if self.kind == "exact_float32" or size <= _BY_HAND:  # too few to share out: threads share the rows
             size, together = BATCH, 1
         else:
-            _int8_product()  # imports torch, of whose threads `alone` must know
+            int8_product()  # imports torch, of whose threads `alone` must know
         parts = [slice(start, start + size) for start in range(0, len(queries), size)]
 
         def work(part: slice) -> None:
@@ -233,14 +230,6 @@ def auto_kind(rows: int, dimensions: int) -> Way:
     return "exact_float32" if rows * dimensions <= SMALL else "exact_int8"
 
 
-def threads() -> int:
-    """Threads of a search: torch's number where torch is loaded, otherwise the processors this process may use."""
-    torch = sys.modules.get("torch")
-    if torch is not None:
-        return int(torch.get_num_threads())
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _scanned(kind: Way, vectors: NDArray[np.float32]) -> Quantised:
     """What a kind scans of some rows."""
     return quantised(vectors) if kind == "exact_int8" else unquantised(vectors)
@@ -251,7 +240,7 @@ def _products(asked: _Queries, block: Quantised, crew: Crew) -> NDArray[Any]:
     if block.codes.dtype == np.float32:
         return np.asarray(asked.codes @ block.codes.T)
     products = np.empty((len(asked.codes), len(block.codes)), dtype=np.int32)
-    matrix_product = _int8_product() if len(asked.codes) > _BY_HAND else None
+    matrix_product = int8_product() if len(asked.codes) > _BY_HAND else None
     if matrix_product is not None:
         matrix_product(asked.codes, block.codes, products)
     else:
@@ -260,21 +249,3 @@ def _products(asked: _Queries, block: Quantised, crew: Crew) -> NDArray[Any]:
         narrow = asked.codes.astype(np.int16)
         crew.spread(len(block.codes), lambda begin, end: whole_products(block.codes, narrow, products, begin, end))
     return products
-
-
-@cache
-def _int8_product() -> Callable[[NDArray[Any], NDArray[Any], NDArray[Any]], None] | None:
-    """Torch's product of int8 matrices, where torch is here and the processor has instructions for it (VNNI)."""
-    try:
-        import torch
-    except ImportError:
-        return None
-    supported = getattr(torch.cpu, "_is_vnni_supported", None)
-    product = getattr(torch, _PRODUCT, None)
-    if product is None or supported is None or not supported():
-        return None
-
-    def into(queries: NDArray[Any], rows: NDArray[Any], products: NDArray[Any]) -> None:
-        product(torch.from_numpy(queries), torch.from_numpy(rows).T, out=torch.from_numpy(products))
-
-    return into

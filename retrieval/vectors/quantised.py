@@ -70,18 +70,31 @@ def quantised(vectors: NDArray[np.float32], *, stage: str = "dense") -> Quantise
     return Quantised(codes, measures)
 
 
-def unquantised(vectors: NDArray[np.float32]) -> Quantised:
+def kept_codes(codes: NDArray[np.int8], scales: NDArray[np.float32]) -> Quantised:
+    """Rows that are kept as codes and nothing else: code times scale, rounded to float32, is the row.
+
+    Args:
+        codes: int8 of shape (rows, dimensions).
+        scales: float32 of shape (rows,).
+    """
+    wide = codes.astype(np.float64)
+    lengths = np.sqrt(np.einsum("ij,ij->i", wide, wide)) * scales
+    return Quantised(codes, _measures(scales, lengths, _HALF_STEP * lengths))
+
+
+def unquantised(vectors: NDArray[np.float32], *, stage: str = "dense") -> Quantised:
     """Rows as they are: the error is that of a float32 product, d * u * |q| * |x| in any order (Higham, 3.1).
 
     Args:
         vectors: float32 of shape (rows, dimensions).
+        stage: Name for errors.
 
     Raises:
         DataError: A number is not finite, or a row is longer than 1e15.
     """
     measures = np.empty((3, len(vectors)), dtype=np.float32)
     for start in range(0, len(vectors), _BLOCK):
-        lengths = checked_lengths(vectors[start : start + _BLOCK])
+        lengths = checked_lengths(vectors[start : start + _BLOCK], stage=stage)
         errors = 2 * vectors.shape[1] * _HALF_STEP * lengths
         measures[:, start : start + _BLOCK] = _measures(np.ones_like(lengths), lengths, errors)
     return Quantised(vectors, measures)
@@ -107,7 +120,9 @@ def checked_lengths(vectors: NDArray[np.float32], *, stage: str = "dense") -> ND
 
 
 def query_measures(
-    queries: NDArray[np.float32], codes: NDArray[np.int8] | NDArray[np.float32], scales: NDArray[np.float32]
+    queries: NDArray[np.float32],
+    codes: NDArray[np.int8] | NDArray[np.float32] | NDArray[np.float64],
+    scales: NDArray[np.float32],
 ) -> NDArray[np.float32]:
     """What a scan has to know of queries: scale, error and length, float32 of shape (queries, 3).
 

@@ -89,7 +89,7 @@ def test_without_torch_the_results_are_the_same(monkeypatch):
     )
     search = ExactSearch.build("exact_int8", VectorParts([matrix]))
     with_torch = search.search(queries, 10)
-    monkeypatch.setattr(exact_search, "_int8_product", lambda: None)
+    monkeypatch.setattr(exact_search, "int8_product", lambda: None)
     without = search.search(queries, 10)
     assert with_torch[0].tobytes() == without[0].tobytes()
     assert with_torch[1].tobytes() == without[1].tobytes()

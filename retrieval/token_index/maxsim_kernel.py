@@ -1,0 +1,127 @@
+"""Kernels of MaxSim: for each vector of a query the largest product with a document's vectors, summed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rankloom.retrieval.index.compiled import compiled, inlined, reassociated
+
+
+@reassociated
+def _product(one: Any, other: Any) -> Any:
+    """The inner product of two float64 vectors."""
+    total = 0.0
+    for place in range(len(one)):
+        total += one[place] * other[place]
+    return total
+
+
+@compiled
+def document_scores(matrix: Any, starts: Any, near: Any, query: Any, scores: Any, begin: Any, end: Any) -> None:
+    """MaxSim of documents `begin` to `end`, summed in float64 and rounded once.
+
+    Args:
+        matrix: float32 (rows, dimensions): the documents' vectors one below the other.
+        starts: int64 (documents + 1): where each document's rows start.
+        near: Which rows have to be compared with which query vector, bool (rows, query vectors); for each query vector
+            at least one of each document.
+        query: float64 (query vectors, dimensions).
+        scores: Where scores go, float32 (documents); 0 for a document without vectors.
+        begin: First document.
+        end: One past the last.
+    """
+    row, best = np.empty(matrix.shape[1], dtype=np.float64), np.empty(len(query), dtype=np.float64)
+    for document in range(begin, end):
+        total = 0.0
+        if starts[document] < starts[document + 1]:
+            best[:] = -np.inf
+            for number in range(starts[document], starts[document + 1]):
+                for place in range(len(row)):
+                    row[place] = matrix[number, place]
+                for vector in range(len(query)):
+                    if near[number, vector]:
+                        best[vector] = max(best[vector], _product(row, query[vector]))
+            for vector in range(len(query)):
+                total += best[vector]
+        scores[document] = np.float32(total)
+
+
+@compiled
+def upper_bounds(
+    products: Any,  # int32 or float32 (rows, query vectors)
+    measures: Any,  # float32 (3, rows): scale, length and error of each row
+    starts: Any,  # int64 (documents + 1): where each document's rows start
+    weights: Any,  # float32 (query vectors): the scale of each
+    errors: Any,  # float32 (query vectors): how far each is from its codes, in its scale
+    lengths: Any,  # float32 (query vectors): the length of its codes, likewise
+    query_starts: Any,  # int64 (queries + 1): where each query's vectors start
+    uppers: Any,  # float32 (queries, documents): where bounds go
+) -> None:
+    """What the documents' scores do not exceed."""
+    count = len(weights)
+    best = np.empty(count, dtype=np.float32)
+    for document in range(len(starts) - 1):
+        best[:] = 0.0 if starts[document] == starts[document + 1] else -np.inf
+        for row in range(starts[document], starts[document + 1]):
+            line, scale, length, error = products[row], measures[0, row], measures[1, row], measures[2, row]
+            for vector in range(count):
+                slack = errors[vector] * length + lengths[vector] * error
+                best[vector] = max(best[vector], np.float32(line[vector]) * scale + slack)
+        for query in range(len(query_starts) - 1):
+            total = 0.0
+            for vector in range(query_starts[query], query_starts[query + 1]):
+                total += np.float64(best[vector]) * weights[vector]
+            uppers[query, document] = np.float32(total)
+
+
+@inlined
+def _bounds(line: Any, measures: Any, row: Any, weights: Any, errors: Any, lengths: Any, vector: Any) -> Any:
+    """The product of a row with a query vector whose codes have two parts, and its slack."""
+    first, second = np.float32(line[vector]), np.float32(line[weights.shape[1] + vector])
+    product = (first * weights[0, vector] + second * weights[1, vector]) * measures[0, row]
+    return product, errors[vector] * measures[1, row] + lengths[vector] * measures[2, row]
+
+
+@compiled
+def near_rows(
+    products: Any,  # int32 (rows, 2 x query vectors): the second half refines the first
+    measures: Any,  # float32 (3, rows): as above, and so the next
+    starts: Any,  # int64 (documents + 1)
+    weights: Any,  # float32 (2, query vectors)
+    errors: Any,  # float32 (query vectors): how far each is from its codes
+    lengths: Any,  # float32 (query vectors): the length of its codes
+    least: Any,  # a score that a document has to reach
+    rows: Any,  # int64 (rows): where the numbers of rows that are to be compared go
+    near: Any,  # bool (rows, query vectors): where it goes with which query vectors
+    near_starts: Any,  # int64 (documents + 1): where it goes where those of each document start
+    reaching: Any,  # bool (documents): where it goes whether a document may reach `least`
+) -> None:
+    """Which of a document's vectors may be the nearest to each query vector; none of a document that is out."""
+    size, count = 0, weights.shape[1]
+    lowers, uppers = np.empty(count, dtype=np.float32), np.empty(count, dtype=np.float32)
+    near_starts[0] = 0
+    for document in range(len(starts) - 1):
+        first, last = starts[document], starts[document + 1]
+        lowers[:] = 0.0 if first == last else -np.inf
+        uppers[:] = lowers
+        for row in range(first, last):
+            for vector in range(count):
+                product, slack = _bounds(products[row], measures, row, weights, errors, lengths, vector)
+                lowers[vector] = max(lowers[vector], product - slack)
+                uppers[vector] = max(uppers[vector], product + slack)
+        total = 0.0
+        for vector in range(count):
+            total += uppers[vector]
+        reaching[document] = total >= least
+        for row in range(first, last if reaching[document] else first):
+            wanted = False
+            for vector in range(count):
+                product, slack = _bounds(products[row], measures, row, weights, errors, lengths, vector)
+                near[size, vector] = product + slack >= lowers[vector]
+                wanted = wanted or near[size, vector]
+            if wanted:
+                rows[size] = row
+                size += 1
+        near_starts[document + 1] = size
