@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from rankloom.errors import UsageError
 from rankloom.reduction import reduce_token_vectors, reductions
@@ -53,3 +54,12 @@ def test_batches_hold_texts_of_like_length_and_no_more_tokens_than_asked():
     lengths = np.array([5, 40, 3, 9, 10, 10, 0])
     batches = list(_batches(lengths, 20))
     assert batches == [[1], [4, 5], [3, 0], [2, 6]]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+@pytest.mark.parametrize("word", ["C8x32", "C25", "T2x4", "pool2"])
+def test_a_gpu_makes_the_same(word):
+    texts, reduction = encoded([100, 0, 31, 1, 250]), reductions(word).document
+    there, here = reduce_token_vectors(texts, reduction, device="cuda"), reduce_token_vectors(texts, reduction)
+    assert np.array_equal(there.offsets, here.offsets)
+    np.testing.assert_allclose(there.vectors, here.vectors, atol=1e-5)
