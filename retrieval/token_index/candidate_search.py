@@ -1,0 +1,213 @@
+"""Candidate search: documents near a query by their centroids are found first, then scored by their vectors.
+
+Santhanam et al.: PLAID, CIKM 2022 (arXiv:2205.09707). For each query vector the nearest centroids are probed; documents
+in their lists are compared with the query by centroids in place of vectors, at first only by those that matter to it;
+and those that are left are scored exactly.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rankloom.order import Codes, Offsets, Scores, top_order
+from rankloom.retrieval.token_index.centroids import SEED, Centroids, number_of_centroids, samples
+from rankloom.retrieval.token_index.effort import ROUGH, Effort, effort
+from rankloom.retrieval.token_index.inverted_lists import InvertedLists
+from rankloom.retrieval.token_index.residual import ResidualStorage, code_type
+from rankloom.retrieval.token_index.scoring import score_documents
+from rankloom.retrieval.token_index.storage import Matrix, TokenStorage, new_array, read_array
+from rankloom.retrieval.vectors.best_documents import Hits, checked_queries
+from rankloom.retrieval.vectors.crew import Crew, threads
+from rankloom.token_vectors import TokenVectors
+
+_STAGE = "multi_vector"
+_CENTROIDS, _CODES = "centroids.npy", "codes.npy"
+_BLOCK = 1 << 13
+_LANES = 16  # query vectors are made up to a multiple of this, so that one instruction takes many
+
+
+class CandidateSearch:
+    """Search by centroids and the documents near them. Use `build` or `read`, not the constructor.
+
+    Approximate: documents among the best can be missing, and fewer than asked for can come back. Scores are exact. A
+    document without vectors is never found.
+
+    Args:
+        storage: The vectors, which exact scores are of.
+        offsets: Where the rows of each document start, int64 of shape (documents + 1,).
+        centroids: What is probed.
+        codes: The centroid of each row.
+        lists: Documents by centroid.
+
+    Example:
+        >>> from rankloom.retrieval.token_index.storage import Float16Storage
+        >>> from rankloom.retrieval.vectors.vector_parts import VectorParts
+        >>> eye = np.eye(4, dtype=np.float32)
+        >>> search = CandidateSearch.build(Float16Storage.build(VectorParts([eye])), np.array([0, 2, 4]))
+        >>> search.search(TokenVectors.of([eye[1:3], eye[3:]], 4), k=2, nprobe=1).codes.tolist()
+        [0, 1, 1]
+    """
+
+    exact = False
+    kind = "centroids"
+
+    def __init__(
+        self, storage: TokenStorage, offsets: Offsets, centroids: Centroids, codes: NDArray[Any], lists: InvertedLists
+    ) -> None:
+        self.storage, self.centroids = storage, centroids
+        self.offsets, self.codes = _read_only(offsets), _read_only(codes)
+        lengths = np.sqrt(np.einsum("ij,ij->i", centroids.matrix, centroids.matrix))
+        self._length = float(lengths.mean()) if len(lengths) else 1.0
+        self.lists = InvertedLists(_read_only(lists.offsets), _read_only(lists.documents))
+
+    # --- ways in ---------------------------------------------------------------------------------------------
+
+    @classmethod
+    def build(
+        cls,
+        storage: TokenStorage,
+        offsets: Offsets,
+        *,
+        folder: Path | None = None,
+        centroids: int | None = None,
+        seed: int = SEED,
+    ) -> Self:
+        """Find centroids, and list the documents of each. Residual storage has centroids already; they are shared.
+
+        Args:
+            storage: The vectors, which are read through twice.
+            offsets: Where those of each document start.
+            folder: Where the files go, an existing folder; None keeps all in memory.
+            centroids: How many; see `number_of_centroids`. Nothing where the storage has its own.
+            seed: Of the sample and of k-means.
+
+        Raises:
+            UsageError: There can not be so many centroids.
+            DataError: A number is not finite.
+            MissingExtraError: FAISS is not installed.
+        """
+        if isinstance(storage, ResidualStorage):
+            centres, codes = storage.centroids, storage.codes
+        else:
+            count = number_of_centroids(len(storage), centroids, stage=_STAGE)
+            centres = Centroids.learned(samples(storage, count, seed=seed)[0], count, seed=seed, stage=_STAGE)
+            codes = new_array(folder, _CODES, (len(storage),), code_type(count))
+            for first, block in storage.blocks(_BLOCK):
+                codes[first : first + len(block)] = centres.nearest(block)
+            if folder is not None:
+                np.save(folder / _CENTROIDS, centres.matrix)
+        lists = InvertedLists.build(codes, offsets, len(centres), folder=folder)
+        built = cls(storage, offsets, centres, codes, lists)
+        return built if folder is None else cls.read(folder, storage, offsets, built.settings())
+
+    @classmethod
+    def read(cls, folder: Path, storage: TokenStorage, offsets: Offsets, settings: dict[str, Any]) -> Self:
+        """Open what `build` has put into a folder; files are mapped, but for the centroids.
+
+        Raises:
+            OSError: A file is missing.
+            ValueError: A file is damaged, or of other vectors.
+        """
+        if isinstance(storage, ResidualStorage):
+            centres, codes = storage.centroids, storage.codes
+        else:
+            matrix = np.array(read_array(folder / _CENTROIDS, np.float32, 2))
+            codes = read_array(folder / _CODES, code_type(len(matrix)), 1)
+            if matrix.shape[1] != storage.dimensions or len(codes) != len(storage):
+                raise ValueError(f"{_CENTROIDS} or {_CODES} is of other vectors")
+            if len(codes) and int(codes.max()) >= len(matrix):  # a kernel would read beyond the centroids
+                raise ValueError(f"{_CODES} names centroids that {_CENTROIDS} does not hold")
+            centres = Centroids(matrix, bool(settings["normalized"]))
+        lists = InvertedLists.read(folder, len(offsets) - 1)
+        if len(lists) != len(centres):
+            raise ValueError("the lists are of other centroids")
+        return cls(storage, offsets, centres, codes, lists)
+
+    # --- what it holds ---------------------------------------------------------------------------------------
+
+    def settings(self) -> dict[str, Any]:
+        """How many centroids there are, and whether vectors are of length 1."""
+        return {"centroids": len(self.centroids), "normalized": self.centroids.normalized}
+
+    @property
+    def nbytes(self) -> int:
+        """Of lists; of centroids and codes, too, unless they are the storage's."""
+        own = 0 if isinstance(self.storage, ResidualStorage) else self.centroids.matrix.nbytes + self.codes.nbytes
+        return own + self.lists.nbytes
+
+    def __len__(self) -> int:
+        """How many documents there are."""
+        return len(self.offsets) - 1
+
+    def __repr__(self) -> str:
+        """Its size."""
+        return f"<CandidateSearch of {len(self)} documents by {len(self.centroids)} centroids>"
+
+    # --- searching -------------------------------------------------------------------------------------------
+
+    def search(
+        self, queries: TokenVectors, k: int, *, nprobe: int | None = None, candidates: int | None = None
+    ) -> Hits:
+        """The best documents of each query, as far as they are found, by exact scores.
+
+        Args:
+            queries: Vectors of the queries; one without any finds nothing.
+            k: How many documents for each, at least 1.
+            nprobe: Centroids probed for each query vector; see `effort`.
+            candidates: Documents scored by their vectors; see `effort`.
+
+        Raises:
+            DataError: The queries have not the index's dimensions, or a number is not finite.
+        """
+        checked_queries(queries.vectors, self.storage.dimensions, stage=_STAGE)
+        how, together = effort(k, nprobe, candidates), threads()
+        nothing = np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float32)
+        found: list[tuple[Codes, Scores]] = [nothing] * len(queries)
+        asked = np.flatnonzero(queries.lengths).tolist() if len(self.centroids) else []
+        with Crew(together) as crew:
+            for start in range(0, len(asked), together):
+                numbers = asked[start : start + together]
+                tables = [self._table(queries[number]) for number in numbers]  # on all processors
+
+                def work(begin: int, end: int, *, numbers: list[int] = numbers, tables: list[Matrix] = tables) -> None:
+                    inner = crew if len(numbers) == 1 else Crew(1)
+                    for place in range(begin, end):
+                        found[numbers[place]] = self._best(queries[numbers[place]], tables[place], k, how, inner)
+
+                crew.spread(len(numbers), work)
+        offsets = np.cumsum([0, *(len(codes) for codes, _ in found)], dtype=np.int64)
+        codes, scores = zip(nothing, *found, strict=True)
+        return Hits(offsets, np.concatenate(codes), np.concatenate(scores))
+
+    def _table(self, query: Matrix) -> Matrix:
+        """Products of the centroids with a query's vectors, and with zeros behind them to make up the lanes."""
+        lanes = np.zeros((-(-len(query) // _LANES) * _LANES, query.shape[1]), dtype=np.float32)
+        lanes[: len(query)] = query
+        return self.centroids.matrix @ lanes.T
+
+    def _product(self, cosine: float, query: Matrix) -> np.float32:
+        """The product that stands for a cosine, where vectors may be of any length: by a usual and a largest one."""
+        return np.float32(cosine * self._length * np.sqrt(np.einsum("ij,ij->i", query, query).max()))
+
+    def _best(self, query: Matrix, table: Matrix, k: int, how: Effort, crew: Crew) -> tuple[Codes, Scores]:
+        """The best documents of a query, and their scores, in order."""
+        from rankloom.retrieval.token_index.candidate_kernel import candidates_of
+
+        documents = candidates_of(
+            table, len(query), min(how.nprobe, len(table)), self._product(how.threshold, query), self.codes,
+            self.offsets, self.lists.offsets, self.lists.documents, ROUGH * how.candidates, how.candidates,
+        )  # fmt: skip
+        scores = score_documents(self.storage, self.offsets, query, documents, crew)
+        best = top_order(documents, scores, k)
+        return documents[best], scores[best]
+
+
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """An array as kernels are shown it, from memory or mapped: they are compiled anew for one that can be written."""
+    view = np.asarray(array).view()
+    view.flags.writeable = False
+    return view
