@@ -19,6 +19,7 @@ NoteKind = Literal[
     "unread_settings",  # a query brings parameters of a stage that no stage has read
     "no_feedback",  # a feedback stage left a query as it was
     "unread_document",  # a feedback document is not in the index that the feedback reads; the others count
+    "no_vectors",  # of a query or a document no token counts (it is empty, or punctuation); MaxSim with it is 0
     "not_reranked",  # `amount` hits below the reranker's depth keep the order of the stage before
     "dropped_hits",  # `amount` hits were taken out of a query's ranking, as asked for
     "unknown_source",  # a hit's source has no weight; it is kept as it is

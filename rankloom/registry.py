@@ -31,6 +31,7 @@ BUILT_IN: dict[str, str] = {
     "cross_encoder": "rankloom.rerank.cross_encoder:CrossEncoder",
     "bi_encoder": "rankloom.rerank.bi_encoder:BiEncoder",
     "stored_vectors": "rankloom.rerank.stored_vectors:StoredVectors",
+    "stored_token_vectors": "rankloom.rerank.stored_token_vectors:StoredTokenVectors",
     "late_interaction": "rankloom.rerank.late_interaction:LateInteraction",
     "prettr": "rankloom.rerank.prettr:PreTTR",
     "tk": "rankloom.rerank.tk:TK",

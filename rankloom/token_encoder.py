@@ -1,37 +1,45 @@
-"""Token encoders: texts to one vector for each token, for late interaction.
+"""Token encoders: texts to one vector for each token, for late interaction, or to fewer vectors by a reduction.
 
-Khattab and Zaharia: ColBERT, SIGIR 2020 (arXiv:2004.12832). Models are multi-vector encoders of sentence-transformers,
-which also reads those of PyLate and of the authors. A token encoder loads nothing until it first encodes.
+Khattab and Zaharia: ColBERT, SIGIR 2020 (arXiv:2004.12832). A token encoder loads nothing until it first encodes.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rankloom.checks import whole
-from rankloom.encoders import Role, readable
-from rankloom.errors import DataError, StageError
-from rankloom.extras import require
+from rankloom.checks import choice, whole
+from rankloom.encoders import Role, SentenceEncoder, readable
+from rankloom.encoders.batches import TOKENS_ON_A_PROCESSOR, TOKENS_ON_AN_ACCELERATOR, Batch, Limits, batches
+from rankloom.encoders.precision import chosen_precision
+from rankloom.encoders.reading import own_prompt
+from rankloom.encoders.sentence_model import has_normalization
+from rankloom.errors import StageError
 from rankloom.fingerprint import digest
-from rankloom.models import LoadedModel, ResolvedModel, model_identity, resolve_model, shared_model
-from rankloom.session import Session
+from rankloom.models import LoadedModel, ResolvedModel, model_identity, resolve_model
+from rankloom.reduction import reductions
+from rankloom.session import DType, Session
+from rankloom.token_model import own_reduction, token_model
 from rankloom.token_vectors import TokenVectors
 
-_VERSION = 1  # raised when the same model gives other vectors than before
+if TYPE_CHECKING:
+    from rankloom.token_forward import TokenForward
+
+TokenPrecision = Literal["float32", "bfloat16", "auto"]
+_VERSION = 2  # raised when the same model gives other vectors than before
+_NONE = np.zeros(0, dtype=np.float32)
+_TOGETHER = 4096  # texts that are tokenised at once, to bound the memory of their tokens
 
 
 class TokensEncoded(NamedTuple):
     """What a token encoder gives back for some texts, in their order.
 
     Args:
-        vectors: Of the tokens that count.
-        tokens: Tokens that the model read of each text; int64 of shape (texts,).
+        vectors: Of the tokens that count, or what a reduction has made of them. A text may have none.
+        tokens: Tokens that the model read of each text, prefix and special tokens included; int64 of shape (texts,).
         truncated: Tokens of each text that it did not read; int64 of shape (texts,).
         calls: How many batches went through the model.
     """
@@ -43,35 +51,121 @@ class TokensEncoded(NamedTuple):
 
 
 class TokenEncoder:
-    """One vector for each token of a text.
+    """One vector for each token of a text, by any multi-vector encoder or any transformer.
 
-    Prompts, lengths, [MASK] tokens behind queries, and which tokens of documents count, are the model's own.
+    What is not given is the model's own. Vectors have length 1 in all models of this kind but a few, so that MaxSim is
+    a sum of cosines. A text of which no token counts has no vectors: MaxSim with it is 0.
 
     Args:
-        model: A name or folder; see `rankloom.models.resolve_model`.
-        batch_size: Texts in one batch. Results depend on it only by float noise.
+        model: A name or folder; see `rankloom.models.resolve_model`. A multi-vector encoder of sentence-transformers
+            or PyLate, a ColBERT of its authors, an adapter of `rankloom train` such as `mini/NAME`; with `untrained`
+            any transformer or sentence encoder.
+        reduction: What makes fewer vectors of a text's, a word of `rankloom.reduction.reductions` such as `C8x32`;
+            `none` for all. Default: what the model was trained with.
+        untrained: Take a model that was not trained for it: the vectors are the states of its tokens.
+        query_tokens: How many tokens are read of a query, prefix and special tokens included; and how many it is filled
+            up to, if it is. Default: the model's, as for the next five; all that it can read where it is `untrained`.
+        document_tokens: How many are read of a document.
+        expand_queries: Whether queries are filled up with [MASK], whose vectors count too (query augmentation).
+            An `untrained` model's are not, unless asked for; then to 32 tokens, as in ColBERT.
+        skip_punctuation: Whether documents have no vectors for punctuation. An `untrained` model's have none.
+        query_prefix: Put before each query; an empty one for none.
+        document_prefix: Put before each document; an empty one for none.
+        precision: What vectors are computed with; they are kept in float32. `auto` takes bfloat16 where the device has
+            instructions for it. Default: the session's dtype.
+        batch_size: Most texts in one batch. Results depend on it only by float noise. Default: as many as go into
+            a batch of 1,024 tokens, 32,768 on an accelerator.
         stage: Who encodes, for errors.
 
     Raises:
-        UsageError: batch_size is not a positive whole number.
+        UsageError: A number is not positive and whole, or a word is unknown.
+
+    Example:
+        >>> encoder = TokenEncoder("all-MiniLM-L6-v2", untrained=True, reduction="C4x8")
+        >>> encoder.encode(["why is the sky blue?"], role="query", session=Session(offline=True)).vectors.lengths
+        array([4])
     """
 
-    def __init__(self, model: str, *, batch_size: int = 32, stage: str = "token_encoder") -> None:
-        self.model = model
-        self.batch_size = whole(batch_size, least=1, stage=stage, parameter="batch_size")
-        self.stage = stage
+    def __init__(
+        self,
+        model: str,
+        *,
+        reduction: str | None = None,
+        untrained: bool = False,
+        query_tokens: int | None = None,
+        document_tokens: int | None = None,
+        expand_queries: bool | None = None,
+        skip_punctuation: bool | None = None,
+        query_prefix: str | None = None,
+        document_prefix: str | None = None,
+        precision: TokenPrecision | None = None,
+        batch_size: int | None = None,
+        stage: str = "token_encoder",
+    ) -> None:
+        self.model, self.untrained, self.stage = model, untrained, stage
+        if precision is not None:
+            choice(precision, get_args(TokenPrecision), stage=stage, parameter="precision")
+        for name, number in (
+            ("query_tokens", query_tokens),
+            ("document_tokens", document_tokens),
+            ("batch_size", batch_size),
+        ):
+            if number is not None:
+                whole(number, least=1, stage=stage, parameter=name)
+        self.reduction = None if reduction is None else reductions(reduction, stage=stage).name
+        self.precision, self.batch_size = precision, batch_size
+        given = {
+            "query_tokens": query_tokens,
+            "document_tokens": document_tokens,
+            "expand_queries": expand_queries,
+            "skip_punctuation": skip_punctuation,
+            "query_prefix": query_prefix,
+            "document_prefix": document_prefix,
+        }
+        self.layout = {name: value for name, value in given.items() if value is not None}
         self._loaded: LoadedModel | None = None
+        self._backbone: LoadedModel | None = None  # of an adapter: held so that others share its weights
 
     def __repr__(self) -> str:
-        """The call that makes an equal encoder."""
+        """The call that makes an encoder of the same model."""
         return f"TokenEncoder({self.model!r})"
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the loaded model: whoever takes the encoder out of a pickle finds it again by its name."""
+        return {**self.__dict__, "_loaded": None, "_backbone": None}
+
+    # --- what it is --------------------------------------------------------------------------------------------
+
     def fingerprint(self, session: Session | None = None) -> str:
-        """A digest of the model's files; of the name while the model is not here and may not be fetched."""
+        """A digest of the model's files and of what is done to its vectors; not of the precision.
+
+        Args:
+            session: Tells whether a model that is not on this machine may be fetched; without one no socket is opened,
+                and the model's name stands for a model that is not here.
+
+        Raises:
+            NotFoundError: The model is not to be had in the session.
+        """
         identity = (
             model_identity(self.model, stage=self.stage) if session is None else self.resolve(session).fingerprint
         )
-        return digest("token encoder", _VERSION, identity)
+        return digest("token encoder", _VERSION, identity, self.reduction, self.untrained, self.layout)
+
+    def settings(self) -> dict[str, Any]:
+        """The parameters that were named, but for the model and the batch size, which is no part of the results."""
+        named = {"reduction": self.reduction, "untrained": self.untrained or None, "precision": self.precision}
+        return {**{name: value for name, value in named.items() if value is not None}, **self.layout}
+
+    def precision_in(self, session: Session) -> DType:
+        """What vectors are computed with in a session.
+
+        Raises:
+            UsageError: The session's device is not there.
+        """
+        chosen = chosen_precision(self.precision, session, folder=None, stage=self.stage)
+        return "bfloat16" if chosen == "bfloat16" else "float32"
+
+    # --- the model ---------------------------------------------------------------------------------------------
 
     def resolve(self, session: Session) -> ResolvedModel:
         """Find the model's files, fetching them if the session allows it.
@@ -86,97 +180,90 @@ class TokenEncoder:
 
         Raises:
             NotFoundError: The model is not to be had.
-            DataError: It is not a multi-vector encoder.
+            DataError: It is not a multi-vector encoder, and not taken as `untrained`.
+            UsageError: It can not read so many tokens, or is no `untrained` model.
             StageError: It can not be loaded.
         """
-        self._loaded = shared_model("token encoder", self.resolve(session), session, _load, stage=self.stage)
-        return self._loaded
+        return self._load(self.resolve(session), session)
 
     def close(self) -> None:
         """Free the model, unless another stage holds it too."""
-        self._loaded = None
+        self._loaded = self._backbone = None
+
+    def _load(self, found: ResolvedModel, session: Session) -> LoadedModel:
+        """The model in memory."""
+        precision = self.precision_in(session)
+        if found.backbone is not None:
+            backbone = SentenceEncoder(str(found.backbone.path), precision=precision, stage=self.stage)
+            self._backbone = backbone.load(session)
+        self._loaded = token_model(
+            found,
+            session,
+            precision=precision,
+            layout=self.layout,
+            untrained=self.untrained,
+            backbone=self._backbone,
+            stage=self.stage,
+        )
+        return self._loaded
+
+    # --- encoding ----------------------------------------------------------------------------------------------
 
     def encode(self, texts: Sequence[str], *, role: Role, session: Session) -> TokensEncoded:
-        """Encode texts, batched by length; equal ones once.
+        """Encode texts; batched by length, equal ones once, returned in the order given.
 
         Args:
-            texts: Any strings.
+            texts: Any strings. An empty one has the vectors of the model's special tokens, if there are any.
             role: What they are.
             session: Device, dtype, and whether a model may be fetched.
 
         Raises:
             NotFoundError: The model is not to be had.
-            DataError: It is not a multi-vector encoder.
+            DataError: It is not a multi-vector encoder, and not taken as `untrained`.
+            UsageError: It can not read so many tokens, or is no `untrained` model.
             StageError: It can not be loaded, or gave a vector that is not finite.
         """
-        loaded = self.load(session)
+        found = self.resolve(session)
+        loaded = self._load(found, session)
+        forward = self._forward(found, loaded, role)
+        texts = [readable(text) for text in texts]
         ordered = sorted(set(texts), key=lambda text: (-len(text), text))
         place = {text: number for number, text in enumerate(ordered)}
-        vectors: list[NDArray[np.float32]] = []
+        vectors: list[NDArray[np.float32]] = [_NONE] * len(ordered)
         tokens, truncated = np.zeros(len(ordered), dtype=np.int64), np.zeros(len(ordered), dtype=np.int64)
-        starts = range(0, len(ordered), self.batch_size)
-        for start in starts:
-            part = slice(start, start + self.batch_size)
-            with loaded.lock:
-                some, tokens[part], truncated[part] = _encode_batch(
-                    loaded, [readable(one) for one in ordered[part]], role
-                )
-            vectors.extend(some)
-        if not all(np.isfinite(one).all() for one in vectors):
-            raise StageError("the model gave vectors that are not finite", stage=self.stage, value=self.model)
+        calls = 0
+        for start in range(0, len(ordered), _TOGETHER):
+            for batch in self._batches(loaded, ordered[start : start + _TOGETHER], role):
+                places = start + batch.places
+                for number, own in zip(places.tolist(), self._computed(loaded, forward, batch), strict=True):
+                    vectors[number] = own
+                tokens[places], truncated[places] = batch.read, batch.truncated
+                calls += 1
         rows = np.array([place[text] for text in texts], dtype=np.int64)
-        dimensions = int(loaded.model.get_embedding_dimension())
-        found = TokenVectors.of(vectors, dimensions).take(rows)
-        return TokensEncoded(found, tokens[rows], truncated[rows], len(starts))
+        found_vectors = TokenVectors.of([vectors[row] for row in rows.tolist()], forward.dimensions)
+        return TokensEncoded(found_vectors, tokens[rows], truncated[rows], calls)
 
+    # --- inside ------------------------------------------------------------------------------------------------
 
-def _encode_batch(
-    loaded: LoadedModel, texts: list[str], role: Role
-) -> tuple[list[NDArray[np.float32]], NDArray[np.int64], NDArray[np.int64]]:
-    """Vectors, tokens read and tokens not read of each text of a batch."""
-    import torch
-    from sentence_transformers.util import batch_to_device
+    def _forward(self, found: ResolvedModel, loaded: LoadedModel, role: Role) -> TokenForward:
+        """What computes the vectors of a batch."""
+        from rankloom.token_forward import TokenForward
 
-    model = loaded.model
-    prompt = model.prompts.get(role) or ""
-    with torch.inference_mode():
-        features = model.preprocess(texts, prompt=prompt or None, task=role)
-        width = features["input_ids"].shape[1]
-        read = features["attention_mask"].sum(dim=1).numpy().astype(np.int64)
-        whole_texts = model.tokenizer([prompt + text for text in texts], truncation=False, verbose=False)["input_ids"]
-        truncated = np.array([max(0, len(one) - width) for one in whole_texts], dtype=np.int64)
-        output = model(batch_to_device(features, torch.device(loaded.device)), task=role)
-        pairs = zip(output["token_embeddings"].float().cpu(), output["attention_mask"].bool().cpu(), strict=True)
-        vectors = [one[mask].numpy() for one, mask in pairs]
-    return vectors, read, truncated
+        unit = has_normalization(loaded.model)
+        both = reductions(self.reduction or own_reduction(found), normalize=unit, stage=self.stage)
+        return TokenForward(loaded, role, reduction=both.of(role), unit=unit)
 
+    def _batches(self, loaded: LoadedModel, texts: list[str], role: Role) -> list[Batch]:
+        """Some texts as batches, longest first."""
+        tokens = TOKENS_ON_A_PROCESSOR if loaded.device == "cpu" else TOKENS_ON_AN_ACCELERATOR
+        limits = Limits(tokens, self.batch_size)
+        with loaded.lock:
+            return list(batches(loaded.model, texts, prompt=own_prompt(loaded.model, role), role=role, limits=limits))
 
-def _load(folder: str, device: str, dtype: Any) -> Any:
-    """A multi-vector encoder from a folder, by sentence-transformers."""
-    library = require("sentence_transformers", extra="dense", stage="token_encoder")
-    if not _has_token_vectors(Path(folder)):  # a random projection would be made up for it
-        raise DataError(
-            "the model gives no vectors of tokens",
-            stage="token_encoder",
-            value=folder,
-            accepted="a multi-vector encoder of sentence-transformers or PyLate, or a ColBERT of its authors",
-            fix="for a sentence encoder, take bi_encoder",
-        )
-    return library.MultiVectorEncoder(
-        folder,
-        device=device,
-        local_files_only=True,
-        trust_remote_code=False,
-        model_kwargs={"dtype": dtype, "use_safetensors": True},
-    ).eval()
-
-
-def _has_token_vectors(folder: Path) -> bool:
-    """Whether a model was made to be compared by its tokens."""
-    saved, config = folder / "config_sentence_transformers.json", folder / "config.json"
-    said = json.loads(saved.read_text(encoding="utf-8")) if saved.is_file() else {}
-    if said.get("model_type") == "MultiVectorEncoder" or "query_prefix" in said:  # the latter: PyLate
-        return True
-    return config.is_file() and "HF_ColBERT" in (
-        json.loads(config.read_text(encoding="utf-8")).get("architectures") or []
-    )
+    def _computed(self, loaded: LoadedModel, forward: TokenForward, batch: Batch) -> list[NDArray[np.float32]]:
+        """The vectors of each text of a batch."""
+        with loaded.lock:
+            rows, lengths = forward(batch)
+        if not np.isfinite(rows).all():
+            raise StageError("the model gave vectors that are not finite", stage=self.stage, value=self.model)
+        return np.split(rows, np.cumsum(lengths)[:-1])

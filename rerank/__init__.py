@@ -15,6 +15,7 @@ from rankloom.rerank.prettr import PreTTR
 from rankloom.rerank.sentence_pruner import SentencePruner
 from rankloom.rerank.sentences import split_sentences
 from rankloom.rerank.source_weight import SourceFilter, SourceOf, SourceWeight
+from rankloom.rerank.stored_token_vectors import StoredTokenVectors
 from rankloom.rerank.stored_vectors import StoredVectors
 from rankloom.rerank.tk import TK
 
@@ -30,6 +31,7 @@ __all__ = [
     "SourceFilter",
     "SourceOf",
     "SourceWeight",
+    "StoredTokenVectors",
     "StoredVectors",
     "split_sentences",
 ]

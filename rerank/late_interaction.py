@@ -11,39 +11,59 @@ from collections.abc import Sequence
 import numpy as np
 
 from rankloom.checks import whole
+from rankloom.fingerprint import digest
 from rankloom.parameter_kinds import ModelName
 from rankloom.ranking import ScoreKind
 from rankloom.rerank.pair_stage import Pair
 from rankloom.rerank.pointwise import Pointwise, Scored
 from rankloom.session import Session
-from rankloom.token_encoder import TokenEncoder
+from rankloom.token_encoder import TokenEncoder, TokenPrecision
 from rankloom.token_vectors import maxsim
 
 
 class LateInteraction(Pointwise):
     """Rerank by a ColBERT model: any multi-vector encoder of sentence-transformers; `rankloom train` makes one, too.
 
+    Scores are sums (MaxSim), also of models that are compared by means: for one query the order is the same. A document
+    without vectors has a score of 0 and is noted as `no_vectors`.
+
     Args:
         model: A folder or name; see `rankloom.token_encoder`.
+        reduction: What makes fewer vectors of a text's, such as `C8x32`; see `rankloom.reduction`. Default: what the
+            model was trained with.
+        precision: What vectors are computed with: `float32`, `bfloat16`, or `auto` for the faster. Default: the
+            session's dtype.
         depth: How many hits of each query are scored; 100 as in most published reranking runs.
-        batch_size: Texts in one batch. Scores depend on it only by float noise.
+        batch_size: Most texts in one batch. Scores depend on it only by float noise. Default: as many as suit the
+            device.
 
     Raises:
-        UsageError: A parameter is not a positive whole number.
+        UsageError: A parameter is not a positive whole number, or there is no such reduction or precision.
     """
 
     name = "late_interaction"
     requires = ("sentence_transformers",)
     kind = ScoreKind.SIMILARITY
 
-    def __init__(self, model: ModelName, *, depth: int = 100, batch_size: int = 32) -> None:
-        self.model = model
+    def __init__(
+        self,
+        model: ModelName,
+        *,
+        reduction: str | None = None,
+        precision: TokenPrecision | None = None,
+        depth: int = 100,
+        batch_size: int | None = None,
+    ) -> None:
+        self.model, self.reduction, self.precision, self.batch_size = model, reduction, precision, batch_size
         self.depth = whole(depth, least=1, stage=self.name, parameter="depth")
-        self.batch_size = whole(batch_size, least=1, stage=self.name, parameter="batch_size")
-        self._encoder = TokenEncoder(model, batch_size=batch_size, stage=self.name)
+        self._encoder = TokenEncoder(
+            model, reduction=reduction, precision=precision, batch_size=batch_size, stage=self.name
+        )
 
     def identity(self, session: Session | None = None) -> str:
         """The encoder's fingerprint; see `PairStage.identity`."""
+        if session is not None and self.precision == "auto":  # another machine may choose another
+            return digest(self._encoder.fingerprint(session), self._encoder.precision_in(session))
         return self._encoder.fingerprint(session)
 
     def score(self, pairs: Sequence[Pair], session: Session) -> Scored:
@@ -61,13 +81,15 @@ class LateInteraction(Pointwise):
         left = self._encoder.encode(list(places), role="query", session=session)
         right = self._encoder.encode(list(texts), role="document", session=session)
         scores = np.zeros(len(pairs), dtype=np.float32)
-        truncated = np.zeros(len(pairs), dtype=np.int64)
+        truncated, bare = np.zeros(len(pairs), dtype=np.int64), np.zeros(len(pairs), dtype=np.bool_)
         for number, own in enumerate(places.values()):
             rows = [texts[pairs[place].document.contents] for place in own]
-            scores[own] = maxsim(left.vectors[number], right.vectors.take(rows))
+            query, documents = left.vectors[number], right.vectors.take(rows)
+            scores[own] = maxsim(query, documents)
+            bare[own] = (documents.lengths == 0) | (len(query) == 0)
             truncated[own] = left.truncated[number] + right.truncated[rows]
         tokens = int(left.tokens.sum() + right.tokens.sum())
-        return Scored(scores, truncated, left.calls + right.calls, tokens)
+        return Scored(scores, truncated, left.calls + right.calls, tokens, bare)
 
     def warm_up(self, session: Session | None = None) -> None:
         """Load the model."""

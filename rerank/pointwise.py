@@ -31,12 +31,15 @@ class Scored(NamedTuple):
         truncated: Tokens of each pair that the model did not read; int64 of shape (pairs,).
         calls: Batches that went through a model, or requests.
         tokens: Tokens that models read and wrote.
+        bare: Pairs of which query or document has no vectors, so that the score says nothing; bool of shape (pairs,),
+            or None where there are none.
     """
 
     scores: NDArray[np.float32]
     truncated: NDArray[np.int64]
     calls: int
     tokens: int
+    bare: NDArray[np.bool_] | None = None
 
 
 class Pointwise(PairStage, Reranker):
@@ -68,6 +71,8 @@ class Pointwise(PairStage, Reranker):
             Outcome({"score": score.reshape(1)}, int(truncated))
             for score, truncated in zip(scores, scored.truncated, strict=True)
         ]
+        for place in [] if scored.bare is None else np.flatnonzero(scored.bare).tolist():
+            outcomes[place] = Outcome({**outcomes[place].arrays, "bare": np.ones(1)}, outcomes[place].truncated)
         return Computed(outcomes, scored.calls, scored.tokens)
 
     def __call__(self, run: Run) -> Run:
@@ -80,7 +85,24 @@ class Pointwise(PairStage, Reranker):
             Note(self.name, "not_reranked", run.queries[number].id, amount=int(below[number]))
             for number in np.flatnonzero(below)
         ]
+        notes += self._bare(run, outcomes)
         return after.ranked(reranked(before, scores, scored, kind=self.kind)).noted(*notes)
+
+    def _bare(self, run: Run, outcomes: Sequence[Outcome]) -> list[Note]:
+        """A note for each pair of which query or document has no vectors."""
+        ranking, looked_at = run.hits(stage=self.name), self.looked_at(run)
+        ends = np.cumsum(looked_at)
+        notes = []
+        for place in [place for place, outcome in enumerate(outcomes) if "bare" in outcome.arrays]:
+            number = int(np.searchsorted(ends, place, side="right"))
+            doc_id = ranking.doc_ids(number)[place - int(ends[number] - looked_at[number])]
+            notes.append(no_vectors(self.name, run.queries[number].id, doc_id))
+        return notes
+
+
+def no_vectors(stage: str, query_id: str, doc_id: str) -> Note:
+    """The note that a hit's score is 0 because it, or the query, has no vectors."""
+    return Note(stage, "no_vectors", query_id, doc_id, detail="nothing in it counts; its score is 0")
 
 
 def reranked(ranking: Ranking, scores: NDArray[np.float32], scored: NDArray[np.int64], *, kind: ScoreKind) -> Ranking:

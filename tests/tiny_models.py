@@ -1,8 +1,11 @@
 """Small random models, saved as hub checkpoints are: they load through the same code, in a moment."""
 
+import json
+import string
 from pathlib import Path
 
-WORDS = ("sky", "blue", "light", "sea", "moon", "tide", "bread", "yeast", "why", "is", "the", "query", ":")
+MARKERS = ("[unused0]", "[unused1]")  # what stands before queries and documents of ColBERT
+WORDS = ("sky", "blue", "light", "sea", "moon", "tide", "bread", "yeast", "why", "is", "the", "query", ":", *MARKERS)
 
 
 def tiny_tokenizer(folder: Path, *, max_length: int) -> None:
@@ -126,6 +129,60 @@ def tiny_colbert(folder: Path, *, seed: int = 1, max_length: int = 32, expand: b
     ]
     MultiVectorEncoder(modules=modules, device="cpu").save_pretrained(str(folder / "colbert"))
     return folder / "colbert"
+
+
+def tiny_stanford_colbert(folder: Path, *, seed: int = 1) -> Path:
+    """A ColBERT as its authors save it: a BERT and a projection in one file, the rest in `artifact.metadata`."""
+    import torch
+    from safetensors.torch import save_file
+    from transformers import BertModel
+
+    torch.manual_seed(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    config = tiny_config(architectures=["HF_ColBERT"])
+    bert = BertModel(config, add_pooling_layer=False)
+    weights = {f"bert.{name}": one.contiguous() for name, one in bert.state_dict().items()}
+    save_file({**weights, "linear.weight": torch.randn(16, 32)}, folder / "model.safetensors", {"format": "pt"})
+    (folder / "config.json").write_text(config.to_json_string(use_diff=False))
+    tiny_tokenizer(folder, max_length=64)
+    said = {"query_maxlen": 12, "doc_maxlen": 20, "query_token_id": "[unused0]", "doc_token_id": "[unused1]"}
+    (folder / "artifact.metadata").write_text(json.dumps({**said, "mask_punctuation": True}))
+    return folder
+
+
+def tiny_pylate_colbert(folder: Path, *, seed: int = 1) -> Path:
+    """A ColBERT as PyLate saves it: markers that are tokens of their own, and its own class for the projection."""
+    import torch
+    from safetensors.torch import save_file
+    from transformers import AutoTokenizer, BertModel
+
+    torch.manual_seed(seed)
+    BertModel(tiny_config(), add_pooling_layer=False).save_pretrained(folder)
+    tiny_tokenizer(folder, max_length=64)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_tokens(["[Q] ", "[D] "])
+    tokenizer.save_pretrained(folder)
+    (folder / "1_Dense").mkdir()
+    save_file({"linear.weight": torch.randn(16, 32)}, folder / "1_Dense" / "model.safetensors", {"format": "pt"})
+    files = {
+        "1_Dense/config.json": {
+            "in_features": 32, "out_features": 16, "bias": False,
+            "activation_function": "torch.nn.modules.linear.Identity",
+        },
+        "modules.json": [
+            {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+            {"idx": 1, "name": "1", "path": "1_Dense", "type": "pylate.models.Dense.Dense"},
+        ],
+        "sentence_bert_config.json": {"max_seq_length": 19, "do_lower_case": False},
+        "config_sentence_transformers.json": {
+            "model_type": "ColBERT", "prompts": {}, "default_prompt_name": None, "similarity_fn_name": "MaxSim",
+            "query_prefix": "[Q] ", "document_prefix": "[D] ", "query_length": 12, "document_length": 20,
+            "attend_to_expansion_tokens": False, "skiplist_words": list(string.punctuation),
+        },
+    }  # fmt: skip
+    for name, content in files.items():
+        (folder / name).write_text(json.dumps(content))
+    return folder
 
 
 def tiny_prettr(folder: Path, *, seed: int = 1, split: int = 1, query_tokens: int = 12, max_tokens: int = 32) -> Path:

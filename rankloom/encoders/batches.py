@@ -6,7 +6,7 @@ What is in a batch depends on the texts alone, not on the machine, so that the s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,7 +53,7 @@ def batches(model: Any, texts: Sequence[str], *, prompt: str | None, role: Role,
     """Batches of texts, longest first.
 
     Args:
-        model: A `SentenceTransformer`.
+        model: A model of sentence-transformers.
         texts: Texts that can be tokenised, longest first.
         prompt: What is put before each.
         role: What they are.
@@ -69,6 +69,9 @@ def batches(model: Any, texts: Sequence[str], *, prompt: str | None, role: Role,
         part = list(texts[start : start + count])
         features = model.preprocess(part, prompt=prompt, task=role)
         read, truncated = token_counts(model, part, features, prompt=prompt, task=role)
+        if "query_expansion_positions" in features:  # a model may attend to them, which makes them no tokens of a text
+            written = features["query_expansion_positions"] & features["attention_mask"].bool()
+            read = read - written.sum(dim=1).numpy()
         yield Batch(np.arange(start, start + len(part)), features, read, truncated)
 
 
@@ -84,13 +87,17 @@ def plain_transformer(model: Any) -> bool:
         and first.processor is first.tokenizer
         and bool(first.tokenizer.is_fast)
         and not first.processing_kwargs
-        and first.query_expansion is None
     )
 
 
 def longest(first: Any, role: Role) -> int | None:
     """How many tokens a transformer of `plain_transformer` reads at most, special tokens included."""
     own = first.query_length if role == "query" else first.document_length
+    expansion = _expansion(first, role)
+    if expansion is not None and expansion["strategy"] == "fixed":
+        own = expansion["length"]
+    elif expansion is not None and own:
+        own = max(own, expansion["length"])
     limit = int(own or first.tokenizer.model_max_length)
     return None if limit > _UNLIMITED else limit
 
@@ -111,9 +118,11 @@ def _tokenised_once(
     truncated = beyond - (read - special)
     order = np.array(sorted(range(len(read)), key=(-read).tolist().__getitem__), dtype=np.int64)
     prompt_length = {} if prompt is None else _prompt_length(first, prompt)
+    expansion = _expansion(first, role)
+    least = 0 if expansion is None else int(expansion["length"])
     begin = 0
     while begin < len(order):
-        width = max(1, int(read[order[begin]]))
+        width = max(1, least, int(read[order[begin]]))
         count = (
             max(1, limits.tokens // width)
             if limits.texts is None
@@ -121,8 +130,11 @@ def _tokenised_once(
         )
         places = order[begin : begin + count]
         features = {
-            name: _padded(tokenizer, name, [rows[heads[place]] for place in places]) for name, rows in pieces.items()
+            name: _padded(tokenizer, name, [rows[heads[place]] for place in places], least=least)
+            for name, rows in pieces.items()
         }
+        if expansion is not None:
+            features.update(_expanded(tokenizer, features, expansion))
         features["modality"] = "text"
         features.update(prompt_length)
         yield Batch(places, features, read[places], truncated[places])
@@ -134,12 +146,35 @@ def _prompt_length(first: Any, prompt: str) -> dict[str, Any]:
     return {name: value for name, value in first.preprocess([""], prompt=prompt).items() if name == "prompt_length"}
 
 
-def _padded(tokenizer: Any, name: str, rows: list[list[int]]) -> Any:
-    """Rows of tokens as one int64 tensor, filled up on the side that the tokenizer pads."""
+def _expansion(first: Any, role: Role) -> Mapping[str, Any] | None:
+    """How queries are filled up with tokens such as [MASK], which then have vectors too; None if they are not."""
+    expansion: Mapping[str, Any] | None = first.query_expansion if role == "query" else None
+    return expansion
+
+
+def _expanded(tokenizer: Any, features: Mapping[str, Any], expansion: Mapping[str, Any]) -> dict[str, Any]:
+    """Padded queries whose padding, up to a length, is tokens that have vectors; as `Transformer.preprocess` does it.
+
+    Khattab and Zaharia: ColBERT, SIGIR 2020, section 3.2 (query augmentation).
+    """
+    import torch
+
+    ids, mask = features["input_ids"], features["attention_mask"]
+    token = expansion["token"] or tokenizer.mask_token or tokenizer.eos_token
+    positions = (mask == 0) & (torch.arange(ids.shape[1]) < expansion["length"])
+    return {
+        "input_ids": ids if token is None else ids.masked_fill(positions, tokenizer.convert_tokens_to_ids(token)),
+        "attention_mask": mask.masked_fill(positions, 1) if expansion["attend"] else mask,
+        "query_expansion_positions": positions,
+    }
+
+
+def _padded(tokenizer: Any, name: str, rows: list[list[int]], *, least: int) -> Any:
+    """Rows of tokens as one int64 tensor of at least so many columns, filled up on the side that the tokenizer pads."""
     import torch
 
     fill = {"input_ids": tokenizer.pad_token_id or 0, "token_type_ids": tokenizer.pad_token_type_id}.get(name, 0)
-    width = max(len(row) for row in rows)
+    width = max(least, *(len(row) for row in rows))
     filled = [
         row + [fill] * (width - len(row)) if tokenizer.padding_side == "right" else [fill] * (width - len(row)) + row
         for row in rows

@@ -8,10 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rankloom.encoders.encoder import Role
 from rankloom.errors import DataError
 from rankloom.ledger import Note
 from rankloom.records import Query
 from rankloom.session import Session
+
+#: Names of a model's prompts that serve a role; the first that is there and not empty is put before each text.
+#: (sentence-transformers 6.2 stops at its own empty `document` prompt and so ignores the `passage:` of the E5 models.)
+_PROMPTS: dict[Role, tuple[str, ...]] = {"query": ("query",), "document": ("document", "passage", "corpus")}
 
 
 def readable(text: str) -> str:
@@ -25,6 +30,17 @@ def readable(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode(errors="replace").decode()
     return text
+
+
+def own_prompt(model: Any, role: Role) -> str | None:
+    """What a model of sentence-transformers wants before each text; None for nothing.
+
+    Args:
+        model: The model.
+        role: What the texts are.
+    """
+    own = model.prompts
+    return next((str(own[name]) for name in _PROMPTS[role] if own.get(name)), None)
 
 
 def truncation_note(session: Session, *, stage: str, tokens: int, query_id: str = "", doc_id: str = "") -> Note:

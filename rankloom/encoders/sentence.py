@@ -22,7 +22,7 @@ from rankloom.encoders.batches import (
 )
 from rankloom.encoders.encoder import Encoded, Role
 from rankloom.encoders.precision import Precision, chosen_precision
-from rankloom.encoders.reading import readable
+from rankloom.encoders.reading import own_prompt, readable
 from rankloom.encoders.sentence_model import Pooling, has_normalization, sentence_model
 from rankloom.encoders.windows import windows
 from rankloom.errors import StageError, UsageError
@@ -32,9 +32,6 @@ from rankloom.parallel import completed
 from rankloom.session import Session
 
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
-#: Names of a model's prompts that serve a role; the first that is there and not empty is put before each text.
-#: (sentence-transformers 6.2 stops at its own empty `document` prompt and so ignores the `passage:` of the E5 models.)
-_PROMPTS: dict[Role, tuple[str, ...]] = {"query": ("query",), "document": ("document", "passage", "corpus")}
 _VERSION = 2  # raised when the same model gives other vectors than before
 _TOGETHER = 4096  # texts that are tokenised at once, to bound the memory of their tokens
 
@@ -286,8 +283,7 @@ class SentenceEncoder:
         """What is put before each text."""
         if (given := self.prompts[role]) is not None:
             return given or None
-        own = loaded.model.prompts
-        return next((own[name] for name in _PROMPTS[role] if own.get(name)), None)
+        return own_prompt(loaded.model, role)
 
     def _computed(self, loaded: LoadedModel, texts: list[str], role: Role) -> list[tuple[Batch, NDArray[np.float32]]]:
         """The batches of some texts, each with its vectors."""

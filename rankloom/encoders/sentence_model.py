@@ -64,10 +64,11 @@ def sentence_model(
     return shared_model(kind, found, session, plain, stage=stage, dtype=dtype)
 
 
-def load(folder: str, device: str, dtype: Any, *, attention: str | None = None) -> Any:
+def load(folder: str, device: str, dtype: Any, *, attention: str | None = None, pooled: bool = True) -> Any:
     """A sentence encoder from a folder, by sentence-transformers.
 
-    A plain checkpoint of transformers says nothing of pooling; what is taken then is said in the log.
+    A plain checkpoint of transformers says nothing of pooling; what is taken then is said in the log, if vectors of
+    whole texts (`pooled`) are what it is loaded for.
     """
     library = require("sentence_transformers", extra="dense", stage="encoder")
     model = library.SentenceTransformer(
@@ -86,7 +87,7 @@ def load(folder: str, device: str, dtype: Any, *, attention: str | None = None) 
             fix="take another model",
         )
     _mend_dpr(model, folder, dtype)
-    for module in [] if (Path(folder) / "modules.json").is_file() else _poolings(model):
+    for module in _poolings(model) if pooled and not (Path(folder) / "modules.json").is_file() else []:
         _log.warning(
             "%s does not say how it pools token vectors: '%s' is taken, and vectors are compared by cosine "
             "(pooling= and normalize= choose)",

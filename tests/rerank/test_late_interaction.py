@@ -1,4 +1,4 @@
-"""Late interaction against loops, and against sentence-transformers itself, on a small random model."""
+"""Late interaction against sentence-transformers itself, on a small random model."""
 
 import os
 from pathlib import Path
@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rankloom import ScoreKind
-from rankloom.errors import DataError
+from rankloom import ScoreKind, Session
+from rankloom.errors import DataError, UsageError
 from rankloom.rerank import LateInteraction
 from rankloom.testing import StageConformance
 from rankloom.token_encoder import TokenEncoder
+from rankloom.token_vectors import maxsim
 from tests.rerank.folders import QUERIES, SESSION, TEXTS, candidates
 from tests.tiny_models import tiny_colbert, tiny_encoder
 
@@ -59,6 +60,30 @@ def test_what_is_not_read_is_noted(tiny):
     told = TokenEncoder(tiny).encode(["sky " * 20, "sea " * 30, "sky"], role="query", session=SESSION)
     assert told.truncated.tolist() == [10, 20, 0]
     assert told.tokens.tolist() == [12, 12, 3]
+
+
+def test_a_reduction_leaves_fewer_vectors(tiny):
+    encoder = TokenEncoder(tiny, reduction="C2x3")
+    left = encoder.encode(list(QUERIES.values()), role="query", session=SESSION).vectors
+    right = encoder.encode(list(TEXTS.values()), role="document", session=SESSION).vectors
+    assert left.lengths.tolist() == [2, 2]
+    run = LateInteraction(tiny, reduction="C2x3").run(candidates())
+    for query, scores in zip(left, run.to_dict().values(), strict=True):
+        expected = dict(zip(TEXTS, maxsim(query, right), strict=True))
+        assert scores == pytest.approx(expected, abs=1e-4)
+    with pytest.raises(UsageError, match="no such reduction"):
+        LateInteraction(tiny, reduction="C2y3")
+
+
+def test_a_document_without_vectors_is_noted_also_from_the_cache(tmp_path):
+    """Of this model the special tokens count no more than marks do."""
+    folder = str(tiny_colbert(tmp_path / "model", skip=("[CLS]", "[SEP]", "!")))
+    session = Session(offline=True, device="cpu", cache=tmp_path / "cache")
+    for _ in range(2):
+        after = LateInteraction(folder).run(candidates(session))
+        notes = [(note.query_id, note.doc_id) for note in after.ledger.notes if note.kind == "no_vectors"]
+        assert notes == [("q1", "empty"), ("q2", "empty")]
+        assert after.to_dict()["q1"]["empty"] == 0
 
 
 def test_a_sentence_encoder_is_refused(tmp_path):
