@@ -1,0 +1,209 @@
+"""What reducing token vectors costs: models trained with a reduction (CRISP) beside the same reductions post hoc.
+
+    rankloom train configs/training/crisp.yaml --set reduction=none --output-dir runs/training/multi-vector
+    rankloom train configs/training/crisp.yaml    # and the other variants that the recipe lists
+    python benchmarks/crisp.py runs/training/multi-vector/adapter runs/training/crisp-*/adapter --json crisp.json
+
+A folder whose model was trained without reduction is also measured with every reduction of --post-hoc; each collection
+is encoded once for each model. Vectors are kept as float16, which `MB` counts, and compared by exact MaxSim in float32
+on the machine that the first line names, one query at a time (`queries/s`, encoding apart). `lost`: of the first
+unreduced model's nDCG@10; p: paired t-test of the difference over queries, not corrected. Nothing is chosen here: run it
+when all training is done. RANKLOOM_DATA names the folder of the data.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from rankloom import Run, Session
+from rankloom.adapter import adapter_format
+from rankloom.eval import Collection, load_collection
+from rankloom.eval.significance import paired_t
+from rankloom.models import resolve_device
+from rankloom.reduction import reduce_token_vectors, reductions
+from rankloom.token_adapter import read_settings
+from rankloom.token_encoder import TokenEncoder
+from rankloom.token_vectors import TokenVectors
+
+POST_HOC = ("C4x8", "C8x32", "C25", "C50", "C75", "K2", "K4", "T4x8", "T8x32", "pool2", "pool3", "pool4")
+_DEPTH = 100
+_TIMED = 50  # queries
+_COLUMNS = ("model", "reduction", "trained", "collection", "query_vectors", "document_vectors", "megabytes", "ndcg",
+            "recall", "queries_per_second", "lost", "p")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Args:
+        model: The folder's name.
+        reduction: Its word.
+        trained: Whether the model was trained with it.
+        collection: And split.
+        query_vectors: Mean of a query.
+        document_vectors: Mean of a document.
+        megabytes: Of all documents' vectors as float16.
+        ndcg: nDCG@10.
+        recall: R@100.
+        queries_per_second: Of search alone.
+        lost: Of the unreduced model's nDCG@10, as a share; None before there is one.
+        p: Of that difference.
+    """
+
+    model: str
+    reduction: str
+    trained: bool
+    collection: str
+    query_vectors: float
+    document_vectors: float
+    megabytes: float
+    ndcg: float
+    recall: float
+    queries_per_second: float
+    lost: float | None = None
+    p: float | None = None
+
+
+class Documents:
+    """Documents' vectors where they are compared: float16 as stored, as many rows for each by repeating its first."""
+
+    def __init__(self, vectors: TokenVectors, device: str) -> None:
+        self.megabytes = vectors.vectors.size * 2 / 1e6
+        longest = int(vectors.lengths.max(initial=1))
+        places = vectors.offsets[:-1, None] + np.arange(longest) % np.maximum(vectors.lengths, 1)[:, None]
+        stored = torch.from_numpy(np.vstack([vectors.vectors, np.zeros((1, vectors.dimensions), np.float32)]))
+        self.rows = stored.half()[torch.from_numpy(places)].to(device).float()
+        self.rows[torch.from_numpy(vectors.lengths == 0).to(device)] = 0.0  # a document without vectors scores 0
+
+    def scores(self, query: NDArray[np.float32]) -> torch.Tensor:
+        """MaxSim of one query with every document."""
+        documents, rows, dimensions = self.rows.shape
+        products = self.rows.view(-1, dimensions) @ torch.from_numpy(query).to(self.rows).T
+        return products.view(documents, rows, len(query)).amax(dim=1).sum(dim=1)
+
+    def best(self, query: NDArray[np.float32], depth: int) -> tuple[list[int], list[float]]:
+        """The best documents of one query, and their scores."""
+        found = self.scores(query).topk(min(depth, len(self.rows)))
+        return found.indices.tolist(), found.values.tolist()
+
+
+def own_reduction(model: str) -> str:
+    """The word of the reduction that a model was trained with."""
+    folder = Path(model)
+    if adapter_format(folder) is not None:
+        return read_settings(folder).reduction
+    said = folder / "reduction.json"
+    return str(json.loads(said.read_text(encoding="utf-8"))["reduction"]) if said.is_file() else "none"
+
+
+def encoded(model: str, collection: Collection, session: Session) -> tuple[TokenVectors, TokenVectors]:
+    """All vectors of a collection's queries and documents."""
+    encoder = TokenEncoder(model, reduction="none")
+    queries = encoder.encode([query.text for query in collection.queries], role="query", session=session)
+    documents = encoder.encode([one.contents for one in collection.corpus], role="document", session=session)
+    return queries.vectors, documents.vectors
+
+
+def searched(
+    queries: TokenVectors, documents: Documents, collection: Collection, session: Session
+) -> tuple[Run, float]:
+    """The run of a collection's queries, and how many of them are searched in a second."""
+    ids = collection.corpus.ids
+    found = {}
+    for query, vectors in zip(collection.queries, queries, strict=True):
+        places, scores = documents.best(vectors, _DEPTH)
+        found[query.id] = {ids[place]: score for place, score in zip(places, scores, strict=True)}
+    some = [queries[place] for place in range(min(_TIMED, len(queries)))]
+    started = time.perf_counter()
+    for vectors in some:
+        documents.best(vectors, _DEPTH)  # whose lists are on the CPU, so an accelerator has been waited for
+    speed = len(some) / (time.perf_counter() - started)
+    return Run.from_dict(found, queries=collection.queries, documents=collection.corpus, session=session), speed
+
+
+def measured(
+    model: str, words: Sequence[str], collection: Collection, session: Session
+) -> Iterator[tuple[Row, list[float]]]:
+    """The row of each reduction of a model, and nDCG@10 of every query; the collection is encoded once."""
+    queries, documents = encoded(model, collection, session)
+    device = resolve_device(session.device, stage="benchmark")
+    label = Path(model).parent.name if Path(model).name in ("adapter", "model") else Path(model).name
+    for word in words:
+        both = reductions(word)
+        few = reduce_token_vectors(queries, both.query, device=device)
+        kept = reduce_token_vectors(documents, both.document, device=device)
+        held = Documents(kept, device)
+        run, speed = searched(few, held, collection, session)
+        result = collection.evaluate(run, ["nDCG@10", "R@100"])
+        row = Row(
+            model=label,
+            reduction=word,
+            trained=word == own_reduction(model),
+            collection=collection.name,
+            query_vectors=round(float(few.lengths.mean()), 1),
+            document_vectors=round(float(kept.lengths.mean()), 1),
+            megabytes=round(held.megabytes, 2),
+            ndcg=round(result.means["nDCG@10"], 4),
+            recall=round(result.means["R@100"], 4),
+            queries_per_second=round(speed, 1),
+        )
+        yield row, list(result.per_query["nDCG@10"].values())
+
+
+def compared(row: Row, queries: Sequence[float], unreduced: Sequence[float] | None) -> Row:
+    """A row beside the unreduced model."""
+    if unreduced is None or queries == unreduced:
+        return row
+    lost = 1 - float(np.mean(queries)) / float(np.mean(unreduced))
+    return replace(row, lost=round(lost, 4), p=round(paired_t(queries, unreduced).p_value, 4))
+
+
+def machine(session: Session) -> str:
+    """Where vectors are compared."""
+    device = resolve_device(session.device, stage="benchmark")
+    return torch.cuda.get_device_name() if device == "cuda" else f"{device}, {torch.get_num_threads()} threads"
+
+
+def main() -> None:
+    """Print the table, line by line, and write it as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="+", help="folders that training left, the unreduced one first")
+    parser.add_argument(
+        "--post-hoc", nargs="*", default=POST_HOC, help="reductions of models that were trained with none"
+    )
+    parser.add_argument("--collections", nargs="+", default=["scifact/test", "nfcorpus/test"])
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    session = Session(offline=True, device=options.device)
+    print(f"MaxSim on {machine(session)}\n")
+    print(f"| {' | '.join(_COLUMNS)} |\n|{'---|' * len(_COLUMNS)}", flush=True)
+    rows: list[Row] = []
+    unreduced: dict[str, list[float]] = {}
+    for model in options.models:
+        own = own_reduction(model)
+        words = [own, *(options.post_hoc if own == "none" else [])]
+        for name in options.collections:
+            for row, queries in measured(model, words, load_collection(name, session=session), session):
+                if row.reduction == "none":
+                    unreduced.setdefault(name, queries)
+                rows.append(compared(row, queries, unreduced.get(name)))
+                said = asdict(rows[-1])
+                print(f"| {' | '.join('' if said[one] is None else str(said[one]) for one in _COLUMNS)} |", flush=True)
+    if options.json is not None:
+        told = {"machine": machine(session), "rows": [asdict(row) for row in rows]}
+        options.json.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
