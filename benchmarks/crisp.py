@@ -5,10 +5,10 @@
     python benchmarks/crisp.py runs/training/multi-vector/adapter runs/training/crisp-*/adapter --json crisp.json
 
 A folder whose model was trained without reduction is also measured with every reduction of --post-hoc; each collection
-is encoded once for each model. Vectors are kept as float16, which `MB` counts, and compared by exact MaxSim in float32
-on the machine that the first line names, one query at a time (`queries/s`, encoding apart). `lost`: of the first
-unreduced model's nDCG@10; p: paired t-test of the difference over queries, not corrected. Nothing is chosen here: run it
-when all training is done. RANKLOOM_DATA names the folder of the data.
+is encoded once for each model, on a GPU when there is one. Vectors are kept as float16, which `megabytes` counts, and
+searched exactly on the CPU (`queries_per_second`, without encoding). `lost`: of the first unreduced model's nDCG@10; p:
+paired t-test of the difference over queries, not corrected. Nothing is chosen here: run it when all training is done.
+RANKLOOM_DATA names the folder of the data.
 """
 
 from __future__ import annotations
@@ -19,24 +19,27 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
 from rankloom import Run, Session
-from rankloom.adapter import adapter_format
 from rankloom.eval import Collection, load_collection
+from rankloom.eval.hardware import hardware
 from rankloom.eval.significance import paired_t
-from rankloom.models import resolve_device
+from rankloom.models import resolve_device, resolve_model
 from rankloom.reduction import reduce_token_vectors, reductions
-from rankloom.token_adapter import read_settings
+from rankloom.retrieval.token_index.exact_search import ExactSearch
+from rankloom.retrieval.token_index.storage import Float16Storage
+from rankloom.retrieval.vectors.crew import threads
+from rankloom.retrieval.vectors.vector_parts import VectorParts
 from rankloom.token_encoder import TokenEncoder
+from rankloom.token_model import own_reduction
 from rankloom.token_vectors import TokenVectors
 
 POST_HOC = ("C4x8", "C8x32", "C25", "C50", "C75", "K2", "K4", "T4x8", "T8x32", "pool2", "pool3", "pool4")
 _DEPTH = 100
-_TIMED = 50  # queries
+_FIRST = 4  # queries searched before the clock starts
 _COLUMNS = ("model", "reduction", "trained", "collection", "query_vectors", "document_vectors", "megabytes", "ndcg",
             "recall", "queries_per_second", "lost", "p")  # fmt: skip
 
@@ -74,36 +77,17 @@ class Row:
     p: float | None = None
 
 
-class Documents:
-    """Documents' vectors where they are compared: float16 as stored, as many rows for each by repeating its first."""
+class Searched(NamedTuple):
+    """A run, how many queries were searched in a second, and the bytes of the documents' vectors."""
 
-    def __init__(self, vectors: TokenVectors, device: str) -> None:
-        self.megabytes = vectors.vectors.size * 2 / 1e6
-        longest = int(vectors.lengths.max(initial=1))
-        places = vectors.offsets[:-1, None] + np.arange(longest) % np.maximum(vectors.lengths, 1)[:, None]
-        stored = torch.from_numpy(np.vstack([vectors.vectors, np.zeros((1, vectors.dimensions), np.float32)]))
-        self.rows = stored.half()[torch.from_numpy(places)].to(device).float()
-        self.rows[torch.from_numpy(vectors.lengths == 0).to(device)] = 0.0  # a document without vectors scores 0
-
-    def scores(self, query: NDArray[np.float32]) -> torch.Tensor:
-        """MaxSim of one query with every document."""
-        documents, rows, dimensions = self.rows.shape
-        products = self.rows.view(-1, dimensions) @ torch.from_numpy(query).to(self.rows).T
-        return products.view(documents, rows, len(query)).amax(dim=1).sum(dim=1)
-
-    def best(self, query: NDArray[np.float32], depth: int) -> tuple[list[int], list[float]]:
-        """The best documents of one query, and their scores."""
-        found = self.scores(query).topk(min(depth, len(self.rows)))
-        return found.indices.tolist(), found.values.tolist()
+    run: Run
+    speed: float
+    nbytes: int
 
 
-def own_reduction(model: str) -> str:
+def trained_with(model: str) -> str:
     """The word of the reduction that a model was trained with."""
-    folder = Path(model)
-    if adapter_format(folder) is not None:
-        return read_settings(folder).reduction
-    said = folder / "reduction.json"
-    return str(json.loads(said.read_text(encoding="utf-8"))["reduction"]) if said.is_file() else "none"
+    return own_reduction(resolve_model(model, offline=True, stage="benchmark"))
 
 
 def encoded(model: str, collection: Collection, session: Session) -> tuple[TokenVectors, TokenVectors]:
@@ -114,21 +98,22 @@ def encoded(model: str, collection: Collection, session: Session) -> tuple[Token
     return queries.vectors, documents.vectors
 
 
-def searched(
-    queries: TokenVectors, documents: Documents, collection: Collection, session: Session
-) -> tuple[Run, float]:
-    """The run of a collection's queries, and how many of them are searched in a second."""
-    ids = collection.corpus.ids
-    found = {}
-    for query, vectors in zip(collection.queries, queries, strict=True):
-        places, scores = documents.best(vectors, _DEPTH)
-        found[query.id] = {ids[place]: score for place, score in zip(places, scores, strict=True)}
-    some = [queries[place] for place in range(min(_TIMED, len(queries)))]
+def searched(queries: TokenVectors, documents: TokenVectors, collection: Collection, session: Session) -> Searched:
+    """The run of a collection's queries by exact MaxSim."""
+    storage = Float16Storage.build(VectorParts([documents.vectors]))
+    search = ExactSearch.build(storage, documents.offsets)
+    search.search(queries.take(range(min(_FIRST, len(queries)))), _DEPTH)  # compiles
     started = time.perf_counter()
-    for vectors in some:
-        documents.best(vectors, _DEPTH)  # whose lists are on the CPU, so an accelerator has been waited for
-    speed = len(some) / (time.perf_counter() - started)
-    return Run.from_dict(found, queries=collection.queries, documents=collection.corpus, session=session), speed
+    hits = search.search(queries, _DEPTH)
+    seconds = time.perf_counter() - started
+    ids, found = collection.corpus.ids, {}
+    for number, query in enumerate(collection.queries):
+        part = slice(hits.offsets[number], hits.offsets[number + 1])
+        found[query.id] = {
+            ids[code]: score for code, score in zip(hits.codes[part].tolist(), hits.scores[part].tolist(), strict=True)
+        }
+    run = Run.from_dict(found, queries=collection.queries, documents=collection.corpus, session=session)
+    return Searched(run, len(queries) / seconds, storage.nbytes)
 
 
 def measured(
@@ -142,20 +127,19 @@ def measured(
         both = reductions(word)
         few = reduce_token_vectors(queries, both.query, device=device)
         kept = reduce_token_vectors(documents, both.document, device=device)
-        held = Documents(kept, device)
-        run, speed = searched(few, held, collection, session)
-        result = collection.evaluate(run, ["nDCG@10", "R@100"])
+        found = searched(few, kept, collection, session)
+        result = collection.evaluate(found.run, ["nDCG@10", "R@100"])
         row = Row(
             model=label,
             reduction=word,
-            trained=word == own_reduction(model),
+            trained=word == trained_with(model),
             collection=collection.name,
             query_vectors=round(float(few.lengths.mean()), 1),
             document_vectors=round(float(kept.lengths.mean()), 1),
-            megabytes=round(held.megabytes, 2),
+            megabytes=round(found.nbytes / 1e6, 2),
             ndcg=round(result.means["nDCG@10"], 4),
             recall=round(result.means["R@100"], 4),
-            queries_per_second=round(speed, 1),
+            queries_per_second=round(found.speed, 1),
         )
         yield row, list(result.per_query["nDCG@10"].values())
 
@@ -166,12 +150,6 @@ def compared(row: Row, queries: Sequence[float], unreduced: Sequence[float] | No
         return row
     lost = 1 - float(np.mean(queries)) / float(np.mean(unreduced))
     return replace(row, lost=round(lost, 4), p=round(paired_t(queries, unreduced).p_value, 4))
-
-
-def machine(session: Session) -> str:
-    """Where vectors are compared."""
-    device = resolve_device(session.device, stage="benchmark")
-    return torch.cuda.get_device_name() if device == "cuda" else f"{device}, {torch.get_num_threads()} threads"
 
 
 def main() -> None:
@@ -186,12 +164,12 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     session = Session(offline=True, device=options.device)
-    print(f"MaxSim on {machine(session)}\n")
+    print(f"Exact search on {threads()} threads\n")
     print(f"| {' | '.join(_COLUMNS)} |\n|{'---|' * len(_COLUMNS)}", flush=True)
     rows: list[Row] = []
     unreduced: dict[str, list[float]] = {}
     for model in options.models:
-        own = own_reduction(model)
+        own = trained_with(model)
         words = [own, *(options.post_hoc if own == "none" else [])]
         for name in options.collections:
             for row, queries in measured(model, words, load_collection(name, session=session), session):
@@ -201,7 +179,7 @@ def main() -> None:
                 said = asdict(rows[-1])
                 print(f"| {' | '.join('' if said[one] is None else str(said[one]) for one in _COLUMNS)} |", flush=True)
     if options.json is not None:
-        told = {"machine": machine(session), "rows": [asdict(row) for row in rows]}
+        told = {"hardware": hardware(), "threads": threads(), "rows": [asdict(row) for row in rows]}
         options.json.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 
 
