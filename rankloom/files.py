@@ -103,7 +103,7 @@ class Manifest:
         format: What kind of directory it is, such as `rankloom-corpus`.
         version: Version of that format.
         fields: Parameters and counts, JSON values.
-        sizes: File name -> bytes.
+        sizes: File name, as a path within the directory -> bytes.
         checksums: File name -> BLAKE2b digest of its bytes.
     """
 
@@ -115,10 +115,10 @@ class Manifest:
 
     @classmethod
     def write(cls, directory: Path, *, format: str, version: int, fields: Mapping[str, Any]) -> Manifest:
-        """Describe all files now in a directory, and write the description beside them."""
-        paths = sorted(path for path in directory.iterdir() if path.name != MANIFEST)
-        sizes = {path.name: path.stat().st_size for path in paths}
-        checksums = {path.name: checksum(path) for path in paths}
+        """Describe all files now in a directory and in those inside it, and write the description beside them."""
+        paths = sorted(path for path in directory.rglob("*") if path.is_file() and path != directory / MANIFEST)
+        sizes = {path.relative_to(directory).as_posix(): path.stat().st_size for path in paths}
+        checksums = {name: checksum(directory / name) for name in sizes}
         described = {"format": format, "version": version, **fields, "sizes": sizes, "checksums": checksums}
         write_json(directory / MANIFEST, described)
         return cls(format, version, dict(fields), sizes, checksums)

@@ -22,6 +22,7 @@ BUILT_IN: dict[str, str] = {
     "lucene": "rankloom.retrieval.lucene.stage:Lucene",
     "rank_bm25": "rankloom.retrieval.rank_bm25:RankBM25",
     "dense": "rankloom.retrieval.dense:Dense",
+    "multi_vector": "rankloom.retrieval.multi_vector:MultiVector",
     "milvus": "rankloom.retrieval.milvus.stage:Milvus",
     "learned_sparse": "rankloom.retrieval.learned_sparse:LearnedSparse",
     "stored_terms": "rankloom.retrieval.stored_terms:StoredTerms",

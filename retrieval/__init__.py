@@ -15,11 +15,13 @@ from rankloom.retrieval.inference_free import InferenceFreeEncoder
 from rankloom.retrieval.learned_sparse import LearnedSparse
 from rankloom.retrieval.lucene import Lucene, LuceneAnalyzer, LuceneIndex
 from rankloom.retrieval.milvus import IndexSettings, Milvus, MilvusCollection
+from rankloom.retrieval.multi_vector import MultiVector
 from rankloom.retrieval.rank_bm25 import RankBM25
 from rankloom.retrieval.snowball import SnowballAnalyzer
 from rankloom.retrieval.sparse_encoder import SparseEncoder
 from rankloom.retrieval.sparse_vectors import SparseVectors
 from rankloom.retrieval.stored_terms import StoredTerms
+from rankloom.retrieval.token_index.index import TokenIndex
 from rankloom.retrieval.vectors.index import VectorIndex
 from rankloom.retrieval.wordpiece import WordPieceAnalyzer
 
@@ -42,11 +44,13 @@ __all__ = [
     "LuceneIndex",
     "Milvus",
     "MilvusCollection",
+    "MultiVector",
     "RankBM25",
     "SnowballAnalyzer",
     "SparseEncoder",
     "SparseVectors",
     "StoredTerms",
+    "TokenIndex",
     "VectorIndex",
     "WhitespaceAnalyzer",
     "WordPieceAnalyzer",

@@ -24,9 +24,9 @@ from rankloom.ledger import Note
 from rankloom.parameter_kinds import ModelName, NamesModel
 from rankloom.ranking import Ranking
 from rankloom.records import Documents, Query
+from rankloom.retrieval.made_by import vectors_digest
 from rankloom.retrieval.query_vectors import encode_queries
 from rankloom.retrieval.vectors.commit import VERSION
-from rankloom.retrieval.vectors.encoding import vectors_digest
 from rankloom.retrieval.vectors.index import VectorIndex
 from rankloom.retrieval.vectors.row_kinds import AUTO, KINDS, check_effort, check_kind, check_rescore
 from rankloom.run import Run

@@ -62,7 +62,11 @@ def computed_with(encoder: Encoder, session: Session, *, stage: str) -> str:
         UsageError: The session's device is not there.
         MissingExtraError: torch is not installed.
     """
-    precision = encoder.precision_in(session)
+    return on_device(encoder.precision_in(session), session, stage=stage)
+
+
+def on_device(precision: str, session: Session, *, stage: str) -> str:
+    """A precision, with the kind of device if torch computes with it; see `computed_with`."""
     if precision not in get_args(DType):
         return precision
     return f"{precision} on {resolve_device(session.device, stage=stage).partition(':')[0]}"

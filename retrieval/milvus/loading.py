@@ -16,12 +16,12 @@ from rankloom.errors import DataError, StageError, UsageError
 from rankloom.extras import require
 from rankloom.fingerprint import digest
 from rankloom.records import Document
+from rankloom.retrieval.made_by import vectors_digest
 from rankloom.retrieval.milvus.collection import MilvusCollection, manifest_of
 from rankloom.retrieval.milvus.connection import STAGE, Connection
 from rankloom.retrieval.milvus.contents import Contents, Field, IndexSettings, schema_of
 from rankloom.retrieval.milvus.rows import BATCH, batches_of, key
 from rankloom.retrieval.sparse_encoder import SparseEncoder
-from rankloom.retrieval.vectors.encoding import vectors_digest
 from rankloom.session import Session
 
 

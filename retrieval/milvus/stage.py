@@ -21,6 +21,7 @@ from rankloom.order import top_order
 from rankloom.parameter_kinds import NamesModel
 from rankloom.ranking import Ranking, ScoreKind
 from rankloom.records import Document, Documents, Query
+from rankloom.retrieval.made_by import vectors_digest
 from rankloom.retrieval.milvus.collection import MilvusCollection
 from rankloom.retrieval.milvus.connection import STAGE
 from rankloom.retrieval.milvus.contents import Field, Index, IndexSettings
@@ -29,7 +30,6 @@ from rankloom.retrieval.milvus.parameters import Kind, check_meant, check_search
 from rankloom.retrieval.milvus.queries import Asked, ask_bm25, ask_dense, ask_sparse, dense_vectors
 from rankloom.retrieval.milvus.search import MOST, Found, hybrid_search, search
 from rankloom.retrieval.sparse_encoder import SparseEncoder, TermEncoder
-from rankloom.retrieval.vectors.encoding import vectors_digest
 from rankloom.run import Run
 from rankloom.session import Session
 from rankloom.sources import VectorSource

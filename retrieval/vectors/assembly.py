@@ -18,9 +18,10 @@ from rankloom.errors import DataError
 from rankloom.fingerprint import digest
 from rankloom.ids import DocIds
 from rankloom.order import Codes
+from rankloom.retrieval.made_by import facts
 from rankloom.retrieval.vectors.commit import VECTORS, generation_name, named_in, write_generation, write_manifest
 from rankloom.retrieval.vectors.contents import Contents
-from rankloom.retrieval.vectors.encoding import GIVEN, facts
+from rankloom.retrieval.vectors.encoding import GIVEN
 from rankloom.retrieval.vectors.npy_file import MatrixFile, check_width, mapped
 from rankloom.retrieval.vectors.quantised import checked_lengths
 from rankloom.retrieval.vectors.row_kinds import chosen_kind, row_kind
@@ -37,7 +38,7 @@ class Origin:
     """What an index is made of, and how it shall be searched.
 
     Args:
-        encoder: What the manifest keeps of the encoder, and of the precision; see `encoding.facts`.
+        encoder: What the manifest keeps of the encoder, and of the precision; see `made_by.facts`.
         corpus: Fingerprint of the corpus; empty if there is none.
         encoded: Whether encoder and corpus say all about the vectors; otherwise their bytes are looked at.
         kind: The kind of search, or `auto`.

@@ -27,12 +27,13 @@ from rankloom.ledger import Ledger, Note
 from rankloom.order import Codes
 from rankloom.records import Document
 from rankloom.retrieval.index_lock import locked
+from rankloom.retrieval.made_by import check_space
 from rankloom.retrieval.vectors.assembly import Origin, assembled, assembled_in, given_shards
 from rankloom.retrieval.vectors.best_documents import Hits, best_documents, checked_queries
 from rankloom.retrieval.vectors.changes import added, check_new, compacted, deleted
 from rankloom.retrieval.vectors.commit import LOCK, commit, read_commit
 from rankloom.retrieval.vectors.contents import Contents
-from rankloom.retrieval.vectors.encoding import check_addition, check_space, encoder_again
+from rankloom.retrieval.vectors.encoding import check_addition, encoder_again
 from rankloom.retrieval.vectors.row_kinds import AUTO, check_effort, check_kind, check_rescore, row_kind
 from rankloom.retrieval.vectors.shards import Shard, encode_corpus, shards_beside, together
 from rankloom.session import Session
@@ -297,12 +298,12 @@ class VectorIndex:
         )
 
     def check_encoder(self) -> None:
-        """Refuse to search with an encoder of another vector space; see `encoding.check_space`.
+        """Refuse to search with an encoder of another vector space; see `made_by.check_space`.
 
         Raises:
             UsageError: The encoder's fingerprint is not the one in the manifest.
         """
-        check_space(self.encoder, self.contents.about)
+        check_space(self.encoder, self.contents.about, stage=_STAGE)
 
     def check_truncation(self, session: Session) -> None:
         """Refuse an index of documents that were cut, where that is an error.

@@ -18,8 +18,8 @@ from rankloom.corpus import Corpus
 from rankloom.encoders import Encoder, truncation_note
 from rankloom.encoders.precision import computed_with
 from rankloom.fingerprint import digest
+from rankloom.retrieval.made_by import vectors_digest
 from rankloom.retrieval.shard_files import keep, kept, shard_path
-from rankloom.retrieval.vectors.encoding import vectors_digest
 from rankloom.retrieval.vectors.npy_file import check_width
 from rankloom.session import Session
 
