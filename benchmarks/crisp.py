@@ -116,10 +116,9 @@ def searched(queries: TokenVectors, documents: TokenVectors, collection: Collect
     return Searched(run, len(queries) / seconds, storage.nbytes)
 
 
-def measured(
-    model: str, words: Sequence[str], collection: Collection, session: Session
-) -> Iterator[tuple[Row, list[float]]]:
+def measured(model: str, words: Sequence[str], name: str, session: Session) -> Iterator[tuple[Row, list[float]]]:
     """The row of each reduction of a model, and nDCG@10 of every query; the collection is encoded once."""
+    collection, own = load_collection(name, session=session), trained_with(model)
     queries, documents = encoded(model, collection, session)
     device = resolve_device(session.device, stage="benchmark")
     label = Path(model).parent.name if Path(model).name in ("adapter", "model") else Path(model).name
@@ -132,8 +131,8 @@ def measured(
         row = Row(
             model=label,
             reduction=word,
-            trained=word == trained_with(model),
-            collection=collection.name,
+            trained=word == own,
+            collection=name,
             query_vectors=round(float(few.lengths.mean()), 1),
             document_vectors=round(float(kept.lengths.mean()), 1),
             megabytes=round(found.nbytes / 1e6, 2),
@@ -172,7 +171,7 @@ def main() -> None:
         own = trained_with(model)
         words = [own, *(options.post_hoc if own == "none" else [])]
         for name in options.collections:
-            for row, queries in measured(model, words, load_collection(name, session=session), session):
+            for row, queries in measured(model, words, name, session):
                 if row.reduction == "none":
                     unreduced.setdefault(name, queries)
                 rows.append(compared(row, queries, unreduced.get(name)))
