@@ -19,7 +19,7 @@ from rankloom.retrieval.token_index.effort import ROUGH, Effort, effort
 from rankloom.retrieval.token_index.inverted_lists import InvertedLists
 from rankloom.retrieval.token_index.residual import ResidualStorage, code_type
 from rankloom.retrieval.token_index.scoring import score_documents
-from rankloom.retrieval.token_index.storage import Matrix, TokenStorage, new_array, read_array
+from rankloom.retrieval.token_index.storage import Matrix, TokenStorage, new_array, read_array, read_only
 from rankloom.retrieval.vectors.best_documents import Hits, checked_queries
 from rankloom.retrieval.vectors.crew import Crew, threads
 from rankloom.token_vectors import TokenVectors
@@ -59,10 +59,10 @@ class CandidateSearch:
         self, storage: TokenStorage, offsets: Offsets, centroids: Centroids, codes: NDArray[Any], lists: InvertedLists
     ) -> None:
         self.storage, self.centroids = storage, centroids
-        self.offsets, self.codes = _read_only(offsets), _read_only(codes)
+        self.offsets, self.codes = read_only(offsets), read_only(codes)
         lengths = np.sqrt(np.einsum("ij,ij->i", centroids.matrix, centroids.matrix))
         self._length = float(lengths.mean()) if len(lengths) else 1.0
-        self.lists = InvertedLists(_read_only(lists.offsets), _read_only(lists.documents))
+        self.lists = InvertedLists(read_only(lists.offsets), read_only(lists.documents))
 
     # --- ways in ---------------------------------------------------------------------------------------------
 
@@ -171,17 +171,31 @@ class CandidateSearch:
         with Crew(together) as crew:
             for start in range(0, len(asked), together):
                 numbers = asked[start : start + together]
-                tables = [self._table(queries[number]) for number in numbers]  # on all processors
-
-                def work(begin: int, end: int, *, numbers: list[int] = numbers, tables: list[Matrix] = tables) -> None:
-                    inner = crew if len(numbers) == 1 else Crew(1)
-                    for place in range(begin, end):
-                        found[numbers[place]] = self._best(queries[numbers[place]], tables[place], k, how, inner)
-
-                crew.spread(len(numbers), work)
+                for number, documents in zip(numbers, self._candidates(queries.take(numbers), how, crew), strict=True):
+                    scores = score_documents(self.storage, self.offsets, queries[number], documents, crew)
+                    best = top_order(documents, scores, k)
+                    found[number] = documents[best], scores[best]
         offsets = np.cumsum([0, *(len(codes) for codes, _ in found)], dtype=np.int64)
-        codes, scores = zip(nothing, *found, strict=True)
-        return Hits(offsets, np.concatenate(codes), np.concatenate(scores))
+        codes, values = zip(nothing, *found, strict=True)
+        return Hits(offsets, np.concatenate(codes), np.concatenate(values))
+
+    def _candidates(self, queries: TokenVectors, how: Effort, crew: Crew) -> list[Codes]:
+        """The documents worth scoring for each query, ascending."""
+        from rankloom.retrieval.token_index.candidate_kernel import candidates_of
+
+        tables = [self._table(query) for query in queries]  # NumPy's products have threads of their own
+        documents: list[Codes] = [np.zeros(0, dtype=np.int32)] * len(queries)
+
+        def work(begin: int, end: int) -> None:
+            for place in range(begin, end):
+                table, query = tables[place], queries[place]
+                documents[place] = candidates_of(
+                    table, len(query), min(how.nprobe, len(table)), self._product(how.threshold, query), self.codes,
+                    self.offsets, self.lists.offsets, self.lists.documents, ROUGH * how.candidates, how.candidates,
+                )  # fmt: skip
+
+        crew.spread(len(queries), work)
+        return documents
 
     def _table(self, query: Matrix) -> Matrix:
         """Products of the centroids with a query's vectors, and with zeros behind them to make up the lanes."""
@@ -192,22 +206,3 @@ class CandidateSearch:
     def _product(self, cosine: float, query: Matrix) -> np.float32:
         """The product that stands for a cosine, where vectors may be of any length: by a usual and a largest one."""
         return np.float32(cosine * self._length * np.sqrt(np.einsum("ij,ij->i", query, query).max()))
-
-    def _best(self, query: Matrix, table: Matrix, k: int, how: Effort, crew: Crew) -> tuple[Codes, Scores]:
-        """The best documents of a query, and their scores, in order."""
-        from rankloom.retrieval.token_index.candidate_kernel import candidates_of
-
-        documents = candidates_of(
-            table, len(query), min(how.nprobe, len(table)), self._product(how.threshold, query), self.codes,
-            self.offsets, self.lists.offsets, self.lists.documents, ROUGH * how.candidates, how.candidates,
-        )  # fmt: skip
-        scores = score_documents(self.storage, self.offsets, query, documents, crew)
-        best = top_order(documents, scores, k)
-        return documents[best], scores[best]
-
-
-def _read_only(array: NDArray[Any]) -> NDArray[Any]:
-    """An array as kernels are shown it, from memory or mapped: they are compiled anew for one that can be written."""
-    view = np.asarray(array).view()
-    view.flags.writeable = False
-    return view

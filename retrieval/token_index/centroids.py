@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankloom.checks import whole
-from rankloom.errors import DataError, StageError, UsageError
+from rankloom.errors import StageError, UsageError
 from rankloom.extras import require
 from rankloom.retrieval.token_index.storage import Matrix, Rows
+from rankloom.retrieval.vectors.quantised import checked_lengths
 
 SEED = 1234
 POINTS = 64  # rows learned from for each centroid
@@ -116,7 +117,7 @@ def samples(rows: Rows, count: int, *, seed: int = SEED) -> tuple[Matrix, Matrix
     out, at most 50,000. Where too few would be left to learn from, the same vectors serve for both.
 
     Raises:
-        DataError: A number is not finite.
+        DataError: A number is not finite, or a row is longer than 1e15.
     """
     drawn = min(len(rows), POINTS * count)
     held = min(int(_HELD_OUT * drawn), _MOST_HELD_OUT)
@@ -139,18 +140,11 @@ def _taken(rows: Rows, numbers: NDArray[np.int64]) -> Matrix:
     """The rows of ascending numbers, read through in order.
 
     Raises:
-        DataError: A number among all rows is not finite: k-means would make nothing of all others.
+        DataError: A number among all rows is not finite, or a row is longer than 1e15.
     """
     taken = np.empty((len(numbers), rows.dimensions), dtype=np.float32)
     for first, block in rows.blocks(_BLOCK):
-        bad = np.flatnonzero(~np.isfinite(block).all(axis=1))
-        if len(bad):
-            raise DataError(
-                "a vector holds a number that is not finite",
-                stage="multi_vector",
-                value=f"row {first + int(bad[0])}",
-                accepted="finite numbers",
-            )
+        checked_lengths(block, stage="multi_vector")
         begin, end = np.searchsorted(numbers, (first, first + len(block)))
         taken[begin:end] = block[numbers[begin:end] - first]
     return taken

@@ -8,6 +8,8 @@ import numpy as np
 
 from rankloom.retrieval.index.compiled import compiled, inlined, reassociated
 
+_SMALLEST = np.float32(1e-35)  # more than what numbers below float32's normal ones can be off
+
 
 @reassociated
 def _product(one: Any, other: Any) -> Any:
@@ -46,6 +48,46 @@ def document_scores(matrix: Any, starts: Any, near: Any, query: Any, scores: Any
             for vector in range(len(query)):
                 total += best[vector]
         scores[document] = np.float32(total)
+
+
+@reassociated
+def _longest(matrix: Any, first: Any, last: Any) -> Any:
+    """The length of the longest of some rows."""
+    longest = 0.0
+    for row in range(first, last):
+        total = 0.0
+        for place in range(matrix.shape[1]):
+            total += np.float64(matrix[row, place]) * np.float64(matrix[row, place])
+        longest = max(longest, total)
+    return np.sqrt(longest)
+
+
+@compiled
+def near_by_products(matrix: Any, products: Any, starts: Any, off: Any, near: Any, begin: Any, end: Any) -> None:
+    """Which vectors of documents `begin` to `end` may be the nearest to each query vector.
+
+    Args:
+        matrix: float32 (rows, dimensions): the documents' vectors one below the other.
+        products: float32 (rows, query vectors): their products with the query's vectors, rounded.
+        starts: int64 (documents + 1): where each document's rows start.
+        off: float32 (query vectors): how far products with a vector of length 1 may be off.
+        near: Where it goes, bool (rows, query vectors).
+        begin: First document.
+        end: One past the last.
+    """
+    least = np.empty(len(off), dtype=np.float32)
+    for document in range(begin, end):
+        first, last = starts[document], starts[document + 1]
+        least[:] = -np.inf
+        for row in range(first, last):
+            for vector in range(len(least)):
+                least[vector] = max(least[vector], products[row, vector])
+        longest = np.float32(_longest(matrix, first, last))
+        for vector in range(len(least)):
+            least[vector] -= np.float32(2) * off[vector] * longest + _SMALLEST
+        for row in range(first, last):
+            for vector in range(len(least)):
+                near[row, vector] = products[row, vector] >= least[vector]
 
 
 @compiled

@@ -14,7 +14,16 @@ from numpy.typing import NDArray
 
 from rankloom.errors import UsageError
 from rankloom.retrieval.token_index.centroids import SEED, Centroids, number_of_centroids, samples
-from rankloom.retrieval.token_index.storage import Matrix, Rows, TokenStorage, new_array, no_settings, read_array
+from rankloom.retrieval.token_index.storage import (
+    Matrix,
+    Rows,
+    TokenStorage,
+    chosen,
+    new_array,
+    no_settings,
+    read_array,
+    read_only,
+)
 
 BITS = (1, 2, 4)
 _STAGE = "multi_vector"
@@ -48,7 +57,6 @@ class ResidualStorage(TokenStorage):
     ) -> None:
         self.centroids, self.codes, self.residuals, self.levels = centroids, codes, residuals, levels
         self.bits = len(levels).bit_length() - 1
-        self._meanings = _meanings(levels, self.bits)
 
     @classmethod
     def build(
@@ -133,10 +141,10 @@ class ResidualStorage(TokenStorage):
         """Some vectors as float32: centroid and residual, brought to length 1 where the vectors were."""
         from rankloom.retrieval.token_index.residual_kernel import decoded_rows
 
-        codes, residuals = np.ascontiguousarray(self.codes[rows]), np.ascontiguousarray(self.residuals[rows])
+        codes, residuals = read_only(chosen(self.codes, rows)), read_only(chosen(self.residuals, rows))
         vectors = np.empty((len(codes), self.dimensions), dtype=np.float32)
         centroids = self.centroids
-        decoded_rows(codes, residuals, centroids.matrix, self._meanings, centroids.normalized, vectors)
+        decoded_rows(codes, residuals, centroids.matrix, self.levels, self.bits, centroids.normalized, vectors)
         return vectors
 
 
@@ -161,9 +169,3 @@ def _quantiles(residuals: Matrix, bits: int) -> tuple[NDArray[np.float32], NDArr
     places = np.arange(2 * levels + 1)[1:-1] / (2 * levels)
     found = np.quantile(residuals, places) if residuals.size else np.zeros(len(places))
     return cast("tuple[Any, Any]", (found[1::2].astype(np.float32), found[::2].astype(np.float32)))
-
-
-def _meanings(levels: NDArray[np.float32], bits: int) -> NDArray[np.float32]:
-    """What is added for each value of a byte, float32 of shape (256, numbers in a byte)."""
-    shifts = np.arange(0, 8, bits)
-    return np.take(levels, (np.arange(256)[:, None] >> shifts) & (len(levels) - 1))

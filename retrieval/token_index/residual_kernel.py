@@ -11,7 +11,9 @@ from rankloom.retrieval.index.compiled import compiled, reassociated
 
 @compiled
 def packed_residuals(vectors: Any, centroids: Any, codes: Any, cutoffs: Any, bits: Any, packed: Any) -> None:
-    """The number of cutoffs below each number of a residual; the first number takes a byte's lowest bits.
+    """The number of cutoffs below each number of a residual.
+
+    A row's first numbers take the lowest bits of its bytes, one number a byte; then come the next bits of all bytes.
 
     Args:
         vectors: float32 (rows, dimensions).
@@ -21,7 +23,7 @@ def packed_residuals(vectors: Any, centroids: Any, codes: Any, cutoffs: Any, bit
         bits: Bits of a number: 1, 2 or 4.
         packed: Where the bytes go, uint8 (rows, bytes of a row).
     """
-    each = 8 // bits
+    width = packed.shape[1]
     for row in range(len(vectors)):
         centroid = centroids[codes[row]]
         packed[row] = 0
@@ -29,7 +31,7 @@ def packed_residuals(vectors: Any, centroids: Any, codes: Any, cutoffs: Any, bit
             left, level = vectors[row, place] - centroid[place], 0
             for cutoff in cutoffs:
                 level += left > cutoff
-            packed[row, place // each] |= np.uint8(level << (place % each * bits))
+            packed[row, place % width] |= np.uint8(level << (place // width * bits))
 
 
 @reassociated
@@ -42,24 +44,29 @@ def _length(vector: Any) -> Any:
 
 
 @compiled
-def decoded_rows(codes: Any, packed: Any, centroids: Any, meanings: Any, normalized: Any, vectors: Any) -> None:
-    """Centroids plus what the bytes of the residuals mean.
+def decoded_rows(
+    codes: Any, packed: Any, centroids: Any, levels: Any, bits: Any, normalized: Any, vectors: Any
+) -> None:
+    """Centroids plus what the levels of the residuals stand for.
 
     Args:
         codes: The centroid of each row.
         packed: uint8 (rows, bytes of a row).
         centroids: float32 (centroids, dimensions).
-        meanings: float32 (256, numbers in a byte): what is added for each value of a byte.
+        levels: float32 (2 ** bits): what is added for each level.
+        bits: Bits of a number.
         normalized: Whether rows are brought to length 1.
         vectors: Where they go, float32 (rows, dimensions).
     """
-    each, dimensions = meanings.shape[1], vectors.shape[1]
+    dimensions, width, mask = vectors.shape[1], packed.shape[1], np.uint8(len(levels) - 1)
+    unpacked = np.empty(8 // bits * width, dtype=np.uint8)
     for row in range(len(codes)):
-        vector, centroid = vectors[row], centroids[codes[row]]
-        for byte in range(packed.shape[1]):
-            meaning, start = meanings[packed[row, byte]], byte * each
-            for place in range(min(each, dimensions - start)):
-                vector[start + place] = centroid[start + place] + meaning[place]
+        vector, centroid, line = vectors[row], centroids[codes[row]], packed[row]
+        for part in range(8 // bits):
+            for place in range(width):
+                unpacked[part * width + place] = (line[place] >> np.uint8(part * bits)) & mask
+        for place in range(dimensions):
+            vector[place] = centroid[place] + levels[unpacked[place]]
         if normalized:
             length = _length(vector)
             if length > 0:

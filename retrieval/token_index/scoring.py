@@ -13,6 +13,9 @@ from rankloom.retrieval.token_index.storage import TokenStorage
 from rankloom.retrieval.vectors.crew import Crew
 
 _NUMBERS = 1 << 22  # numbers of vectors that are decoded at a time: 16 MiB
+#: A product in float32, summed in any order, is off by no more than this for each number, of the product of lengths
+#: (Higham: Accuracy and Stability of Numerical Algorithms, 3.1); a few roundings more are those of comparing.
+_ROUNDING, _ROUNDINGS = 2.0**-24 * 1.01, 8
 
 
 def document_rows(offsets: Offsets, documents: Codes | NDArray[np.int64]) -> tuple[NDArray[np.int64], Offsets]:
@@ -46,7 +49,8 @@ def score_documents(
 ) -> NDArray[np.float32]:
     """MaxSim of a query with some documents: products and sums in float64, rounded once.
 
-    A score depends on nothing but the two texts' vectors. A document without vectors scores 0.
+    A score depends on nothing but the two texts' vectors. A document without vectors scores 0. Products in float32 tell
+    which vectors may be the nearest, and only those are multiplied in float64.
 
     Args:
         storage: The documents' vectors.
@@ -58,12 +62,17 @@ def score_documents(
     Returns:
         float32 of shape (documents,), in the order asked.
     """
-    from rankloom.retrieval.token_index.maxsim_kernel import document_scores
+    from rankloom.retrieval.token_index.maxsim_kernel import document_scores, near_by_products
 
     chosen, wide = np.asarray(documents, dtype=np.int64), query.astype(np.float64)
+    lengths = np.sqrt(np.einsum("ij,ij->i", wide, wide))
+    off = ((storage.dimensions + _ROUNDINGS) * _ROUNDING * lengths).astype(np.float32)
     scores = np.zeros(len(chosen), dtype=np.float32)
     for piece in pieces(offsets, chosen, _NUMBERS // max(storage.dimensions, 1)):
         rows, starts = document_rows(offsets, chosen[piece])
-        part, near = scores[piece], np.ones((len(rows), len(wide)), dtype=np.bool_)
-        crew.spread(len(part), partial(document_scores, storage.take(rows), starts, near, wide, part))
+        matrix = storage.take(rows)
+        products = matrix @ query.T
+        part, near = scores[piece], np.empty(products.shape, dtype=np.bool_)
+        crew.spread(len(part), partial(near_by_products, matrix, products, starts, off, near))
+        crew.spread(len(part), partial(document_scores, matrix, starts, near, wide, part))
     return scores

@@ -162,7 +162,12 @@ class Float16Storage(TokenStorage):
 
     def decoded(self, rows: slice | NDArray[np.int64]) -> Matrix:
         """Some vectors as float32."""
-        return chosen(self.values, rows).astype(np.float32)
+        from rankloom.retrieval.token_index.half_kernel import widened
+
+        halves = chosen(self.values, rows)
+        vectors = np.empty(halves.shape, dtype=np.float32)
+        widened(read_only(halves.view(np.uint16)), vectors)
+        return vectors
 
 
 class Int8Storage(TokenStorage):
@@ -229,6 +234,13 @@ class Int8Storage(TokenStorage):
 def chosen(array: NDArray[Any], rows: slice | NDArray[np.int64]) -> NDArray[Any]:
     """Some rows of an array: a view of consecutive ones, copies of others, made without holding Python's lock."""
     return array[rows] if isinstance(rows, slice) else array.take(rows, axis=0)
+
+
+def read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """An array as kernels are shown it, from memory or mapped: they are compiled anew for one that can be written."""
+    view = np.asarray(array).view()
+    view.flags.writeable = False
+    return view
 
 
 def new_array(folder: Path | None, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:

@@ -100,3 +100,10 @@ def test_scales_of_other_vectors(tmp_path):
     np.save(tmp_path / "scales.npy", np.ones(49, dtype=np.float32))
     with pytest.raises(ValueError, match=r"scales\.npy"):
         Int8Storage.read(tmp_path, {})
+
+
+def test_every_float16_comes_back_exactly():
+    every = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    finite = every[np.isfinite(every)].reshape(-1, 16)
+    kept = Float16Storage(finite)
+    assert kept.decoded(slice(0, len(finite))).tobytes() == finite.astype(np.float32).tobytes()
