@@ -7,8 +7,10 @@ import torch
 from safetensors.torch import load_file
 from sentence_transformers import MultiVectorEncoder, SentenceTransformer
 
-from rankloom import Session
-from rankloom.config import ConfigError
+from rankloom import Corpus, Document, Session
+from rankloom.errors import ConfigError
+from rankloom.reduction import reductions
+from rankloom.retrieval.multi_vector import MultiVector
 from rankloom.token_adapter import load_adapter, read_settings
 from rankloom.training.recipes import KINDS, carry_out, read_recipe
 from tests.training.killed import begin_and_kill
@@ -32,6 +34,17 @@ def finished(request, tmp_path_factory):
     return recipe, folder / "out", carry_out(recipe, Session(offline=True), output=folder / "out")
 
 
+def encoder_of(recipe, result):
+    """What was trained, as sentence-transformers has it."""
+    if recipe.encoder.lora is None:
+        return MultiVectorEncoder(str(result.model), device="cpu").eval()
+    return load_adapter(result.model, SentenceTransformer(recipe.encoder.model, device="cpu"))
+
+
+def reduced(vectors, reduction):
+    return reduction(vectors[0][None], torch.ones(1, len(vectors[0]), dtype=torch.bool))[0]
+
+
 def weights_of(output):
     (found,) = [*output.glob("adapter/adapter.safetensors"), *output.glob("model/model.safetensors")]
     return load_file(found)
@@ -39,18 +52,31 @@ def weights_of(output):
 
 def test_it_leaves_an_encoder_that_gives_all_vectors_and_says_its_reduction(finished):
     recipe, _, result = finished
-    backbone = SentenceTransformer(recipe.encoder.model, device="cpu")
+    encoder = encoder_of(recipe, result)
     if recipe.encoder.lora is None:
-        encoder = MultiVectorEncoder(str(result.model), device="cpu").eval()
         assert json.loads((result.model / "reduction.json").read_text()) == {"reduction": "K2"}
     else:
-        encoder = load_adapter(result.model, backbone)
         settings = read_settings(result.model)
         assert (settings.reduction, settings.rank, settings.backbone) == ("C3x5", 2, recipe.encoder.model)
     (vectors,) = encoder.encode_document(["the sky is blue, the sea is blue"], convert_to_numpy=True)
     assert vectors.shape == (10, 16)
     assert (vectors**2).sum(axis=1) == pytest.approx(1, abs=1e-3)
     assert len(encoder.encode_query(["the sky"])[0]) == (12 if recipe.encoder.expand_queries else 4)
+
+
+def test_multi_vector_takes_it_and_reduces_as_it_was_trained(finished):
+    recipe, _, result = finished
+    corpus = Corpus.of([Document("sky", "why is the sky so blue, and the sea"), Document("bread", "bread and yeast")])
+    session, query = Session(offline=True, device="cpu"), "why is the blue sky blue"
+    stage = MultiVector.of(corpus, model=str(result.model), session=session)
+    hits = stage.search(query, session=session)
+    encoder, both = encoder_of(recipe, result), reductions(recipe.reduction)
+    asked = reduced(encoder.encode_query([query]), both.query)[0]
+    found = {
+        one.id: float((asked @ reduced(encoder.encode_document([one.contents]), both.document)[0].T).amax(1).sum())
+        for one in corpus
+    }
+    assert dict(zip(hits.doc_ids, hits.scores, strict=True)) == pytest.approx(found, abs=1e-2)  # stored as float16
     assert result.stage == "multi_vector"
 
 
