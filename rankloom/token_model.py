@@ -118,12 +118,21 @@ def _whole(folder: str, device: str, dtype: Any, *, stage: str) -> Any:
 
 def _untrained(folder: str, device: str, dtype: Any, *, layout: Mapping[str, Any], stage: str) -> Any:
     """A multi-vector encoder of the token states of a transformer, with no projection behind them."""
+    from sentence_transformers.base.modules import Transformer
+
     if _has_token_vectors(Path(folder)) or (Path(folder) / ADAPTER).is_file():
         raise UsageError(
             "the model was trained to give token vectors", stage=stage, value=folder, fix="leave untrained=True out"
         )
     model = load(folder, device, dtype, pooled=False)
     first = model[0]
+    if not isinstance(first, Transformer):
+        raise DataError(
+            "the model has no states of tokens",
+            stage=stage,
+            value=folder,
+            accepted="one that begins with a transformer",
+        )
     limit = min(first.max_seq_length or _positions(first), _positions(first))
     expand = layout.get("expand_queries", False)
     own = {

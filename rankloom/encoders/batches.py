@@ -68,10 +68,8 @@ def batches(model: Any, texts: Sequence[str], *, prompt: str | None, role: Role,
     for start in range(0, len(texts), count):
         part = list(texts[start : start + count])
         features = model.preprocess(part, prompt=prompt, task=role)
-        read, truncated = token_counts(model, part, features, prompt=prompt, task=role)
-        if "query_expansion_positions" in features:  # a model may attend to them, which makes them no tokens of a text
-            written = features["query_expansion_positions"] & features["attention_mask"].bool()
-            read = read - written.sum(dim=1).numpy()
+        counts = token_counts if "query_expansion_positions" not in features else _expanded_counts
+        read, truncated = counts(model, part, features, prompt=prompt, task=role)
         yield Batch(np.arange(start, start + len(part)), features, read, truncated)
 
 
@@ -167,6 +165,22 @@ def _expanded(tokenizer: Any, features: Mapping[str, Any], expansion: Mapping[st
         "attention_mask": mask.masked_fill(positions, 1) if expansion["attend"] else mask,
         "query_expansion_positions": positions,
     }
+
+
+def _expanded_counts(model: Any, texts: list[str], features: Mapping[str, Any], **options: Any) -> tuple[Any, Any]:
+    """As `token_counts`, of texts that were filled up: what they were filled up with is no token of theirs."""
+    read = _own_tokens(features)
+    uncut = {"text": {"truncation": False, "verbose": False}}  # one by one: they are not brought to one length then
+    whole = [_own_tokens(model.preprocess([text], processing_kwargs=uncut, **options))[0] for text in texts]
+    return read, np.array(whole, dtype=np.int64) - read
+
+
+def _own_tokens(features: Mapping[str, Any]) -> NDArray[np.int64]:
+    """Tokens of each text that a model attends to, without those that it was filled up with."""
+    mask: NDArray[np.int64] = (
+        (features["attention_mask"].bool() & ~features["query_expansion_positions"]).sum(1).numpy()
+    )
+    return mask.astype(np.int64)
 
 
 def _padded(tokenizer: Any, name: str, rows: list[list[int]], *, least: int) -> Any:

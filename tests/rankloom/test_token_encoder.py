@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 from sentence_transformers import MultiVectorEncoder, SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from transformers import AutoTokenizer, BertModel
 
 from rankloom import Session
@@ -116,7 +117,7 @@ def test_the_files_that_loading_reads_decide_the_fingerprint(tmp_path):
 # --- batches ---------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(
     texts=st.lists(st.text(alphabet="ab sky,!", max_size=60), max_size=8),
     role=st.sampled_from(["query", "document"]),
@@ -157,6 +158,29 @@ def test_queries_are_filled_up_as_sentence_transformers_does(folders, strategy, 
     assert found.tokens.tolist() == [3, 7, min(14, most), most]
     assert found.truncated.tolist() == [0, 0, 14 - min(14, most), 42 - most]
     encoder.close()
+
+
+@pytest.mark.parametrize("role", ["query", "document"])
+def test_a_model_that_prepares_texts_itself_gives_the_same(folders, monkeypatch, role):
+    """As sentence-transformers does for all models; batches by tokens are for those that read plain text."""
+    encoder = TokenEncoder(folders["sentence-transformers"])
+    first = encoder.load(SESSION).model[0]
+    first.query_expansion = {"strategy": "fixed", "attend": True, "length": 12}
+    by_tokens = encoded(encoder, role=role)
+    monkeypatch.setattr("rankloom.encoders.batches.plain_transformer", lambda model: model is None)
+    found = encoded(encoder, role=role)
+    same(found.vectors, by_tokens.vectors)
+    assert found.tokens.tolist() == by_tokens.tokens.tolist() == [min(12, one) if role == "query" else one for one in (
+        [13, 3, 2, 4, 12, 7, 3] if role == "query" else [13, 3, 2, 4, 32, 7, 3])]  # fmt: skip
+    assert found.truncated.tolist() == by_tokens.truncated.tolist()
+    encoder.close()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+@pytest.mark.parametrize("word", ["none", "C2x3", "pool2"])
+def test_a_gpu_gives_the_same(folders, word):
+    encoder = TokenEncoder(folders["stanford"], reduction=word)
+    same(encoded(encoder, session=Session(offline=True, device="cuda")).vectors, encoded(encoder).vectors, atol=1e-3)
 
 
 # --- any transformer -------------------------------------------------------------------------------------------
@@ -203,6 +227,14 @@ def test_a_prompt_of_a_sentence_encoder_is_kept(tmp_path):
     encoder = TokenEncoder(folder, untrained=True)
     assert encoded(encoder, ["sky"], "query").tokens.tolist() == [5]
     assert encoded(encoder, ["sky"]).tokens.tolist() == [4]
+
+
+def test_a_model_without_a_transformer_has_no_states(folders, tmp_path):
+    tokenizer = AutoTokenizer.from_pretrained(folders["pylate"]).backend_tokenizer
+    static = SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_dim=8)], device="cpu")
+    static.save_pretrained(str(tmp_path))
+    with pytest.raises(DataError, match=r"no states of tokens.*transformer"):
+        encoded(TokenEncoder(str(tmp_path), untrained=True))
 
 
 def test_what_was_trained_for_tokens_is_no_untrained_model_and_the_other_way_round(folders):
