@@ -31,6 +31,9 @@ class LateInteraction(Pointwise):
         model: A folder or name; see `rankloom.token_encoder`.
         reduction: What makes fewer vectors of a text's, such as `C8x32`; see `rankloom.reduction`. Default: what the
             model was trained with.
+        untrained: Take a transformer or sentence encoder that was not trained for it, by the states of its tokens.
+        query_tokens: How many tokens are read of a query. Default: as many as the model says.
+        document_tokens: How many are read of a document. Default: as many as the model says.
         precision: What vectors are computed with: `float32`, `bfloat16`, or `auto` for the faster. Default: the
             session's dtype.
         depth: How many hits of each query are scored; 100 as in most published reranking runs.
@@ -39,6 +42,13 @@ class LateInteraction(Pointwise):
 
     Raises:
         UsageError: A parameter is not a positive whole number, or there is no such reduction or precision.
+
+    Example:
+        >>> from rankloom import Document, Run
+        >>> documents = [Document("d1", "Bread needs yeast."), Document("d2", "Tides follow the moon.")]
+        >>> run = Run.from_documents("what makes the sea rise", documents, session=Session(offline=True))
+        >>> LateInteraction("all-MiniLM-L6-v2", untrained=True).run(run)["q1"].doc_ids
+        ['d2', 'd1']
     """
 
     name = "late_interaction"
@@ -50,14 +60,25 @@ class LateInteraction(Pointwise):
         model: ModelName,
         *,
         reduction: str | None = None,
+        untrained: bool = False,
+        query_tokens: int | None = None,
+        document_tokens: int | None = None,
         precision: TokenPrecision | None = None,
         depth: int = 100,
         batch_size: int | None = None,
     ) -> None:
-        self.model, self.reduction, self.precision, self.batch_size = model, reduction, precision, batch_size
+        self.model, self.reduction, self.untrained, self.precision = model, reduction, untrained, precision
+        self.query_tokens, self.document_tokens, self.batch_size = query_tokens, document_tokens, batch_size
         self.depth = whole(depth, least=1, stage=self.name, parameter="depth")
         self._encoder = TokenEncoder(
-            model, reduction=reduction, precision=precision, batch_size=batch_size, stage=self.name
+            model,
+            reduction=reduction,
+            untrained=untrained,
+            query_tokens=query_tokens,
+            document_tokens=document_tokens,
+            precision=precision,
+            batch_size=batch_size,
+            stage=self.name,
         )
 
     def identity(self, session: Session | None = None) -> str:

@@ -18,6 +18,7 @@ from rankloom.registry import stage_class
 from rankloom.rerank.stored_reranker import Compared, Hits, StoredReranker
 from rankloom.session import Session
 from rankloom.sources import TokenVectorSource
+from rankloom.token_encoder import TokenPrecision
 from rankloom.token_vectors import maxsim
 
 _TOGETHER = 256  # hits of a query whose vectors are held at a time: 13 MB of 100 vectors of 128 numbers each
@@ -37,6 +38,14 @@ class StoredTokenVectors(StoredReranker):
 
     Raises:
         UsageError: depth is not a positive whole number.
+
+    Example:
+        >>> from rankloom import Document, Run
+        >>> corpus = Corpus.of([Document("d1", "Bread needs yeast."), Document("d2", "Tides follow the moon.")])
+        >>> session = Session(offline=True)
+        >>> stage = StoredTokenVectors.for_corpus(corpus, session, model="all-MiniLM-L6-v2", untrained=True)
+        >>> stage.run(Run.from_documents("what makes the sea rise", list(corpus)))["q1"].doc_ids
+        ['d2', 'd1']
     """
 
     name = "stored_token_vectors"
@@ -49,6 +58,10 @@ class StoredTokenVectors(StoredReranker):
         *,
         model: ModelName,
         reduction: str | None = None,
+        untrained: bool = False,
+        query_tokens: int | None = None,
+        document_tokens: int | None = None,
+        precision: TokenPrecision | None = None,
         storage: str = "float16",
         depth: int = 1000,
     ) -> Self:
@@ -59,6 +72,10 @@ class StoredTokenVectors(StoredReranker):
             session: Its cache keeps the index.
             model: A multi-vector encoder; see `rankloom.token_encoder`.
             reduction: What makes fewer vectors of a text's; see `rankloom.reduction`. Default: the model's.
+            untrained: Take a model that was not trained for it; see `TokenEncoder`, as for the next three.
+            query_tokens: How many tokens are read of a query.
+            document_tokens: How many are read of a document.
+            precision: What vectors are computed with; None for the session's dtype.
             storage: As what vectors are stored; see `rankloom.retrieval.MultiVector`.
             depth: How many hits of each query are scored.
 
@@ -69,7 +86,17 @@ class StoredTokenVectors(StoredReranker):
             UsageError: There is no such reduction or storage.
         """
         multi_vector: Any = stage_class("multi_vector")
-        retriever = multi_vector.for_corpus(corpus, session, model=model, reduction=reduction, storage=storage)
+        retriever = multi_vector.for_corpus(
+            corpus,
+            session,
+            model=model,
+            reduction=reduction,
+            untrained=untrained,
+            query_tokens=query_tokens,
+            document_tokens=document_tokens,
+            precision=precision,
+            storage=storage,
+        )
         return cls(retriever, depth=depth)
 
     def _compare(self, queries: Sequence[Query], hits: Hits, session: Session) -> Compared:

@@ -5,14 +5,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rankloom import Run, ScoreKind, Session
+from rankloom import Document, Run, ScoreKind, Session
+from rankloom.config import PipelineBuilder
+from rankloom.corpus import Corpus
 from rankloom.errors import CompositionError, DataError, UsageError
 from rankloom.rerank import StoredTokenVectors
+from rankloom.retrieval import MultiVector
 from rankloom.sources import TokenVectorSource
 from rankloom.stage import Retriever
 from rankloom.testing import StageConformance
-from rankloom.token_encoder import TokensEncoded
+from rankloom.token_encoder import TokenEncoder, TokensEncoded
 from rankloom.token_vectors import TokenVectors
+from tests.tiny_models import tiny_colbert
 
 SESSION = Session(offline=True, device="cpu")
 QUERIES = {"q1": "one", "q2": "two", "blank": "  ", "none": "one", "mark": "?"}
@@ -118,3 +122,44 @@ class TestConformance(StageConformance):
 
     def make_run(self):
         return candidates()
+
+
+# --- with a model and an index -------------------------------------------------------------------------------
+
+TEXTS = {"sky": "The sky is blue.", "tides": "The moon moves the sea.", "bread": "Yeast!", "empty": ""}
+CORPUS = Corpus.of([Document(doc_id, text) for doc_id, text in TEXTS.items()])
+
+
+@pytest.fixture(scope="module")
+def colbert(tmp_path_factory):
+    return str(tiny_colbert(tmp_path_factory.mktemp("tiny")))
+
+
+def test_scores_are_those_of_multi_vector_retrieval(colbert):
+    retriever = MultiVector.of(CORPUS, model=colbert, reduction="C2x3", storage="int8", session=SESSION)
+    run = retriever.run({"q1": "why is the sky blue", "q2": "tide"}, session=SESSION)
+    lists = {query: dict.fromkeys(TEXTS, 1.0) for query in run}
+    mixed = Run.from_dict(lists, queries=run.queries, documents=CORPUS, session=SESSION)
+    after = StoredTokenVectors(retriever).run(mixed)
+    for query, scores in run.to_dict().items():
+        assert after[query].doc_ids == run[query].doc_ids
+        assert after.to_dict()[query] == pytest.approx(scores, abs=1e-4)
+
+
+def test_yaml_names_a_model_and_searches_the_index_that_multi_vector_has_built(colbert, tmp_path, monkeypatch):
+    texts = []
+    encode = TokenEncoder.encode
+
+    def counting(self, some, **options):
+        texts.extend(some)
+        return encode(self, some, **options)
+
+    monkeypatch.setattr(TokenEncoder, "encode", counting)
+    session = Session(offline=True, device="cpu", cache=tmp_path)
+    options = {"model": colbert, "reduction": "C2x3", "storage": "int8"}
+    for steps in ([{"multi_vector": options}], ["bm25", {"stored_token_vectors": {**options, "depth": 2}}]):
+        builder = PipelineBuilder({})
+        builder.check(steps, at=())
+        pipeline = builder.build(steps, corpus=CORPUS, session=session)
+        assert len(pipeline.run("the moon and the sky", session=session)["q1"]) >= 2
+    assert sorted(texts) == sorted([*TEXTS.values(), *["the moon and the sky"] * 2])  # no document twice
