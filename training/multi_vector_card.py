@@ -38,14 +38,14 @@ def multi_vector_card(manifest: dict[str, Any]) -> str:
         "## Training",
         "",
         f"{_changes(encoder)}; {training['steps']:,} steps of {training['queries']} queries, each with",
-        f"{recipe['negatives']['count']} mined negatives beside the other queries' documents; learning rate",
+        f"mined negatives ({recipe['negatives']['count']}) beside the other queries' documents; learning rate",
         f"{training['learning_rate']:g}, temperature {recipe['loss']['temperature']:g} of MaxSim / query vectors,",
         f"{_read(encoder, manifest)}; seed {recipe['seed']}.",
         f"{_start(encoder, manifest)}",
         f"{platform(manifest)}; {manifest['seconds'] / 60:.0f} minutes since it was last started.",
         *score_table(manifest),
     ]
-    return "\n".join(line for line in lines) + "\n"
+    return "\n".join(lines) + "\n"
 
 
 def _changes(encoder: dict[str, Any]) -> str:
