@@ -282,7 +282,7 @@ class MultiVector(Retriever, TokenVectorSource):
         queries = [run.queries[number] for number in asked]
         encoded = self.encode_queries(queries, run.session)
         effort = {name: value for name, value in self._effort.items() if value is not None}
-        hits = self.index.search(encoded.vectors, self.k, effort=effort)
+        hits = self.index.search(encoded.vectors, self.k, effort=effort, session=run.session)
         counts = np.zeros(len(run), dtype=np.int64)
         counts[asked] = np.diff(hits.offsets)
         offsets = np.concatenate([[0], np.cumsum(counts)])
@@ -318,8 +318,8 @@ class MultiVector(Retriever, TokenVectorSource):
         self._load(session or Session())
 
     def close(self) -> None:
-        """Free the model."""
-        self.index.encoder.close()
+        """Free the model, and the memory of accelerators."""
+        self.index.close()
 
     # --- a source of token vectors -----------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from rankloom.retrieval.token_index.centroids import SEED, Centroids, number_of_
 from rankloom.retrieval.token_index.effort import ROUGH, Effort, effort
 from rankloom.retrieval.token_index.inverted_lists import InvertedLists
 from rankloom.retrieval.token_index.residual import ResidualStorage, code_type
-from rankloom.retrieval.token_index.scoring import score_documents
+from rankloom.retrieval.token_index.scoring import hits_of, score_documents
 from rankloom.retrieval.token_index.storage import Matrix, TokenStorage, new_array, read_array, read_only
 from rankloom.retrieval.vectors.best_documents import Hits, checked_queries
 from rankloom.retrieval.vectors.crew import Crew, threads
@@ -165,8 +165,7 @@ class CandidateSearch:
         """
         checked_queries(queries.vectors, self.storage.dimensions, stage=_STAGE)
         how, together = effort(k, nprobe, candidates), threads()
-        nothing = np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float32)
-        found: list[tuple[Codes, Scores]] = [nothing] * len(queries)
+        found: dict[int, tuple[Codes, Scores]] = {}
         asked = np.flatnonzero(queries.lengths).tolist() if len(self.centroids) else []
         with Crew(together) as crew:
             for start in range(0, len(asked), together):
@@ -175,9 +174,7 @@ class CandidateSearch:
                     scores = score_documents(self.storage, self.offsets, queries[number], documents, crew)
                     best = top_order(documents, scores, k)
                     found[number] = documents[best], scores[best]
-        offsets = np.cumsum([0, *(len(codes) for codes, _ in found)], dtype=np.int64)
-        codes, values = zip(nothing, *found, strict=True)
-        return Hits(offsets, np.concatenate(codes), np.concatenate(values))
+        return hits_of(found, len(queries))
 
     def _candidates(self, queries: TokenVectors, how: Effort, crew: Crew) -> list[Codes]:
         """The documents worth scoring for each query, ascending."""

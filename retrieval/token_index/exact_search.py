@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from rankloom.order import Codes, Offsets, Scores, top_order
 from rankloom.retrieval.token_index.asked import Asked
+from rankloom.retrieval.token_index.device_search import DeviceSearch
 from rankloom.retrieval.token_index.scan_codes import build_codes, own_bytes, read_codes
-from rankloom.retrieval.token_index.scoring import document_rows, pieces, score_documents
+from rankloom.retrieval.token_index.scoring import document_rows, hits_of, pieces, score_documents
 from rankloom.retrieval.token_index.storage import TokenStorage
 from rankloom.retrieval.vectors.best_documents import Hits, checked_queries
 from rankloom.retrieval.vectors.crew import Crew, threads
@@ -58,6 +59,7 @@ class ExactSearch:
 
     def __init__(self, storage: TokenStorage, offsets: Offsets, scanned: Quantised | None) -> None:
         self.storage, self.offsets, self.scanned = storage, offsets, scanned
+        self._devices: dict[str, DeviceSearch] = {}
 
     @classmethod
     def build(cls, storage: TokenStorage, offsets: Offsets, *, folder: Path | None = None) -> Self:
@@ -93,7 +95,7 @@ class ExactSearch:
 
     # --- searching -------------------------------------------------------------------------------------------
 
-    def search(self, queries: TokenVectors, k: int) -> Hits:
+    def search(self, queries: TokenVectors, k: int, *, device: str = "cpu") -> Hits:
         """The best k documents of each query by score, and by document id where scores are equal.
 
         A document without vectors scores 0; a query without vectors finds nothing.
@@ -101,28 +103,36 @@ class ExactSearch:
         Args:
             queries: Vectors of the index's dimensions.
             k: How many for each query, at least 1; fewer come back when there are fewer.
+            device: Where to multiply, a device of torch; other than `cuda`, the processor does it.
 
         Raises:
             DataError: The queries have not the index's dimensions, a number is not finite, or a vector is longer than
                 1e15.
         """
         checked_lengths(checked_queries(queries.vectors, self.storage.dimensions, stage=_STAGE), stage=_STAGE)
+        if device.startswith("cuda"):
+            return self._on(device).search(queries, k)
         k = min(k, len(self))
-        found: list[tuple[Codes, Scores]] = [(np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float32))] * len(
-            queries
-        )
+        found: dict[int, tuple[Codes, Scores]] = {}
         asked = np.flatnonzero(queries.lengths)
         few = k == len(self) or len(self.storage) * self.storage.dimensions <= SMALL
         with self._crew(few=few) as crew:
-            for group in [] if not k else [asked[part] for part in pieces(queries.offsets, asked, _VECTORS)]:
-                some = queries.take(group)
-                uppers = [None] * len(group) if few else self._uppers(some, crew)
-                for place, number in enumerate(group.tolist()):
+            for part in pieces(queries.offsets, asked, _VECTORS) if k else []:
+                some = queries.take(asked[part])
+                uppers = [None] * len(some) if few else self._uppers(some, crew)
+                for place, number in enumerate(asked[part].tolist()):
                     found[number] = self._best(some.take([place]), k, uppers[place], crew)
-        offsets = np.cumsum([0, *(len(codes) for codes, _ in found)], dtype=np.int64)
-        codes = [codes for codes, _ in found] or [np.zeros(0, dtype=np.int32)]
-        scores = [scores for _, scores in found] or [np.zeros(0, dtype=np.float32)]
-        return Hits(offsets, np.concatenate(codes), np.concatenate(scores))
+        return hits_of(found, len(queries))
+
+    def close(self) -> None:
+        """Free the memory of accelerators."""
+        self._devices.clear()
+
+    def _on(self, device: str) -> DeviceSearch:
+        """A search on an accelerator, whose memory it keeps."""
+        if device not in self._devices:
+            self._devices[device] = DeviceSearch(self.storage, self.offsets, device)
+        return self._devices[device]
 
     @property
     def _by_codes(self) -> bool:

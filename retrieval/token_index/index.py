@@ -21,10 +21,12 @@ from rankloom.files import atomic_path
 from rankloom.fingerprint import digest
 from rankloom.ids import DocIds
 from rankloom.ledger import Ledger, Note
+from rankloom.models import resolve_device
 from rankloom.order import Codes
 from rankloom.retrieval.made_by import check_space, facts
 from rankloom.retrieval.token_index.candidate_search import CandidateSearch
 from rankloom.retrieval.token_index.contents import VERSION, TokenContents
+from rankloom.retrieval.token_index.exact_search import ExactSearch
 from rankloom.retrieval.token_index.kinds import check_effort, check_kinds
 from rankloom.retrieval.token_index.scoring import document_rows
 from rankloom.retrieval.token_index.shards import EncodedCorpus
@@ -271,13 +273,21 @@ class TokenIndex:
 
     # --- searching -------------------------------------------------------------------------------------------
 
-    def search(self, queries: TokenVectors, k: int, *, effort: Mapping[str, int] = _NO_SETTINGS) -> Hits:
+    def search(
+        self,
+        queries: TokenVectors,
+        k: int,
+        *,
+        effort: Mapping[str, int] = _NO_SETTINGS,
+        session: Session | None = None,
+    ) -> Hits:
         """The best k documents of each query, by score descending and document id ascending.
 
         Args:
             queries: A query without vectors finds nothing.
             k: How many documents for each query, at least 1; fewer come back when the index holds fewer.
             effort: `nprobe` and `candidates` of a search by centroids.
+            session: Whose device multiplies in an exact search, if it is a CUDA one; by default the processor does.
 
         Raises:
             DataError: The queries have not the index's dimensions, or a number is not finite.
@@ -286,7 +296,16 @@ class TokenIndex:
         whole(k, least=1, stage=_STAGE, parameter="k")
         check_effort(self.contents.search.kind, effort, k, stage=_STAGE)
         search = self.contents.search
-        return search.search(queries, k, **effort) if isinstance(search, CandidateSearch) else search.search(queries, k)
+        if isinstance(search, CandidateSearch):
+            return search.search(queries, k, **effort)
+        asked = "cpu" if session is None else session.device
+        return search.search(queries, k, device=asked if asked == "cpu" else resolve_device(asked, stage=_STAGE))
+
+    def close(self) -> None:
+        """Free the model, and the memory of accelerators."""
+        self.encoder.close()
+        if isinstance(self.contents.search, ExactSearch):
+            self.contents.search.close()
 
 
 def _origin(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rankloom.order import Codes, Offsets
+from rankloom.order import Codes, Offsets, Scores
 from rankloom.retrieval.token_index.storage import TokenStorage
+from rankloom.retrieval.vectors.best_documents import Hits
 from rankloom.retrieval.vectors.crew import Crew
 
 _NUMBERS = 1 << 22  # numbers of vectors that are decoded at a time: 16 MiB
@@ -76,3 +77,12 @@ def score_documents(
         crew.spread(len(part), partial(near_by_products, matrix, products, starts, off, near))
         crew.spread(len(part), partial(document_scores, matrix, starts, near, wide, part))
     return scores
+
+
+def hits_of(found: Mapping[int, tuple[Codes, Scores]], queries: int) -> Hits:
+    """Hits of a batch of queries, from codes and scores in order by the number of the query; none for others."""
+    nothing = np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float32)
+    each = [found.get(number, nothing) for number in range(queries)]
+    offsets = np.cumsum([0, *(len(codes) for codes, _ in each)], dtype=np.int64)
+    codes, scores = zip(nothing, *each, strict=True)
+    return Hits(offsets, np.concatenate(codes), np.concatenate(scores))

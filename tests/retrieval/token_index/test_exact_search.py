@@ -16,6 +16,7 @@ from rankloom.retrieval.vectors.int8_product import int8_product
 from rankloom.retrieval.vectors.quantised import kept_codes
 from rankloom.retrieval.vectors.vector_parts import VectorParts
 from rankloom.token_vectors import TokenVectors, maxsim
+from tests.retrieval.token_index.brute_force import check, kept, some_texts, texts
 
 KINDS = [Float16Storage, Int8Storage]
 WAYS = ["codes", "plain", "all"]
@@ -33,54 +34,12 @@ def way(request, monkeypatch):
     return request.param
 
 
-def texts(seed, lengths, dimensions=16, scale=1.0):
-    rng = np.random.default_rng(seed)
-    return [(rng.standard_normal((length, dimensions)) * scale).astype(np.float32) for length in lengths]
-
-
-def some_texts(seed, count, most, dimensions=16, scale=1.0):
-    return texts(seed, np.random.default_rng(seed).integers(0, most + 1, count), dimensions, scale)
-
-
-def kept(kind, documents, dimensions=16):
-    held = TokenVectors.of(documents, dimensions)
-    return kind.build(VectorParts([held.vectors])), held.offsets
-
-
-def brute_force(storage, offsets, query, k):
-    """Codes and scores of the best documents: in float64, rounded once, ties by code."""
-    vectors = storage.take(np.arange(len(storage))).astype(np.float64)
-    scores = np.zeros(len(offsets) - 1)
-    for document in range(len(scores)):
-        of_it = vectors[offsets[document] : offsets[document + 1]]
-        if len(of_it):
-            scores[document] = (query.astype(np.float64) @ of_it.T).max(axis=1).sum()
-    scores = scores.astype(np.float32)
-    order = np.lexsort((np.arange(len(scores)), -scores))[:k]
-    return order, scores[order]
-
-
-def check(storage, offsets, queries, k, search=None):
-    search = search or ExactSearch.build(storage, offsets)
-    asked = TokenVectors.of(queries, storage.dimensions)
-    hits = search.search(asked, k)
-    assert len(hits.offsets) == len(queries) + 1
-    for number, query in enumerate(queries):
-        codes, scores = hits.of(number)
-        if not len(query):
-            assert not len(codes)
-            continue
-        expected, expected_scores = brute_force(storage, offsets, query, k)
-        np.testing.assert_allclose(scores, expected_scores, rtol=1e-6, atol=1e-6 * float(np.abs(scores).max(initial=0)))
-        np.testing.assert_array_equal(codes, expected)
-
-
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("k", [1, 10, 300])
 @pytest.mark.usefixtures("way")
 def test_the_best_are_found(kind, k):
     storage, offsets = kept(kind, some_texts(1, 700, 12))
-    check(storage, offsets, some_texts(2, 9, 7), k)
+    check(ExactSearch.build(storage, offsets), storage, offsets, some_texts(2, 9, 7), k)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -89,7 +48,7 @@ def test_every_document_is_ranked_if_k_allows(kind):
     storage, offsets = kept(kind, some_texts(3, 60, 3))
     assert (np.diff(offsets) == 0).any()
     for k in (59, 60, 61, 1000):
-        check(storage, offsets, some_texts(4, 3, 5), k)
+        check(ExactSearch.build(storage, offsets), storage, offsets, some_texts(4, 3, 5), k)
 
 
 @pytest.mark.parametrize("magnitudes", [(-9, 9), (-12, 1), (3, 12)])
@@ -99,7 +58,7 @@ def test_long_and_short_vectors(magnitudes):
     documents = [one * 10.0 ** rng.uniform(*magnitudes, (len(one), 1)) for one in some_texts(6, 400, 6)]
     storage, offsets = kept(Int8Storage, [one.astype(np.float32) for one in documents])
     queries = [one * 10.0 ** rng.uniform(*magnitudes, (len(one), 1)) for one in texts(7, [1, 4, 9])]
-    check(storage, offsets, [one.astype(np.float32) for one in queries], 20)
+    check(ExactSearch.build(storage, offsets), storage, offsets, [one.astype(np.float32) for one in queries], 20)
 
 
 @pytest.mark.parametrize("small", [0, 1 << 20])
@@ -114,7 +73,7 @@ def test_ties_go_by_document(small, seed, count, k):
     storage, offsets = kept(Float16Storage, documents, 3)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(exact_search, "SMALL", small)
-        check(storage, offsets, queries, k)
+        check(ExactSearch.build(storage, offsets), storage, offsets, queries, k)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -123,13 +82,13 @@ def test_copies_of_one_document_and_zeros(kind):
     one = texts(8, [5])[0]
     documents = [one] * 300 + [np.zeros((4, 16), dtype=np.float32)] * 5 + texts(9, [5] * 50) + [one[:0]]
     storage, offsets = kept(kind, documents)
-    check(storage, offsets, [one, np.zeros((3, 16), dtype=np.float32), -one], 7)
+    check(ExactSearch.build(storage, offsets), storage, offsets, [one, np.zeros((3, 16), dtype=np.float32), -one], 7)
 
 
 @pytest.mark.usefixtures("way")
 def test_nothing_to_find():
     storage, offsets = kept(Float16Storage, texts(10, [0, 0, 0]))
-    check(storage, offsets, texts(11, [3]), 2)
+    check(ExactSearch.build(storage, offsets), storage, offsets, texts(11, [3]), 2)
     storage, offsets = kept(Float16Storage, [])
     hits = ExactSearch.build(storage, offsets).search(TokenVectors.of(texts(11, [3, 0]), 16), 2)
     assert (hits.offsets.tolist(), len(hits.codes)) == ([0, 0, 0], 0)
@@ -168,7 +127,7 @@ def test_threads_change_nothing(threads, monkeypatch):
     monkeypatch.setattr(exact_search, "threads", lambda: threads)
     monkeypatch.setattr(exact_search, "_PRODUCTS", 200)
     storage, offsets = kept(Int8Storage, some_texts(16, 500, 9))
-    check(storage, offsets, some_texts(17, 12, 6), 15)
+    check(ExactSearch.build(storage, offsets), storage, offsets, some_texts(17, 12, 6), 15)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -180,7 +139,7 @@ def test_what_was_written_is_read(kind, tmp_path, monkeypatch):
     in_memory = ExactSearch.build(storage, offsets)
     assert built.nbytes == read.nbytes == in_memory.nbytes == len(storage) * (12 + 16 * (kind is Float16Storage))
     for search in (built, read, in_memory):
-        check(storage, offsets, some_texts(19, 4, 5), 10, search)
+        check(search, storage, offsets, some_texts(19, 4, 5), 10)
     (tmp_path / "scan_measures.npy").unlink()
     with pytest.raises(OSError, match="scan_measures"):
         ExactSearch.read(tmp_path, storage, offsets, {})
