@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
+from rankloom.feedback_parts import FeedbackTerm, step_feedback
 from rankloom.fusion import joined_documents
 from rankloom.ledger import Note
 from rankloom.ranked_list import RankedList
@@ -23,6 +24,7 @@ class StageView:
         hits: How many hits it left; None if it left only a query.
         best: The first of them: document and score.
         terms: Weighted terms that it wrote into the query, heaviest first; None if there are none.
+        feedback: Where the weights of these terms come from; None from stages that can not tell.
         vectors: Encoders for which it wrote a vector into the query.
     """
 
@@ -32,6 +34,7 @@ class StageView:
     best: tuple[tuple[str, float], ...]
     terms: tuple[tuple[str, float], ...] | None
     vectors: tuple[str, ...]
+    feedback: tuple[FeedbackTerm, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,19 +101,23 @@ def explain_run(
         grades: Judgements of the query.
         top: How many hits of each stage to show.
         terms: How many terms of a rewritten query to show.
-        parts: Whether to take the scores of documents apart; some milliseconds for each in a large index.
+        parts: Whether to take the scores of documents and the terms of feedback apart; some milliseconds for each in a
+            large index.
     """
     number = list(run).index(query_id)
     steps = list(_flat(run.steps, depth=0))
     followed = list(doc_ids) or run[query_id].doc_ids[:top]
     text = run.steps[0].queries[number].text if run.steps else run.queries[number].text
     documents = [_document_view(run, number, doc_id, steps, (grades or {}).get(doc_id)) for doc_id in followed]
+    stages = [_stage_view(step, depth, number, top=top, terms=terms) for step, depth in steps]
     if parts:
+        told = [step_feedback(step, number, run.session) for step, _ in steps]
+        stages = [replace(view, feedback=own and own[:terms]) for view, own in zip(stages, told, strict=True)]
         documents = [replace(view, parts=_parts(run, number, view.doc_id, steps)) for view in documents]
     return Explanation(
         query_id,
         text,
-        tuple(_stage_view(step, depth, number, top=top, terms=terms) for step, depth in steps),
+        tuple(stages),
         tuple(documents),
         run[query_id].notes,
     )

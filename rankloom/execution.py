@@ -130,7 +130,9 @@ def _finished(stage: Stage, before: Run, after: Run, *, lineage: str, seconds: f
     )
     ledger = replace(after.ledger, costs=tuple(cost for cost in after.ledger.costs if cost.lineage)).spent(cost)
     branches = after.steps[-1].branches if len(after.steps) > len(before.steps) else ()
-    step = Step(stage.name, after.queries, after.ranking, branches, by=stage, asked=before.queries)
+    step = Step(
+        stage.name, after.queries, after.ranking, branches, by=stage, asked=before.queries, given=before.ranking
+    )
     documents = after.documents if stage.documents is None else stage.documents
     return replace(after, ledger=ledger, steps=(*before.steps, step), documents=documents, lineage=lineage)
 

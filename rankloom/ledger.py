@@ -24,7 +24,7 @@ NoteKind = Literal[
     "dropped_hits",  # `amount` hits were taken out of a query's ranking, as asked for
     "unknown_source",  # a hit's source has no weight; it is kept as it is
     "nothing_kept",  # a pruner kept no sentence of a document
-    "empty_document",  # a document has neither title nor text; it is kept, and nothing will find it
+    "empty_document",  # a document has no text, so that nothing will find it; or no term, for feedback to read
     "skipped_record",  # a bad record was passed over, as asked for
     "no_context",  # a query had no passage to be answered from, and the language model was not asked
     "cut_output",  # an output of a language model was stopped at its limit, after `amount` tokens

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from rankloom.feedback_parts import FeedbackParts
     from rankloom.stage import Stage
 
 
@@ -37,6 +38,7 @@ class Step:
         branches: Histories of the inputs, for a stage that fuses several.
         by: The stage itself, which may explain its scores; None if the ranking comes from outside.
         asked: The queries before it, as it read them.
+        given: The ranking before it, as it read it; None if there was none.
     """
 
     stage: str
@@ -45,6 +47,7 @@ class Step:
     branches: tuple[tuple[Step, ...], ...] = ()
     by: Stage | None = None
     asked: tuple[Query, ...] = ()
+    given: Ranking | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -288,6 +291,20 @@ class Run(Mapping[str, RankedList]):
         """
         k = whole(k, least=0, stage="top", parameter="k")
         return replace(self, ranking=self.hits(stage="top").top(k), lineage=digest(self.lineage, "top", k))
+
+    def feedback(self, query_id: str, *, stage: str | None = None) -> FeedbackParts:
+        """Where the terms that feedback wrote into a query come from: the query, and each document.
+
+        Args:
+            query_id: The query.
+            stage: Whose feedback: the last stage of this name; by default the last over terms.
+
+        Raises:
+            UsageError: No stage of the pipeline is feedback over terms. Names those that are.
+        """
+        from rankloom.feedback_parts import feedback_parts
+
+        return feedback_parts(self, query_id, stage=stage)
 
     # --- ways out -------------------------------------------------------------------------------------------------
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +14,11 @@ from rankloom.records import Query
 from rankloom.session import Session
 from rankloom.token_encoder import TokensEncoded
 from rankloom.token_vectors import TokenVectors
+from rankloom.weighted_terms import SparseEncoded, Terms
 
 
 class TermSource(ABC):
-    """A retriever over terms: BM25, learned sparse."""
+    """A retriever over weighted terms. Those of learned sparse have any weights; see also `CountedTermSource`."""
 
     @property
     @abstractmethod
@@ -24,16 +26,43 @@ class TermSource(ABC):
         """How many documents the index holds."""
 
     @abstractmethod
-    def analyze(self, text: str) -> list[str]:
-        """The index's terms of a text, repeated as they occur."""
+    def query_terms(self, queries: Sequence[Query], session: Session) -> SparseEncoded:
+        """Weighted terms of each query, read from the query if it holds any; and what a model did for the others.
+
+        A stage that asks counts the calls and tokens as its own, and notes the texts that were cut
+        (`rankloom.encoders.truncation_notes`): nobody else does.
+        """
 
     @abstractmethod
-    def term_vectors(self, doc_ids: Sequence[str]) -> list[Mapping[str, int] | None]:
-        """Terms and their frequencies, for each document; None for one that the index does not hold."""
+    def term_vectors(self, doc_ids: Sequence[str]) -> list[Terms | None]:
+        """Terms and their weights, for each document; None for one that the index does not hold."""
 
     @abstractmethod
     def document_frequencies(self, terms: Sequence[str]) -> NDArray[np.int64]:
         """In how many documents each term occurs, int64 of shape (terms,)."""
+
+
+class CountedTermSource(TermSource):
+    """A retriever over words whose weights are how often they occur: BM25. Models of randomness need counts."""
+
+    @abstractmethod
+    def analyze(self, text: str) -> list[str]:
+        """The index's terms of a text, repeated as they occur."""
+
+    @abstractmethod
+    def collection_frequencies(self, terms: Sequence[str]) -> NDArray[np.int64]:
+        """How often each term occurs in all documents together, int64 of shape (terms,)."""
+
+    @property
+    @abstractmethod
+    def collection_length(self) -> int:
+        """How many terms all documents have together, repeated as they occur."""
+
+    def query_terms(self, queries: Sequence[Query], session: Session) -> SparseEncoded:  # noqa: ARG002  # no model runs
+        """Weighted terms of each query: its own if it holds any, else how often each term occurs in its text."""
+        terms = [Counter(self.analyze(query.text)) if query.terms is None else query.terms for query in queries]
+        none = np.zeros(len(terms), dtype=np.int64)
+        return SparseEncoded(terms, none, none, 0)
 
 
 class VectorSource(ABC):

@@ -86,7 +86,7 @@ class Stage(ABC):
     unit: ClassVar[int] = 64
     requires: ClassVar[tuple[str, ...]] = ()
     by_query: ClassVar[frozenset[str]] = frozenset()
-    parallel: ClassVar[bool] = False
+    parallel: bool = False
 
     @abstractmethod
     def __call__(self, run: Run) -> Run:

@@ -28,6 +28,7 @@ import pytest
 
 from rankloom.cache import Cache
 from rankloom.errors import UsageError
+from rankloom.feedback_parts import FeedbackExplainer
 from rankloom.fingerprint import digest
 from rankloom.parallel import completed
 from rankloom.ranking import concatenate
@@ -202,6 +203,19 @@ class StageConformance:
                     off = max(abs(told.score - hit.score), abs(added - hit.score))
                     said = f"{query.id}: {hit.doc_id} scores {hit.score}, told {told.score}, parts {added}"
                     _require(off <= max(self.tolerance, _ROUNDING) * max(1.0, abs(hit.score)), said)
+
+    def test_feedback_terms_are_those_written(self) -> None:
+        """A feedback stage that tells where its terms come from tells of those that it writes, and parts add up."""
+        stage, run = self.make_stage(), self._run()
+        if not isinstance(stage, FeedbackExplainer):
+            return
+        told = stage.feedback_terms(run.queries, run.hits(stage=stage.name), run.session)
+        for query, terms in zip(stage.run(run).queries, told, strict=True):
+            _require({one.term: one.weight for one in terms} == query.terms, f"{query.id}: other terms were written")
+            for one in terms:
+                added = one.original + sum(part for _, part in one.documents)
+                said = f"{query.id}: {one.term} weighs {one.weight}, parts {added}"
+                _require(abs(added - one.weight) <= _ROUNDING * max(1.0, abs(one.weight)), said)
 
     # --- how it works -------------------------------------------------------------------------------------------
 

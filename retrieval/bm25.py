@@ -42,13 +42,13 @@ from rankloom.retrieval.index.writer import ImpactIndexWriter
 from rankloom.run import Run
 from rankloom.score_parts import ScoreExplainer, ScoreParts, missing_terms, parts_in_order
 from rankloom.session import Session
-from rankloom.sources import TermSource
+from rankloom.sources import CountedTermSource
 from rankloom.stage import Retriever
 
 _KEPT_SETTINGS = 16  # of queries that bring some: enough for a sweep, and a bound on memory
 
 
-class BM25(Retriever, TermSource, ScoreExplainer):
+class BM25(Retriever, CountedTermSource, ScoreExplainer):
     """Retrieve by BM25, with Anserini's defaults and scores (see `bm25_scoring` for the formulas).
 
     A query is its text, analysed as the index was (a repeated term counts as often as it stands there); a feedback
@@ -379,7 +379,7 @@ class BM25(Retriever, TermSource, ScoreExplainer):
         """The index's terms of a text, repeated as they occur."""
         return self.analyzer(text)
 
-    def term_vectors(self, doc_ids: Sequence[str]) -> list[Mapping[str, int] | None]:
+    def term_vectors(self, doc_ids: Sequence[str]) -> list[Mapping[str, float] | None]:
         """Terms and their frequencies, for each document; None for one that the index does not hold."""
         codes = self.index.ids.codes(doc_ids)
         vectors = iter(self.scoring.term_vectors(codes[codes >= 0]))
@@ -388,6 +388,15 @@ class BM25(Retriever, TermSource, ScoreExplainer):
     def document_frequencies(self, terms: Sequence[str]) -> NDArray[np.int64]:
         """In how many documents each term occurs, int64 of shape (terms,)."""
         return self.scoring.document_frequencies(terms)
+
+    def collection_frequencies(self, terms: Sequence[str]) -> NDArray[np.int64]:
+        """How often each term occurs in all documents together, int64 of shape (terms,)."""
+        return self.scoring.collection_frequencies(terms)
+
+    @property
+    def collection_length(self) -> int:
+        """How many terms all documents have together, repeated as they occur."""
+        return self.scoring.collection_length
 
     def _check_origin(self) -> None:
         """Refuse an index that was made otherwise than this stage would search it."""

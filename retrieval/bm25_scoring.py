@@ -136,6 +136,15 @@ class BM25Scoring:
         """In how many documents each term occurs, int64 of shape (terms,)."""
         return self._index.document_frequencies(terms)
 
+    def collection_frequencies(self, terms: Sequence[str]) -> NDArray[np.int64]:
+        """How often each term occurs in all documents together, int64 of shape (terms,)."""
+        return self._index.collection_frequencies(terms)
+
+    @property
+    def collection_length(self) -> int:
+        """How many terms all documents have together, repeated as they occur."""
+        return self._index.total_terms
+
     def term_vectors(self, codes: NDArray[np.int32]) -> list[dict[str, int]]:
         """Terms of documents and their frequencies."""
         return self._index.term_vectors(codes)

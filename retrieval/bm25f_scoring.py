@@ -121,7 +121,18 @@ class BM25FScoring(BM25Scoring):
     def average_length(self) -> float:
         """Terms in all of the fields together on average, over documents that have any."""
         documents = int(self._index.documents_with_any([self._fields])[0])
-        return float(self._index.collection_frequencies(self._fields).sum()) / max(1, documents)
+        return float(self.collection_length) / max(1, documents)
+
+    @property
+    def collection_length(self) -> int:
+        """How many terms all of the fields of all documents have together, repeated as they occur."""
+        return int(self._index.collection_frequencies(self._fields).sum())
+
+    def collection_frequencies(self, terms: Sequence[str]) -> NDArray[np.int64]:
+        """How often each term occurs in all of the fields of all documents, int64 of shape (terms,)."""
+        names = [field_term(field, term) for term in terms for field in self._fields]
+        counts = self._index.collection_frequencies(names).reshape(len(terms), len(self._fields))
+        return np.asarray(counts.sum(axis=1), dtype=np.int64)
 
     def document_frequencies(self, terms: Sequence[str]) -> NDArray[np.int64]:
         """In how many documents each term occurs, in any of the fields; int64 of shape (terms,)."""

@@ -17,8 +17,8 @@ from rankloom.errors import DataError, NotFoundError
 from rankloom.fingerprint import digest, digest_bytes
 from rankloom.model_files import ADAPTER
 from rankloom.models import resolve_model, shipped
-from rankloom.retrieval.sparse_encoder import SparseEncoded, Terms
 from rankloom.retrieval.wordpiece import WordPieceAnalyzer
+from rankloom.weighted_terms import SparseEncoded, Terms
 
 if TYPE_CHECKING:
     from rankloom.session import Session

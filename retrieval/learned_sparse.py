@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rankloom.cached_index import opened_or_built
 from rankloom.checks import between, same_corpus, whole
 from rankloom.corpus import Corpus, corpus_beside
-from rankloom.encoders import truncation_note
+from rankloom.encoders import truncation_note, truncation_notes
 from rankloom.errors import UsageError
 from rankloom.fingerprint import digest
 from rankloom.ledger import Ledger, Note
@@ -31,7 +32,7 @@ from rankloom.retrieval.index.impact_batch import ImpactBatch
 from rankloom.retrieval.index.impact_index import ImpactIndex
 from rankloom.retrieval.index.queries import in_order
 from rankloom.retrieval.inference_free import InferenceFreeEncoder
-from rankloom.retrieval.sparse_encoder import Activation, SparseEncoded, SparseEncoder, TermEncoder, Terms
+from rankloom.retrieval.sparse_encoder import Activation, SparseEncoder, TermEncoder
 from rankloom.retrieval.sparse_shards import SparseShard, encode_terms
 from rankloom.retrieval.sparse_vectors import SparseVectors, batches_of, impacts_of, vectors_of
 from rankloom.retrieval.two_phase import TwoPhases, search_in_two_phases
@@ -39,7 +40,9 @@ from rankloom.retrieval.vectors.shards import shards_beside
 from rankloom.run import Run
 from rankloom.score_parts import ScoreExplainer, ScoreParts, TermPart, missing_terms, parts_in_order
 from rankloom.session import Session
+from rankloom.sources import TermSource
 from rankloom.stage import Retriever
+from rankloom.weighted_terms import SparseEncoded, Terms
 
 #: What a weight is multiplied by before it is rounded to a whole impact. SPLADE's weights stay below 4, so that nearly
 #: all impacts fit one byte; a weight of 1 is kept to within 1 in 128.
@@ -48,7 +51,7 @@ SCALE = 64
 CANDIDATES = 5000
 
 
-class LearnedSparse(Retriever, ScoreExplainer):
+class LearnedSparse(Retriever, TermSource, ScoreExplainer):
     """Rank documents by the sum over terms of query weight times document weight.
 
     Document weights are rounded to `weight * scale`, at least 1; scores are in the model's own unit. Results are exact
@@ -326,7 +329,8 @@ class LearnedSparse(Retriever, ScoreExplainer):
 
     def __call__(self, run: Run) -> Run:
         """The best k documents of every query; a query that finds none is noted in the ledger."""
-        encoded, notes = self._encoded(run.queries, run.session)
+        encoded = self.query_terms(run.queries, run.session)
+        notes = truncation_notes(run.session, run.queries, encoded.truncated, stage=self.name)
         unit = float(self.index.about["scale"])
         weights = [{term: weight / unit for term, weight in terms.items()} for terms in encoded.terms]
         hits, lossy = self._search(weights)
@@ -369,7 +373,7 @@ class LearnedSparse(Retriever, ScoreExplainer):
         code = self.index.ids.find(doc_id)
         if code is None:
             return None
-        asked, values = self._encoded([query], session)[0].terms[0], self.index.term_vector(code)
+        asked, values = self.query_terms([query], session).terms[0], self.index.term_vector(code)
         unit = float(self.index.about["scale"])
         weights = {term: (np.float32(weight / unit), np.float32(0)) for term, weight in asked.items()}
         parts: list[TermPart] = []
@@ -382,8 +386,15 @@ class LearnedSparse(Retriever, ScoreExplainer):
         terms = parts_in_order(parts)
         return ScoreParts(self.name, doc_id, float(np.float32(total)), terms, missing_terms(asked, terms))
 
-    def _encoded(self, queries: Sequence[Query], session: Session) -> tuple[SparseEncoded, list[Note]]:
-        """Terms of queries, and notes of those that were cut; the encoder sees only those without terms."""
+    # --- what feedback reads -----------------------------------------------------------------------------------
+
+    @property
+    def document_count(self) -> int:
+        """How many documents the index holds."""
+        return len(self.index)
+
+    def query_terms(self, queries: Sequence[Query], session: Session) -> SparseEncoded:
+        """Weighted terms of each query; the encoder sees only texts of queries without terms."""
         terms: list[Terms] = [query.terms or {} for query in queries]
         tokens, truncated = np.zeros(len(queries), dtype=np.int64), np.zeros(len(queries), dtype=np.int64)
         texts = [place for place, query in enumerate(queries) if query.terms is None and query.text.strip()]
@@ -400,11 +411,20 @@ class LearnedSparse(Retriever, ScoreExplainer):
             for place, found in zip(texts, some.terms, strict=True):
                 terms[place] = found
             tokens[texts], truncated[texts], calls = some.tokens, some.truncated, some.calls
-        notes = [
-            truncation_note(session, stage=self.name, tokens=int(truncated[place]), query_id=queries[place].id)
-            for place in np.flatnonzero(truncated).tolist()
+        return SparseEncoded(terms, tokens, truncated, calls)
+
+    def term_vectors(self, doc_ids: Sequence[str]) -> list[Terms | None]:
+        """Terms and weights of each document, in the model's own unit; None for one that the index does not hold."""
+        codes = self.index.ids.codes(doc_ids)
+        vectors, unit = iter(self.index.term_vectors(codes[codes >= 0])), float(self.index.about["scale"])
+        return [
+            None if code < 0 else {term: value / unit for term, value in next(vectors).items()}
+            for code in codes.tolist()
         ]
-        return SparseEncoded(terms, tokens, truncated, calls), notes
+
+    def document_frequencies(self, terms: Sequence[str]) -> NDArray[np.int64]:
+        """In how many documents each term has a weight, int64 of shape (terms,)."""
+        return self.index.document_frequencies(terms)
 
 
 def _about(corpus: Corpus, encoder: TermEncoder, shards: Iterable[SparseShard]) -> dict[str, str]:

@@ -6,7 +6,6 @@ Learned Sparse Retrievers, 2024 (arXiv:2411.04403).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, get_args
@@ -22,29 +21,13 @@ from rankloom.fingerprint import digest
 from rankloom.model_files import ADAPTER
 from rankloom.models import LoadedModel, ResolvedModel, model_identity, resolve_model, shared_model
 from rankloom.session import Session
+from rankloom.weighted_terms import SparseEncoded, Terms
 
 #: What is done to a logit: log(1 + relu(x)) once as in SPLADE, or twice as in the OpenSearch v3 models.
 #: sentence-transformers has names for what comes before its own last logarithm.
 Activation = Literal["model", "log1p", "log1p_log1p"]
 _IN_LIBRARY: dict[str, Literal["relu", "log1p_relu"]] = {"log1p": "relu", "log1p_log1p": "log1p_relu"}
 _VERSION = 1  # raised when the same model gives other weights than before
-Terms = Mapping[str, float]
-
-
-class SparseEncoded(NamedTuple):
-    """What a sparse encoder gives back for some texts, in their order.
-
-    Args:
-        terms: For each text, its terms and their weights, all above 0; heaviest first, equal weights by term.
-        tokens: Tokens that a model read of each text; int64 of shape (texts,), 0 where no model reads.
-        truncated: Tokens of each text that the model did not read; int64 of shape (texts,).
-        calls: How many batches went through a model.
-    """
-
-    terms: list[Terms]
-    tokens: NDArray[np.int64]
-    truncated: NDArray[np.int64]
-    calls: int
 
 
 class TermEncoder(Protocol):

@@ -15,8 +15,9 @@ from rankloom.corpus import Corpus
 from rankloom.encoders import truncation_note
 from rankloom.fingerprint import digest
 from rankloom.retrieval.shard_files import keep, kept, shard_path
-from rankloom.retrieval.sparse_encoder import TermEncoder, Terms
+from rankloom.retrieval.sparse_encoder import TermEncoder
 from rankloom.session import Session
+from rankloom.weighted_terms import Terms
 
 #: Documents in one shard: half a minute of work for a small model on one CPU core.
 SHARD_SIZE = 512

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rankloom.errors import DataError
 from rankloom.retrieval.index.impact_batch import ImpactBatch
-from rankloom.retrieval.sparse_encoder import Terms
+from rankloom.weighted_terms import Terms
 
 _AT_ONCE = 4096  # documents turned into columns
 

@@ -15,9 +15,9 @@ from rankloom.fingerprint import digest
 from rankloom.ledger import Note
 from rankloom.lines import bad_line, json_lines, malformed_json, text_lines
 from rankloom.parameter_kinds import NamesPath
-from rankloom.retrieval.sparse_encoder import Terms
 from rankloom.run import Run
 from rankloom.stage import Stage
+from rankloom.weighted_terms import Terms
 
 _STAGE = "stored_terms"
 

@@ -41,9 +41,9 @@ def explain(
 ) -> None:
     """Follow a query, and documents, through the stages of a pipeline.
 
-    Shows the hits after every stage, the terms that feedback wrote into the query, what each term adds to a
-    document's score (from stages that score by terms), and the sentences kept and dropped. What an experiment has
-    computed comes from the cache.
+    Shows the hits after every stage, the terms that feedback wrote into the query and the parts that the query and
+    each feedback document have in their weights, what each term adds to a document's score (from stages that score by
+    terms), and the sentences kept and dropped. What an experiment has computed comes from the cache.
 
     Examples:
       rankloom explain configs/quickstart.yaml bm25+rm3 q01
@@ -89,7 +89,13 @@ def _show_stage(view: StageView) -> None:
     typer.echo(f"{indent}{view.stage}{hits}")
     for place, (doc_id, score) in enumerate(view.best, start=1):
         typer.echo(f"{indent}  {place}. {doc_id} {score:.4f}")
-    if view.terms is not None:
+    if view.feedback is not None:
+        typer.echo(f"{indent}  terms: weight = parts of the query and of documents")
+        for one in view.feedback:
+            parts = [*([("query", one.original)] if one.original else []), *one.documents]
+            told = " + ".join(f"{name} {part:.3g}" for name, part in parts)
+            typer.echo(f"{indent}    {one.term} {one.weight:.3g} = {told}")
+    elif view.terms is not None:
         typer.echo(f"{indent}  terms: {', '.join(f'{term} {weight:.3g}' for term, weight in view.terms)}")
     if view.vectors:
         typer.echo(f"{indent}  a query vector")

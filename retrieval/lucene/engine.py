@@ -142,6 +142,16 @@ class Engine:
         reader, _ = self._opened(index)
         return [reader.docFreq(self._term(CONTENTS, _sound(term))) for term in terms]
 
+    def collection_frequencies(self, index: Settings, terms: Sequence[str]) -> list[int]:
+        """How often each term occurs in all documents together."""
+        reader, _ = self._opened(index)
+        return [reader.totalTermFreq(self._term(CONTENTS, _sound(term))) for term in terms]
+
+    def collection_length(self, index: Settings) -> int:
+        """How many terms all documents have together; Lucene says -1 of a field that no document has."""
+        reader, _ = self._opened(index)
+        return max(0, int(reader.getSumTotalTermFreq(CONTENTS)))
+
     # --- inside ----------------------------------------------------------------------------------------------
 
     def _weights(self, text: str, index: Settings) -> Mapping[str, float]:

@@ -208,7 +208,7 @@ class LuceneIndex:
         """The index's terms of a text, repeated as they occur."""
         return list(self._ask("analyze", analyzer=self.analyzer.settings(), text=text))
 
-    def term_vectors(self, doc_ids: Sequence[str]) -> list[Mapping[str, int] | None]:
+    def term_vectors(self, doc_ids: Sequence[str]) -> list[Mapping[str, float] | None]:
         """Terms and their frequencies, for each document; None for one that the index does not hold."""
         held = self.ids.codes(doc_ids) >= 0
         known = [doc_id for doc_id, there in zip(doc_ids, held.tolist(), strict=True) if there]
@@ -218,6 +218,15 @@ class LuceneIndex:
     def document_frequencies(self, terms: Sequence[str]) -> list[int]:
         """In how many documents each term occurs."""
         return list(self._ask("document_frequencies", index=self._named(), terms=list(terms)))
+
+    def collection_frequencies(self, terms: Sequence[str]) -> list[int]:
+        """How often each term occurs in all documents together."""
+        return list(self._ask("collection_frequencies", index=self._named(), terms=list(terms)))
+
+    @property
+    def collection_length(self) -> int:
+        """How many terms all documents have together, repeated as they occur."""
+        return int(self._ask("collection_length", index=self._named()))
 
     def close(self) -> None:
         """Let Lucene close the index; the process ends with the last index that uses it."""

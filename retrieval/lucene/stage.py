@@ -22,11 +22,11 @@ from rankloom.retrieval.lucene.index import FORMAT, VERSION, Found, LuceneIndex
 from rankloom.run import Run
 from rankloom.score_parts import ScoreExplainer, ScoreParts, TermPart, missing_terms, parts_in_order
 from rankloom.session import Session
-from rankloom.sources import TermSource
+from rankloom.sources import CountedTermSource
 from rankloom.stage import Retriever
 
 
-class Lucene(Retriever, TermSource, ScoreExplainer):
+class Lucene(Retriever, CountedTermSource, ScoreExplainer):
     """Retrieve by Lucene's own BM25, as Anserini and pyserini set it up; needs the extra `lucene`.
 
     Texts are taken as bags of words, a repeated term counting as often as it stands there. A feedback stage's
@@ -219,13 +219,22 @@ class Lucene(Retriever, TermSource, ScoreExplainer):
         """The index's terms of a text, repeated as they occur."""
         return self.index.analyze(text)
 
-    def term_vectors(self, doc_ids: Sequence[str]) -> list[Mapping[str, int] | None]:
+    def term_vectors(self, doc_ids: Sequence[str]) -> list[Mapping[str, float] | None]:
         """Terms and their frequencies, for each document; None for one that the index does not hold."""
         return self.index.term_vectors(doc_ids)
 
     def document_frequencies(self, terms: Sequence[str]) -> NDArray[np.int64]:
         """In how many documents each term occurs, int64 of shape (terms,)."""
         return np.array(self.index.document_frequencies(terms), dtype=np.int64)
+
+    def collection_frequencies(self, terms: Sequence[str]) -> NDArray[np.int64]:
+        """How often each term occurs in all documents together, int64 of shape (terms,)."""
+        return np.array(self.index.collection_frequencies(terms), dtype=np.int64)
+
+    @property
+    def collection_length(self) -> int:
+        """How many terms all documents have together, repeated as they occur."""
+        return self.index.collection_length
 
 
 def _cached_index(corpus: Corpus, analyzer: LuceneAnalyzer, session: Session) -> LuceneIndex:

@@ -15,8 +15,9 @@ from rankloom.retrieval.milvus.collection import MilvusCollection
 from rankloom.retrieval.milvus.connection import STAGE
 from rankloom.retrieval.milvus.rows import Dimensions
 from rankloom.retrieval.query_vectors import encode_queries
-from rankloom.retrieval.sparse_encoder import SparseEncoder, TermEncoder, Terms
+from rankloom.retrieval.sparse_encoder import SparseEncoder, TermEncoder
 from rankloom.session import Session
+from rankloom.weighted_terms import Terms
 
 
 class Asked(NamedTuple):

@@ -14,8 +14,9 @@ from rankloom.errors import DataError, UsageError
 from rankloom.records import Document
 from rankloom.retrieval.milvus.connection import STAGE
 from rankloom.retrieval.milvus.contents import ID, LONGEST, TEXT, TRUNCATED, Field
-from rankloom.retrieval.sparse_encoder import SparseEncoder, Terms
+from rankloom.retrieval.sparse_encoder import SparseEncoder
 from rankloom.session import Session
+from rankloom.weighted_terms import Terms
 
 #: Documents in one request: with 65,535 bytes of text each it stays below the 64 MiB that a server takes.
 BATCH = 512

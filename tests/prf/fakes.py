@@ -10,7 +10,7 @@ from rankloom.encoders import Encoded
 from rankloom.ledger import Note
 from rankloom.ranking import Ranking
 from rankloom.records import Document
-from rankloom.sources import TermSource, VectorSource
+from rankloom.sources import CountedTermSource, VectorSource
 from rankloom.stage import Retriever
 
 STOP_WORDS = frozenset({"the", "of"})
@@ -26,7 +26,7 @@ class FakeRetriever(Retriever):
         return replace(run, queries=queries).ranked(Ranking.from_lists(hits, stage=self.name)).noted(*notes)
 
 
-class FakeTerms(FakeRetriever, TermSource):
+class FakeTerms(FakeRetriever, CountedTermSource):
     """Texts by document id; a document scores its query terms' weights times their frequencies."""
 
     name = "fake_terms"
@@ -67,6 +67,14 @@ class FakeTerms(FakeRetriever, TermSource):
     def document_frequencies(self, terms):
         held = [set(self.analyze(text)) for text in self.texts.values()]
         return np.array([sum(term in words for words in held) for term in terms], dtype=np.int64)
+
+    def collection_frequencies(self, terms):
+        counts = Counter(word for text in self.texts.values() for word in self.analyze(text))
+        return np.array([counts[term] for term in terms], dtype=np.int64)
+
+    @property
+    def collection_length(self):
+        return sum(len(self.analyze(text)) for text in self.texts.values())
 
 
 class FakeVectors(FakeRetriever, VectorSource):

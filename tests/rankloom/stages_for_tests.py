@@ -14,7 +14,7 @@ from rankloom.ledger import Note
 from rankloom.ranking import Ranking, ScoreKind
 from rankloom.records import Document, Span
 from rankloom.score_parts import ScoreExplainer, ScoreParts, TermPart, missing_terms, parts_in_order
-from rankloom.sources import TermSource
+from rankloom.sources import CountedTermSource, TermSource
 from rankloom.stage import Feedback, Pruner, Reranker, Retriever, Stage
 
 TEXTS = {
@@ -56,7 +56,7 @@ def words(text):
     return re.findall(r"\w+", text.lower())
 
 
-class Words(Retriever, TermSource, ScoreExplainer):
+class Words(Retriever, CountedTermSource, ScoreExplainer):
     """A document scores its query terms' weights times their frequencies."""
 
     name = "words"

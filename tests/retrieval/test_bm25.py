@@ -376,6 +376,10 @@ def test_a_source_of_terms(bm25):
     assert bm25.document_count == 6
     assert bm25.analyze("The moons") == ["moon"]
     assert bm25.document_frequencies(["blue", "tide", "zebra"]).tolist() == [2, 2, 0]
+    everything = [term for text in TEXTS.values() for term in bm25.analyze(text)]
+    words = ["blue", "tide", "zebra"]
+    assert bm25.collection_frequencies(words).tolist() == [everything.count(word) for word in words]
+    assert bm25.collection_length == len(everything)
     vectors = bm25.term_vectors(["d6", "unknown", "d4", "d3"])
     assert vectors == [{"blue": 60, "whale": 1}, None, {}, {"tide": 1, "follow": 1, "moon": 1}]
 

@@ -284,6 +284,10 @@ def test_feedback_reads_the_terms_of_all_fields(corpus):
     stage = BM25.of(corpus, fields={"title": 2.0, "text": 1.0})
     assert stage.term_vectors(["d1", "unknown"]) == [{"blue": 1, "light": 1, "scatter": 1, "sky": 1}, None]
     assert stage.document_frequencies(["sky", "sea", "zebra"]).tolist() == [2, 1, 0]
+    vectors = stage.term_vectors(list(corpus.ids))
+    words = ["sky", "sea", "blue", "zebra"]
+    assert stage.collection_frequencies(words).tolist() == [sum(one.get(word, 0) for one in vectors) for word in words]
+    assert stage.collection_length == sum(sum(one.values()) for one in vectors)
     hits = (stage >> RM3(docs=1, max_df=1.0) >> stage).run(["optics sky"])
     assert next(iter(hits.to_dict().values()))
 

@@ -164,6 +164,18 @@ def test_queries_need_no_model(tmp_path):
     assert (run.ledger.costs[-1].calls, run.ledger.costs[-1].model) == (0, "")
 
 
+def test_a_source_of_terms():
+    held = {"d1": {"sky": 1.5, "##s": 0.25}, "d2": {"sky": 2.0}, "d3": {}}
+    stage = LearnedSparse.of_terms(held)
+    assert stage.document_count == 3
+    assert stage.term_vectors(["d2", "nobody", "d3", "d1"]) == [held["d2"], None, {}, held["d1"]]
+    assert stage.document_frequencies(["sky", "##s", "zebra"]).tolist() == [2, 1, 0]
+    queries = [Query("q1", "", terms={"sky": 2.0}), Query("q2", " ")]
+    assert stage.query_terms(queries, SESSION).terms == [{"sky": 2.0}, {}]
+    with pytest.raises(UsageError, match="nothing makes terms of query texts"):
+        stage.query_terms([Query("q3", "sky")], SESSION)
+
+
 def test_an_index_of_something_else_is_refused(corpus):
     bm25 = BM25.of(corpus)
     with pytest.raises(UsageError, match="holds no impacts"):

@@ -214,6 +214,9 @@ def test_explain_shows_terms_and_ranks(say: Any) -> None:
     answer = say("explain", "out", "bm25+rm3", "q02", "--output", "json").json()
     assert [stage["stage"] for stage in answer["stages"]] == ["bm25", "rm3", "bm25"]
     assert len(answer["stages"][1]["terms"]) >= 5
+    for one in answer["stages"][1]["feedback"]:
+        assert one["weight"] == pytest.approx(one["original"] + sum(part for _, part in one["documents"]))
+    assert "terms: weight = parts of the query and of documents" in say("explain", "out", "bm25+rm3", "q02").out
     run = read_run("out/runs/bm25+rm3.trec")
     assert [document["doc_id"] for document in answer["documents"]] == run["q02"].doc_ids[:5]
     text = say("explain", "exp.yaml", "short", "q02", "-d", "bees-03", "-d", "coast-06").out

@@ -14,7 +14,7 @@ from rankloom.corpus import Corpus
 from rankloom.errors import ConfigError, DamagedIndexError, DataError, NotFoundError, StageError, UsageError
 from rankloom.eval import load_collection
 from rankloom.extras import installed
-from rankloom.prf import RM3
+from rankloom.prf import KL, RM3, Bo1, TermRocchio
 from rankloom.retrieval import BM25, EnglishAnalyzer, Lucene, LuceneAnalyzer, LuceneIndex
 from rankloom.retrieval.lucene import index as index_module
 from rankloom.retrieval.lucene.analyzer import LANGUAGES
@@ -146,6 +146,7 @@ def test_a_corpus_without_terms():
     stage = Lucene.of(Corpus.of([Document("d1", "..."), Document("d2", "")]))
     assert len(stage.run(["sky"])["q1"]) == 0
     assert stage.term_vectors(["d1"]) == [{}]
+    assert stage.collection_length == 0
 
 
 def test_texts_in_any_script_and_with_control_characters():
@@ -218,13 +219,16 @@ def test_feedback_reads_lucenes_term_vectors(lucene):
     ids, terms = ["d6", "unknown", "d4", "d3"], ["blue", "tide", "zebra"]
     assert lucene.term_vectors(ids) == ours.term_vectors(ids)
     assert lucene.document_frequencies(terms).tolist() == ours.document_frequencies(terms).tolist() == [2, 2, 0]
+    assert lucene.collection_frequencies(terms).tolist() == ours.collection_frequencies(terms).tolist()
+    assert lucene.collection_length == ours.collection_length > 0
     assert lucene.document_count == 6
 
 
-def test_rm3_over_lucene_is_rm3_over_bm25():
+def test_feedback_over_lucene_is_feedback_over_bm25():
     mini = load_collection("mini")
     stage, ours = Lucene.of(mini.corpus), BM25.of(mini.corpus)
-    same((stage >> RM3() >> stage).run(mini.queries), (ours >> RM3() >> ours).run(mini.queries))
+    for feedback in (RM3(), TermRocchio(), Bo1(), KL()):
+        same((stage >> feedback >> stage).run(mini.queries), (ours >> feedback >> ours).run(mini.queries))
 
 
 def test_composition_in_yaml():
