@@ -3,7 +3,7 @@
 `python benchmarks/maxsim.py --threads 2` prints a Markdown table. Vectors are random, of length 1, the hardest case for
 bounds: no document stands out. Queries have 32 vectors. C8x32 stands for the sizes that CRISP reduces to: 8 vectors of
 a query and 32 of a document. torch multiplies all vectors with those of one query at a time, and takes maxima, sums and
-the best 10; rankloom searches mapped files. Engines take turns; medians. Recall is against float64, over the vectors
+the best; rankloom searches mapped files. Engines take turns; medians. Recall is against float64, over the vectors
 before they are stored, and over the stored ones.
 """
 
@@ -23,7 +23,7 @@ from rankloom.retrieval.token_index.kinds import storage_kind
 from rankloom.retrieval.vectors.vector_parts import VectorParts
 from rankloom.token_vectors import TokenVectors
 
-SEED, DIMENSIONS, QUERIES, K = 7, 128, 32, 10
+SEED, DIMENSIONS, QUERIES = 7, 128, 32
 Search = Callable[[int, int], list[list[int]]]  # the first query and how many: the best documents of each
 
 
@@ -34,7 +34,7 @@ def texts(rng: np.random.Generator, count: int, vectors: int) -> TokenVectors:
     return TokenVectors(rows, np.arange(0, count * vectors + 1, vectors))
 
 
-def torch_search(documents: TokenVectors, queries: TokenVectors) -> Search:
+def torch_search(documents: TokenVectors, queries: TokenVectors, k: int) -> Search:
     """A plain implementation in float32."""
     import torch
 
@@ -42,14 +42,14 @@ def torch_search(documents: TokenVectors, queries: TokenVectors) -> Search:
 
     def best(number: int) -> list[int]:
         products = (matrix @ torch.from_numpy(queries[number]).T).view(len(documents), -1, len(queries[number]))
-        found: list[int] = torch.topk(products.amax(dim=1).sum(dim=1), K).indices.tolist()
+        found: list[int] = torch.topk(products.amax(dim=1).sum(dim=1), k).indices.tolist()
         return found
 
     return lambda first, count: [best(number) for number in range(first, first + count)]
 
 
 def our_search(
-    documents: TokenVectors, queries: TokenVectors, storage: str, folder: Path
+    documents: TokenVectors, queries: TokenVectors, storage: str, k: int, folder: Path
 ) -> tuple[Search, TokenVectors]:
     """Exact search of files in a folder, and the vectors as they are stored."""
     for name in ("vectors", "search"):
@@ -58,7 +58,7 @@ def our_search(
     search = ExactSearch.build(kept, documents.offsets, folder=folder / "search")
 
     def best(first: int, count: int) -> list[list[int]]:
-        hits = search.search(queries.take(np.arange(first, first + count)), K)
+        hits = search.search(queries.take(np.arange(first, first + count)), k)
         return [hits.of(number)[0].tolist() for number in range(count)]
 
     return best, TokenVectors(kept.decoded(slice(0, len(kept))), documents.offsets)
@@ -70,8 +70,8 @@ def recall(found: list[list[int]], documents: TokenVectors, queries: TokenVector
     for number, documents_found in enumerate(found):
         query = queries[number].astype(np.float64)
         scores = np.array([(query @ one.T.astype(np.float64)).max(axis=1).sum() for one in documents])
-        best = np.argsort(-scores, kind="stable")[:K].tolist()
-        shares.append(len(set(documents_found) & set(best)) / K)
+        best = np.argsort(-scores, kind="stable")[: len(documents_found)].tolist()
+        shares.append(len(set(documents_found) & set(best)) / len(best))
     return float(np.mean(shares))
 
 
@@ -95,6 +95,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--documents", type=int, default=20_000)
+    parser.add_argument("--k", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=7)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
@@ -103,15 +104,15 @@ def main() -> None:
     reduced = texts(rng, given.documents, 32), texts(rng, QUERIES, 8)
     with tempfile.TemporaryDirectory() as folder:
         plain = "torch, float32"
-        engines: dict[str, Search] = {plain: torch_search(*whole)}
+        engines: dict[str, Search] = {plain: torch_search(*whole, given.k)}
         data = {plain: (*whole, whole[0])}
         for size, (documents, queries) in {"32 x 100": whole, "C8x32": reduced}.items():
             for storage in ("float16", "int8"):
                 name = f"rankloom, {storage}, {size}"
-                engines[name], stored = our_search(documents, queries, storage, Path(folder) / name)
+                engines[name], stored = our_search(documents, queries, storage, given.k, Path(folder) / name)
                 data[name] = documents, queries, stored
         one, eight = (measured(engines, together, given.rounds) for together in (1, 8))
-        print("| engine | one query, ms | times torch | 8 at a time, queries/s | times torch | recall@10 | as stored |")
+        print("| engine | one query, ms | times torch | 8 at a time, queries/s | times torch | recall | as stored |")
         print("|---|---:|---:|---:|---:|---:|---:|")
         for name, search in engines.items():
             documents, queries, stored = data[name]

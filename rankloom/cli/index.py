@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from rankloom.distributed import RayCluster
     from rankloom.session import Session
 
-CORPUS_FOLDER, BM25_FOLDER, DENSE_FOLDER = BESIDE, "bm25", "dense"
+CORPUS_FOLDER, BM25_FOLDER, DENSE_FOLDER, MULTI_VECTOR_FOLDER = BESIDE, "bm25", "dense", "multi_vector"
+_ENCODED = (DENSE_FOLDER, MULTI_VECTOR_FOLDER)
 # what a killed build has left is for the next one to go on from
-_OURS = {CORPUS_FOLDER, BM25_FOLDER, DENSE_FOLDER, f"{BM25_FOLDER}.parts", f"{DENSE_FOLDER}.shards"}
+_OURS = {CORPUS_FOLDER, BM25_FOLDER, *_ENCODED, f"{BM25_FOLDER}.parts", *(f"{name}.shards" for name in _ENCODED)}
 
 
 def index(
@@ -42,6 +43,16 @@ def index(
     kind: Annotated[
         str | None,
         typer.Option("--kind", help="What searches the vectors of --dense: auto (exact), hnsw, ivf, ivf_pq."),
+    ] = None,
+    multi_vector: Annotated[
+        str | None,
+        typer.Option("--multi-vector", metavar="MODEL", help="Also encode the documents by this multi-vector encoder."),
+    ] = None,
+    reduction: Annotated[
+        str | None, typer.Option("--reduction", help="Fewer vectors for --multi-vector, such as C8x32; none for all.")
+    ] = None,
+    storage: Annotated[
+        str | None, typer.Option("--storage", help="For --multi-vector: float16, int8, residual.")
     ] = None,
     format: Annotated[str | None, typer.Option("--format", help="jsonl, tsv, trec, parquet, text.")] = None,
     skip_bad: Annotated[
@@ -56,23 +67,21 @@ def index(
 ) -> None:
     """Index documents: JSON Lines (BEIR), TSV, TREC, Parquet, a folder of text files, or an ir_datasets collection.
 
-    With --ray, BM25 is indexed in parts of 131,072 documents: a corpus of no more than that is one worker's.
+    With --ray, BM25 is indexed in parts of 131,072 documents: a corpus of no more than that is one worker's; and
+    --multi-vector is encoded here.
 
     Examples:
       rankloom index docs.jsonl my-index
       rankloom index notes/ my-index --dense
+      rankloom index notes/ my-index --multi-vector colbert-ir/colbertv2.0 --storage int8
       rankloom index ir_datasets:beir/scifact my-index --force
       rankloom index docs.jsonl /shared/my-index --dense --ray auto
     """
     cluster = ray_cluster(ray, workers, verb="index")
-    for option, value in (("--model", model), ("--kind", kind)):
-        if value is not None and not dense:
-            raise UsageError(f"{option} is for --dense", stage="index", fix="add --dense")
+    _check_options({"--model": model, "--kind": kind}, dense, of="--dense")
+    _check_options({"--reduction": reduction, "--storage": storage}, multi_vector is not None, of="--multi-vector")
     _check_place(directory, force=force)
-    if kind is not None:
-        from rankloom.retrieval.vectors.row_kinds import check_kind
-
-        check_kind(kind, {}, stage="index")
+    _check_kinds(kind, reduction, storage)
     from rankloom.corpus import Corpus
     from rankloom.encoders import DEFAULT_MODEL
     from rankloom.retrieval.bm25 import BM25
@@ -85,25 +94,37 @@ def index(
     if cluster is not None:
         _share_out(corpus, directory, cluster, model=(model or DEFAULT_MODEL) if dense else None, session=session)
     BM25.build(corpus, directory / BM25_FOLDER, session=session)
-    made, truncated = [BM25_FOLDER], 0
+    made, truncated = [BM25_FOLDER], dict.fromkeys(_ENCODED, 0)
+    stages: dict[str, Any] = {}
     if dense:
         from rankloom.retrieval.dense import Dense
 
         options: dict[str, Any] = {"model": model} | ({} if kind is None else {"kind": kind})
-        encoded = Dense.build(corpus, directory / DENSE_FOLDER, session=session, **options)
-        truncated = len(encoded.index.ledger.of("truncated"))
-        made.append(f"{DENSE_FOLDER} ({encoded.index.kind})" if output is Output.TEXT else DENSE_FOLDER)
-    else:
-        shutil.rmtree(directory / DENSE_FOLDER, ignore_errors=True)  # of the documents that were here before
+        stages[DENSE_FOLDER] = Dense.build(corpus, directory / DENSE_FOLDER, session=session, **options)
+        made.append(f"{DENSE_FOLDER} ({stages[DENSE_FOLDER].index.kind})" if output is Output.TEXT else DENSE_FOLDER)
+    if multi_vector is not None:
+        from rankloom.retrieval.multi_vector import MultiVector
+
+        options = {"model": multi_vector, "reduction": reduction, "storage": storage or "float16"}
+        stages[MULTI_VECTOR_FOLDER] = MultiVector.build(
+            corpus, directory / MULTI_VECTOR_FOLDER, session=session, **options
+        )
+        made.append(MULTI_VECTOR_FOLDER)
+    for name in _ENCODED:
+        if name in stages:
+            truncated[name] = len(stages[name].index.ledger.of("truncated"))
+        else:
+            shutil.rmtree(directory / name, ignore_errors=True)  # of the documents that were here before
     skipped = len(corpus.ledger.of("skipped_record"))
     for note in corpus.ledger.of("skipped_files"):
         message(f"{note.amount} files are neither .txt nor .md and were passed over: {note.detail}")
     if skipped:
         message(f"{skipped} bad records were passed over")
-    if truncated:
-        message(f"{truncated} documents are longer than the encoder reads; their ends are not found by dense search")
+    for name, count in truncated.items():
+        if count:
+            message(f"{count} documents are longer than the encoder of {name} reads; it does not find their ends")
     if output is Output.JSON:
-        facts = {"documents": len(corpus), "skipped": skipped, "truncated": truncated}
+        facts = {"documents": len(corpus), "skipped": skipped, "truncated": sum(truncated.values())}
         show_json({"directory": str(directory), "indexes": made, **facts})
     else:
         typer.echo(f"{len(corpus)} documents in {directory}: {', '.join(made)}")
@@ -119,6 +140,29 @@ def _share_out(corpus: Corpus, directory: Path, cluster: RayCluster, *, model: s
         if model is not None:
             encoder = SentenceEncoder(model, stage="dense")
             encode_corpus(corpus, directory / DENSE_FOLDER, encoder, session=session, cluster=cluster)
+
+
+def _check_options(options: dict[str, str | None], given: bool, *, of: str) -> None:
+    """Refuse options of another one that is not given."""
+    for option, value in options.items():
+        if value is not None and not given:
+            raise UsageError(f"{option} is for {of}", stage="index", fix=f"add {of}")
+
+
+def _check_kinds(kind: str | None, reduction: str | None, storage: str | None) -> None:
+    """Refuse words that nothing is called by, before any document is read."""
+    if kind is not None:
+        from rankloom.retrieval.vectors.row_kinds import check_kind
+
+        check_kind(kind, {}, stage="index")
+    if reduction is not None:
+        from rankloom.reduction import reductions
+
+        reductions(reduction, stage="index")
+    if storage is not None:
+        from rankloom.retrieval.token_index.kinds import check_kinds
+
+        check_kinds(storage, "exact", {}, stage="index")
 
 
 def _check_place(directory: Path, *, force: bool) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rankloom.cli.index import BM25_FOLDER, CORPUS_FOLDER, DENSE_FOLDER
+from rankloom.cli.index import BM25_FOLDER, CORPUS_FOLDER, DENSE_FOLDER, MULTI_VECTOR_FOLDER
 from rankloom.cli.options import (
     CacheOption,
     DeviceOption,
@@ -38,6 +38,7 @@ class Retrieval(StrEnum):
 
     BM25 = "bm25"
     DENSE = "dense"
+    MULTI_VECTOR = "multi_vector"
     HYBRID = "hybrid"
 
 
@@ -74,7 +75,7 @@ def search(
     asked: Any = _read(queries) if queries is not None else query
     if isinstance(asked, str) and not asked.strip():
         raise UsageError("the query is empty", stage="search", fix="ask for something")
-    if explain and retriever is Retrieval.DENSE:
+    if explain and retriever in (Retrieval.DENSE, Retrieval.MULTI_VECTOR):
         raise UsageError("scores of vectors have no parts", stage="search", fix="leave out --explain, or --retriever")
     if explain and save is not None and output is Output.TEXT:
         raise UsageError("a run file shows no parts of scores", stage="search", fix="leave out --explain, or --save")
@@ -112,7 +113,8 @@ def _retriever(directory: Path, kind: Retrieval, *, k: int, alpha: float) -> Sta
     wanted = [BM25_FOLDER, DENSE_FOLDER] if kind is Retrieval.HYBRID else [kind.value]
     for name in [CORPUS_FOLDER, *wanted]:
         if not (directory / name).is_dir():
-            fix = "add --dense to `rankloom index`" if name == DENSE_FOLDER else "make it with `rankloom index`"
+            option = {DENSE_FOLDER: "--dense", MULTI_VECTOR_FOLDER: "--multi-vector"}.get(name)
+            fix = f"add {option} to `rankloom index`" if option else "make it with `rankloom index`"
             raise NotFoundError(f"the index has no {name}", stage="search", value=str(directory), fix=fix)
     corpus = Corpus.open(directory / CORPUS_FOLDER)
     depth = max(k, 100) if kind is Retrieval.HYBRID else k  # a fusion of shallow lists misses what both rank low
@@ -125,6 +127,10 @@ def _retriever(directory: Path, kind: Retrieval, *, k: int, alpha: float) -> Sta
         from rankloom.retrieval.dense import Dense
 
         stages.append(Dense.open(directory / DENSE_FOLDER, corpus=corpus, k=depth))
+    if MULTI_VECTOR_FOLDER in wanted:
+        from rankloom.retrieval.multi_vector import MultiVector
+
+        stages.append(MultiVector.open(directory / MULTI_VECTOR_FOLDER, corpus=corpus, k=depth))
     if len(stages) == 1:
         return stages[0]
     from rankloom.fusion import interpolate

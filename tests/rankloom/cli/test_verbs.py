@@ -17,6 +17,7 @@ from rankloom.eval.collections import load_collection
 from rankloom.eval.measures import evaluate
 from rankloom.qrels import write_qrels
 from rankloom.trec import read_run
+from tests.tiny_models import tiny_colbert
 
 STAGES = Path(__file__).parents[2] / "eval" / "stages"
 EXPERIMENT: dict[str, Any] = {
@@ -346,6 +347,23 @@ def test_index_and_search(say: Any, index: str) -> None:
     assert "d1" in text
     assert "d2" not in text
     assert "nothing found" in say("search", index, "zebra").out
+
+
+def test_index_and_search_by_token_vectors(say: Any, index: str) -> None:
+    model = str(tiny_colbert(Path("models")))
+    asked = ("index", "docs.jsonl", index, "--force", "--multi-vector", model)
+    said = say(*asked, "--reduction", "C2x3", "--storage", "int8", "--output", "json").json()
+    assert said["indexes"] == ["bm25", "multi_vector"]
+    answer = say("search", index, "blue sky", "--retriever", "multi_vector", "--output", "json").json()
+    assert sorted(hit["doc_id"] for hit in answer["queries"][0]["hits"]) == ["d1", "d2", "d3"]
+    assert say("search", index, "blue", "--explain", "--retriever", "multi_vector").code == 2
+    assert say(*asked, "--storage", "int4").code == 2
+    assert say(*asked, "--reduction", "C").code == 2
+    assert say("index", "docs.jsonl", index, "--force", "--storage", "int8").code == 2
+    assert say("index", "docs.jsonl", index, "--force").code == 0
+    said = say("search", index, "blue", "--retriever", "multi_vector")
+    assert said.code == 4
+    assert "--multi-vector" in said.err
 
 
 def test_search_takes_scores_apart(say: Any, index: str) -> None:
