@@ -18,6 +18,7 @@ from rankloom.checks import whole
 from rankloom.errors import StageError, UsageError
 from rankloom.extras import require
 from rankloom.retrieval.token_index.storage import Matrix, Rows
+from rankloom.retrieval.vectors.faiss_search import one_thread
 from rankloom.retrieval.vectors.quantised import checked_lengths
 
 SEED = 1234
@@ -26,6 +27,7 @@ _ROUNDS = 4
 _HELD_OUT, _MOST_HELD_OUT = 0.05, 50_000
 _UNIT = 0.01  # how far the length of a vector may be from 1 after it has been rounded to float16 or int8
 _BLOCK = 1 << 13
+_MANY, _MANY_PAIRS = 1 << 16, 1 << 22  # rows, and rows times centroids, from which on several threads are faster
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,7 +66,8 @@ class Centroids:
             min_points_per_centroid=1, max_points_per_centroid=2**31 - 1,
         )  # fmt: skip
         try:
-            means.train(np.ascontiguousarray(vectors, dtype=np.float32))
+            with one_thread(len(vectors) < _MANY):
+                means.train(np.ascontiguousarray(vectors, dtype=np.float32))
         except RuntimeError as error:
             raise StageError(f"FAISS can not find centroids: {error}", stage=stage, value=count) from error
         return cls(means.centroids, normalized)
@@ -78,7 +81,9 @@ class Centroids:
         if not len(vectors):
             return np.zeros(0, dtype=np.int64)
         faiss = require("faiss", extra="dense", stage="multi_vector")
-        return np.asarray(faiss.knn(np.ascontiguousarray(vectors), self.matrix, 1, metric=faiss.METRIC_L2)[1][:, 0])
+        with one_thread(len(vectors) * len(self) < _MANY_PAIRS):
+            found = faiss.knn(np.ascontiguousarray(vectors), self.matrix, 1, metric=faiss.METRIC_L2)[1]
+        return np.asarray(found[:, 0])
 
 
 def number_of_centroids(rows: int, asked: int | None = None, *, stage: str = "multi_vector") -> int:

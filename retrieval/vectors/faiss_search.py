@@ -80,7 +80,7 @@ class FaissSearch:
         try:
             index = _empty(what, vectors.dimensions)
             if what.training_rows:
-                with _one_thread(what.training_rows < _BLOCK):
+                with one_thread(what.training_rows < _BLOCK):
                     index.train(vectors.take(sample(len(vectors), what.training_rows)))
         except RuntimeError as error:
             raise StageError(f"FAISS can not build the index: {error}", stage=stage, value=kind) from error
@@ -232,7 +232,7 @@ class FaissSearch:
             if self._file is not None:
                 self.index, self._file = self._in_memory(), None
             # on several threads, links would depend on which was first
-            with _one_thread(self._layout == "links" or len(vectors) < _BLOCK):
+            with one_thread(self._layout == "links" or len(vectors) < _BLOCK):
                 self.index.add(np.ascontiguousarray(vectors, dtype=np.float32))
         except RuntimeError as error:
             raise StageError(f"FAISS can not add to the index: {error}", stage=_STAGE, value=self.kind) from error
@@ -324,7 +324,7 @@ def _class_of(kind: str) -> Any:
 
 
 @contextmanager
-def _one_thread(wanted: bool) -> Iterator[None]:
+def one_thread(wanted: bool) -> Iterator[None]:
     """Let FAISS work on this thread alone. Its threads wait for each other by spinning: slower where work is small.
 
     OpenMP keeps the number for each calling thread: others that build or search meanwhile keep theirs.

