@@ -118,6 +118,13 @@ class Words(Retriever, CountedTermSource, ScoreExplainer):
     def document_frequencies(self, terms):
         return np.array([sum(term in words(text) for text in self.texts.values()) for term in terms])
 
+    def collection_frequencies(self, terms):
+        return np.array([sum(words(text).count(term) for text in self.texts.values()) for term in terms])
+
+    @property
+    def collection_length(self):
+        return sum(len(words(text)) for text in self.texts.values())
+
 
 class OtherWords(Words):
     """The same under another name."""
