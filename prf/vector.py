@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from collections.abc import Sequence
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rankloom.checks import between, choice, whole
+from rankloom.checks import choice
 from rankloom.encoders import truncation_notes
-from rankloom.errors import CompositionError, UsageError
+from rankloom.errors import CompositionError
 from rankloom.ledger import Note
+from rankloom.prf.feedback_vectors import FeedbackVectors
+from rankloom.prf.mixture import Method, Mixture
+from rankloom.ranking import Ranking
 from rankloom.records import Query
 from rankloom.run import Run
 from rankloom.sources import VectorSource
-from rankloom.stage import Feedback, Retriever
+from rankloom.stage import NO_TRAITS, Feedback, Retriever, Then
 
-Method = Literal["average", "rocchio"]
-Vector = NDArray[np.float32]
-_PUBLISHED_DOCS = {"average": 3, "rocchio": 5}
-_LARGEST_WEIGHT = 1e6  # only keeps infinity and NaN out
+Vectors = NDArray[np.float32]
+_TOGETHER = 1 << 14  # feedback documents whose vectors are held at a time: 50 MB of 384 numbers in float64
 
 
 class VectorPRF(Feedback):
@@ -33,7 +35,10 @@ class VectorPRF(Feedback):
     (again, where the first stage has done so), which is counted. The result is not normalised again, as in Pyserini.
     A query without feedback (it is blank, nothing was found, the index holds none of its best documents) keeps its
     vector and is noted as `no_feedback`. A document that the index does not hold is left out of its mean and noted as
-    `unread_document`.
+    `unread_document`. Documents of equal text count each, and an empty one by the vector that the index holds.
+
+    With `then="rerank"` the ranking stays, so that a reranker by stored vectors can score it by the new vectors:
+    `bm25 >> VectorPRF(then="rerank") >> StoredVectors(dense)`.
 
     Args:
         docs: Feedback documents; by default 3 for `average` and 5 for `rocchio` (Pyserini's recommended settings).
@@ -42,11 +47,12 @@ class VectorPRF(Feedback):
         beta: For `rocchio`: weight of the best documents, 0.6 by default.
         gamma: For `rocchio`: weight of the last documents.
         negatives: For `rocchio`: how many of the last documents.
-        retriever: Whose index is read; by default the retriever that follows in the pipeline.
+        then: What follows: `retrieve`, for which the ranking is dropped, or `rerank`.
+        retriever: Whose index is read; by default that of the retriever or reranker that follows in the pipeline.
 
     Raises:
-        UsageError: A parameter is out of range, or belongs to the other method, or one of `gamma` and `negatives` is
-            given without the other.
+        UsageError: A parameter is out of range or belongs to the other method, the weights are all 0, or one of `gamma`
+            and `negatives` is given without the other.
 
     Example:
         >>> VectorPRF().docs, VectorPRF(method="rocchio").beta
@@ -67,46 +73,36 @@ class VectorPRF(Feedback):
         beta: float | None = None,
         gamma: float = 0.0,
         negatives: int = 0,
+        then: Then = "retrieve",
         retriever: Retriever | None = None,
     ) -> None:
-        choice(method, get_args(Method), stage=self.name, parameter="method")
-        self.docs = whole(_PUBLISHED_DOCS[method] if docs is None else docs, least=1, stage=self.name, parameter="docs")
+        self._mixture = Mixture.checked(
+            method, docs=docs, alpha=alpha, beta=beta, gamma=gamma, negatives=negatives, stage=self.name
+        )
+        self.docs, self.alpha, self.beta, self.gamma, self.negatives = self._mixture
         self.method: Method = method
-        self.alpha = self._weight("alpha", alpha, 0.4)
-        self.beta = self._weight("beta", beta, 0.6)
-        self.gamma = between(gamma, 0, _LARGEST_WEIGHT, stage=self.name, parameter="gamma")
-        self.negatives = whole(negatives, least=0, stage=self.name, parameter="negatives")
+        choice(then, get_args(Then), stage=self.name, parameter="then")
+        self.then: Then = then
+        self.drops = NO_TRAITS if then == "rerank" else Feedback.drops
         self.retriever = retriever
-        if (gamma or negatives) and not (method == "rocchio" and gamma and negatives):
-            raise UsageError(
-                "gamma weighs the negatives of method rocchio",
-                stage=self.name,
-                value={"method": method, "gamma": gamma, "negatives": negatives},
-                fix="give both gamma and negatives, with method='rocchio', or neither",
-            )
 
     def __call__(self, run: Run) -> Run:
-        """The queries with new vectors; the ranking is used up.
+        """The queries with new vectors.
 
         Raises:
             CompositionError: There is no ranking, or no retriever over vectors to read from.
         """
-        source = self._source()
-        ranking = run.hits(stage=self.name)
-        searched = [query for query in run.queries if not query.blank]
+        source, ranking = self._source(), run.hits(stage=self.name)
+        asked = [number for number, query in enumerate(run.queries) if not query.blank]
+        searched = [run.queries[number] for number in asked]
         encoded = source.encode_queries(searched, run.session)
-        vectors = iter(encoded.vectors)
-        queries: list[Query] = []
-        notes = truncation_notes(run.session, searched, encoded.truncated, stage=self.name)
-        for number, query in enumerate(run.queries):
-            if query.blank:  # a vector would turn it into a query that finds something
-                queries.append(query)
-                notes.append(self._note(query, "the query is empty"))
-                continue
-            moved, remarks = self._moved(query, next(vectors), ranking.doc_ids(number), source)
-            queries.append(query.with_vector(source.space, moved))
-            notes.extend(remarks)
-        after = run.rewritten(queries).noted(*notes)
+        moved, notes = self._moved(searched, encoded.vectors, ranking.select(asked), source)
+        queries = list(run.queries)
+        for number, query, vector in zip(asked, searched, moved, strict=True):
+            queries[number] = query.with_vector(source.space, vector)
+        cut = truncation_notes(run.session, searched, encoded.truncated, stage=self.name)
+        blank = [self._note(query, "the query is empty") for query in run.queries if query.blank]
+        after = run.rewritten(queries, keep=self.then == "rerank").noted(*cut, *blank, *notes)
         return after.counted(inputs=len(run), calls=encoded.calls, tokens=int(encoded.tokens.sum()))
 
     @property
@@ -126,50 +122,36 @@ class VectorPRF(Feedback):
             )
         return self.retriever
 
-    def _moved(self, query: Query, vector: Vector, found: list[str], source: VectorSource) -> tuple[Vector, list[Note]]:
-        """A query's new vector, and what is to be said of it."""
-        if not found:
-            return vector, [self._note(query, "no document was found")]
-        best = found[: self.docs]
-        last = found[max(self.docs, len(found) - self.negatives) :]
-        stored, held = source.document_vectors(best + last)
-        notes = [
-            Note(self.name, "unread_document", query.id, doc_id, detail="the index does not hold it")
-            for doc_id, known in zip(best + last, held.tolist(), strict=True)
-            if not known
-        ]
-        cut = len(best)
-        positive, negative = stored[:cut][held[:cut]], stored[cut:][held[cut:]]
-        if not len(positive):
-            return vector, [*notes, self._note(query, "the index holds none of the documents")]
-        return self._mixture(vector, positive, negative), notes
+    def _moved(
+        self, queries: Sequence[Query], vectors: Vectors, ranking: Ranking, source: VectorSource
+    ) -> tuple[Vectors, list[Note]]:
+        """The new vector of each query, and what is to be said of it; a stretch of queries at a time."""
+        moved, notes = np.empty_like(vectors), list[Note]()
+        step = max(1, _TOGETHER // (self.docs + self.negatives))
+        for start in range(0, len(queries), step):
+            part = slice(start, start + step)
+            read = FeedbackVectors.read(ranking.slice(start, min(start + step, len(queries))), self._mixture, source)
+            moved[part] = self._mixed(vectors[part], read)
+            notes.extend(self._notes(queries[part], read))
+        return moved, notes
 
-    def _mixture(self, vector: Vector, positive: Vector, negative: Vector) -> Vector:
+    def _mixed(self, vectors: Vectors, read: FeedbackVectors) -> Vectors:
         """The formula of the method, in double precision."""
-        if self.alpha is None or self.beta is None:  # the average: each of count + 1 vectors counts the same
-            count = len(positive)
-            alpha, beta = 1 / (count + 1), count / (count + 1)
-        else:
-            alpha, beta = self.alpha, self.beta
-        mixture = alpha * vector.astype(np.float64) + beta * positive.mean(axis=0, dtype=np.float64)
-        if len(negative):
-            mixture -= self.gamma * negative.mean(axis=0, dtype=np.float64)
-        return np.asarray(mixture, dtype=np.float32)
+        alpha, beta = self._mixture.shares(read.counts)
+        mixed = alpha[:, None] * vectors + beta[:, None] * read.best - self.gamma * read.last
+        return np.where(read.counts[:, None] > 0, mixed, vectors).astype(np.float32)
 
-    def _weight(self, parameter: str, value: float | None, published: float) -> float | None:
-        """A weight of Rocchio's formula; the average has none."""
-        if self.method == "rocchio":
-            return between(
-                published if value is None else value, 0, _LARGEST_WEIGHT, stage=self.name, parameter=parameter
-            )
-        if value is not None:
-            raise UsageError(
-                f"{parameter} belongs to another method",
-                stage=self.name,
-                value=value,
-                fix=f"pass method='rocchio', or {parameter}=None",
-            )
-        return None
+    def _notes(self, queries: Sequence[Query], read: FeedbackVectors) -> list[Note]:
+        """What is to be said of documents that were not read, and of queries for which none was."""
+        notes = [
+            Note(self.name, "unread_document", queries[number].id, doc_id, detail="the index does not hold it")
+            for number, doc_id in read.unread
+        ]
+        met = {number for number, _ in read.unread}
+        for number in np.flatnonzero(read.counts == 0).tolist():
+            reason = "the index holds none of the documents" if number in met else "no document was found"
+            notes.append(self._note(queries[number], reason))
+        return notes
 
     def _note(self, query: Query, reason: str) -> Note:
         """Why a query has no feedback."""

@@ -21,7 +21,7 @@ from rankloom.errors import CompositionError, ConfigError, RankloomError, neares
 from rankloom.pipeline import Pipeline
 from rankloom.registry import stage_class, stage_words
 from rankloom.session import Session
-from rankloom.stage import Retriever, Stage
+from rankloom.stage import REWRITTEN, Retriever, Stage
 from rankloom.stage_schema import FUSIONS, builder, first_parameter, located, parameters
 from rankloom.stand_in import StandIn
 from rankloom.yaml_file import Locations, Place
@@ -57,6 +57,8 @@ class PipelineBuilder:
             raise ConfigError(f"{self.locations.where(at)}: {error}") from error
         if "ranking" not in traits:
             raise ConfigError(f"{self.locations.where(at)}: the pipeline ends without a ranking")
+        if traits & REWRITTEN:
+            raise ConfigError(f"{self.locations.where(at)}: the pipeline ends with new queries that nothing reads")
 
     def build(self, spec: Any, *, corpus: Corpus | None, session: Session, at: Place = ()) -> Pipeline:
         """Build a pipeline; stages with the same word and parameters are one object.

@@ -21,7 +21,7 @@ from rankloom.result_cache import call_with_cache
 from rankloom.run import Run, Step
 from rankloom.score_parts import flat_steps
 from rankloom.session import Session
-from rankloom.stage import Stage, traits_of
+from rankloom.stage import REWRITTEN, Stage, traits_of
 
 _Pending = dict[str, "asyncio.Future[Run]"]
 #: Seconds that the stage now under way has spent in other stages, whose costs already count them.
@@ -83,7 +83,7 @@ def search_plan(stage: Stage, query: str | Query, k: int, session: Session | Non
 
     Raises:
         UsageError: The query is empty or is not one query, or k is not positive.
-        CompositionError: The pipeline ends without a ranking.
+        CompositionError: The pipeline ends without a ranking, or with rewritten queries that nothing reads.
     """
     if not isinstance(query, str | Query):
         raise UsageError("searches for one query", stage="search", value=query, fix="pass several to run()")
@@ -91,11 +91,18 @@ def search_plan(stage: Stage, query: str | Query, k: int, session: Session | Non
     if start.queries[0].blank:
         raise UsageError("the query is empty", stage="search", fix="ask for something")
     plan = Pipeline([stage])
-    if "ranking" not in plan.flow(frozenset(), after="the start"):
+    left = plan.flow(frozenset(), after="the start")
+    if "ranking" not in left:
         raise CompositionError(
             "the pipeline ends with rewritten queries and no ranking",
             stage=plan.stages[-1].name,
             fix="put a retriever after it",
+        )
+    if left & REWRITTEN:
+        raise CompositionError(
+            "the pipeline ends with rewritten queries that nothing reads",
+            stage=plan.stages[-1].name,
+            fix="put a reranker after it that reads them",
         )
     return Pipeline([plan, Top(k)]), start
 

@@ -17,7 +17,7 @@ from rankloom.ranking import Ranking, ScoreKind, concatenate
 from rankloom.records import Document, Documents, Query
 from rankloom.run import Run, Step
 from rankloom.session import Session
-from rankloom.stage import NO_TRAITS, Stage, Traits
+from rankloom.stage import NO_TRAITS, REWRITTEN, Stage, Traits
 
 _LARGEST = 1e9  # of weights and of rrf's constant: only keeps infinity and NaN out
 
@@ -132,8 +132,15 @@ class Fuser(Stage):
                 raise CompositionError(
                     f"the branch {branch!r} ends without a ranking", stage=self.method, fix="end it with a retriever"
                 )
+            if held & REWRITTEN - traits:
+                raise CompositionError(
+                    f"the branch {branch!r} ends with rewritten queries that nothing reads",
+                    stage=self.method,
+                    fix="end it with a reranker that reads them",
+                )
         texts: Traits = frozenset({"text"}) if all("text" in held for held in left) else NO_TRAITS
-        return self.provides | texts | (traits & {"terms", "vectors"})
+        unread = (traits & REWRITTEN).intersection(*left)  # what one branch has read need not be read again
+        return self.provides | texts | unread
 
     def warm_up(self, session: Session | None = None) -> None:
         """Load the models of every branch."""

@@ -11,7 +11,7 @@ from rankloom.fingerprint import digest
 from rankloom.records import Documents
 from rankloom.run import Run
 from rankloom.session import Session
-from rankloom.stage import Feedback, Retriever, Stage, Trait, Traits
+from rankloom.stage import Feedback, Reranker, Retriever, Stage, Trait, Traits
 
 
 class Top(Stage):
@@ -125,11 +125,17 @@ def _check_stage(stage: object) -> None:
 
 
 def _bound(stages: list[Stage]) -> tuple[Stage, ...]:
-    """The stages, with each feedback stage reading from the retriever behind it."""
+    """The stages, with each feedback stage reading from the retriever behind it, or from that of the reranker there."""
     bound = list(stages)
     for place, (stage, after) in enumerate(pairwise(stages)):
-        if isinstance(stage, Feedback) and stage.retriever is None and isinstance(after, Retriever):
-            bound[place] = stage.bound(after)
+        if not isinstance(stage, Feedback) or stage.retriever is not None:
+            continue
+        keeps = "ranking" not in stage.drops
+        if keeps and isinstance(after, Reranker) and after.reads is not stage.reads:  # in YAML, before an index is made
+            raise stage.unreadable(after)
+        source = after.retriever if isinstance(after, Reranker) else after
+        if isinstance(source, Retriever):
+            bound[place] = stage.bound(source)
     return tuple(bound)
 
 

@@ -249,11 +249,17 @@ class Run(Mapping[str, RankedList]):
             raise StageError(f"a ranking of {len(ranking)} queries for a run of {len(self.queries)}")
         return replace(self, ranking=ranking, lineage=digest(self.lineage, "ranked", ranking))
 
-    def rewritten(self, queries: Iterable[Query]) -> Run:
-        """Rewritten queries, in the same order and with the same ids; the ranking they were made from is dropped."""
+    def rewritten(self, queries: Iterable[Query], *, keep: bool = False) -> Run:
+        """Rewritten queries, in the same order and with the same ids.
+
+        Args:
+            queries: The queries.
+            keep: Whether the ranking they were made from stays, to be reranked with them; otherwise it is dropped.
+        """
         rewritten = tuple(queries)
-        lineage = digest(self.lineage, "rewritten", [(query.id, query.fingerprint()) for query in rewritten])
-        return replace(self, queries=rewritten, ranking=None, lineage=lineage)
+        word = "rewritten, ranking kept" if keep else "rewritten"
+        lineage = digest(self.lineage, word, [(query.id, query.fingerprint()) for query in rewritten])
+        return replace(self, queries=rewritten, ranking=self.ranking if keep else None, lineage=lineage)
 
     def noted(self, *notes: Note) -> Run:
         """The same run with notes in its ledger."""

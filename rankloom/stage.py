@@ -66,7 +66,7 @@ class Stage(ABC):
         needs: What the incoming run must hold.
         provides: What the outgoing run holds besides.
         drops: What the outgoing run no longer holds.
-        accepts: Rewritten forms of the query that it reads; only retrievers and feedback stages have any.
+        accepts: Rewritten forms of the query that it reads; retrievers, feedback stages and some rerankers have any.
         grain: What the cache remembers: the outcome of a `query`, or nothing (`none`) because the stage is trivial
             or looks after its own caching (pointwise rerankers remember query-document pairs).
         unit: Queries computed, cached and reported at a time. A killed run loses at most one unit for each thread.
@@ -294,28 +294,29 @@ class Retriever(Stage):
 
     def flow(self, traits: Traits, *, after: str) -> Traits:
         """As for any stage; a rewritten query that this retriever does not read is an error, never ignored."""
-        unread = (traits & REWRITTEN) - self.accepts
-        if unread:
-            raise CompositionError(
-                f"can not read the {_listed(unread)} that {after} wrote into the query",
-                stage=self.name,
-                fix="put a retriever over the same representation after the feedback",
-            )
+        _refuse_unread(self, traits, after, fix="put a retriever over the same representation after the feedback")
         if "ranking" in traits:
+            between = "put a feedback stage between them, or fuse the two with interpolate or rrf"
             raise CompositionError(
                 f"would throw away the ranking that {after} leaves",
                 stage=self.name,
-                fix="put a feedback stage between them, or fuse the two with interpolate or rrf",
+                fix="let the feedback be then='retrieve'" if traits & REWRITTEN else between,
             )
         left = super().flow(traits, after=after)
         return left if self.documents is not None else left - {"text"}
 
 
+#: What follows a feedback stage: a retriever, for which the ranking is dropped, or a reranker of the ranking it read.
+Then = Literal["retrieve", "rerank"]
+
+
 class Feedback(Stage):
-    """A ranking to rewritten queries; the ranking itself is used up.
+    """A ranking to rewritten queries; the ranking itself is used up, unless it shall be reranked with them.
 
     Feedback reads terms or vectors of the documents from the retriever it writes the query for: the one that follows
-    it in the pipeline, unless `retriever` names it.
+    it in the pipeline, or whose vectors the reranker that follows reads, unless `retriever` names it. A stage that can
+    come before a reranker has a parameter `then`; for `rerank` it drops nothing and keeps the ranking
+    (`run.rewritten(queries, keep=True)`).
 
     Attributes:
         reads: The class of `rankloom.sources` that the retriever must inherit.
@@ -334,19 +335,44 @@ class Feedback(Stage):
             CompositionError: The retriever has not what this feedback reads.
         """
         if not issubclass(retriever.stands_for, self.reads):
-            raise CompositionError(
-                f"writes queries that {retriever.name} can not read",
-                stage=self.name,
-                accepted=f"a retriever that is a {self.reads.__name__}",
-                fix="put a retriever over the same representation after it, or pass retriever=",
-            )
+            raise self.unreadable(retriever)
         return self.replace(retriever=retriever)
+
+    def unreadable(self, after: Stage) -> CompositionError:
+        """The error for a stage behind it that can not read what it writes."""
+        return CompositionError(
+            f"writes queries that {after.name} can not read",
+            stage=self.name,
+            accepted=f"a retriever that is a {self.reads.__name__}, or a reranker that reads one",
+            fix="put one over the same representation after it, or pass retriever=",
+        )
 
 
 class Reranker(Stage):
-    """A ranking to a ranking of the same documents, of which the best are scored anew."""
+    """A ranking to a ranking of the same documents, of which the best are scored anew.
+
+    One that reads what feedback wrote into the queries (`accepts`) drops it then, as retrievers do.
+
+    Attributes:
+        reads: The class of `rankloom.sources` whose vectors it compares; None for one that reads texts.
+        retriever: Whose vectors these are.
+    """
 
     needs = frozenset({"ranking", "text"})
+    reads: ClassVar[type | None] = None
+    retriever: Retriever | None = None
+
+    def flow(self, traits: Traits, *, after: str) -> Traits:
+        """As for any stage; a rewritten query that this reranker does not read is an error, never ignored."""
+        if "ranking" in traits:
+            _refuse_unread(self, traits, after, fix="rerank with a stage that reads them, or put a retriever before it")
+        elif traits & self.accepts:
+            raise CompositionError(
+                f"needs ranking, which {after} does not leave",
+                stage=self.name,
+                fix="let the feedback be then='rerank', or put a retriever between them",
+            )
+        return super().flow(traits, after=after)
 
 
 class Pruner(Stage):
@@ -394,6 +420,15 @@ def _parameters(stage: type[Stage]) -> tuple[str, ...]:
     if stage.__init__ is object.__init__:  # its signature would show *args and **kwargs
         return ()
     return tuple(inspect.signature(stage.__init__).parameters)[1:]
+
+
+def _refuse_unread(stage: Stage, traits: Traits, after: str, *, fix: str) -> None:
+    """Refuse rewritten forms of the query that a stage would ignore."""
+    unread = (traits & REWRITTEN) - stage.accepts
+    if unread:
+        raise CompositionError(
+            f"can not read the {_listed(unread)} that {after} wrote into the query", stage=stage.name, fix=fix
+        )
 
 
 def _listed(traits: Traits) -> str:

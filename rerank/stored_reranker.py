@@ -59,7 +59,8 @@ class StoredReranker(Reranker):
     """Rerank by stored vectors of the hits.
 
     A hit whose vectors are not stored keeps its place among its like, below those that are scored, and is noted as
-    `unread_document`; a query without text is not reranked, and noted.
+    `unread_document`; a query without text is not reranked, and noted. Vectors that feedback has written into a query
+    (`VectorPRF(then="rerank")`) take its text's place.
 
     Args:
         retriever: Whose vectors are read, and whose encoder reads the queries.
@@ -70,6 +71,8 @@ class StoredReranker(Reranker):
     """
 
     needs = frozenset({"ranking"})
+    accepts = frozenset({"vectors"})
+    drops = frozenset({"vectors"})
     requires = ("sentence_transformers",)
 
     def __init__(self, retriever: Retriever | None = None, *, depth: int = 1000) -> None:
@@ -87,7 +90,7 @@ class StoredReranker(Reranker):
             CompositionError: There are no vectors to read.
         """
         before = run.hits(stage=self.name)
-        asked = np.array([bool(query.text.strip()) for query in run.queries], dtype=np.bool_)
+        asked = np.array([_asks(query) for query in run.queries], dtype=np.bool_)
         head = (before.ranks() <= self.depth) & np.repeat(asked, before.counts())
         queries = [run.queries[number] for number in np.flatnonzero(asked)]
         rows = (np.cumsum(asked) - 1)[before.query_numbers()[head]]
@@ -97,7 +100,8 @@ class StoredReranker(Reranker):
         notes = [*cut, *self._notes_of_hits(run, np.flatnonzero(head), found), *self._notes_of_queries(run)]
         after = reranked(ordered, found.scores[found.held], scored, kind=ScoreKind.SIMILARITY)
         spent = {"calls": found.encoded.calls, "tokens": int(found.encoded.tokens.sum())}
-        return run.ranked(after).noted(*notes).counted(inputs=int(found.held.sum()), **spent)
+        typed = replace(run, queries=tuple(query.as_typed() for query in run.queries))
+        return typed.ranked(after).noted(*notes).counted(inputs=int(found.held.sum()), **spent)
 
     @property
     def model_name(self) -> str:
@@ -140,11 +144,16 @@ class StoredReranker(Reranker):
         """What is to be said of queries without text, and of hits that are too deep."""
         notes = []
         for query, count in zip(run.queries, run.hits(stage=self.name).counts().tolist(), strict=True):
-            if count and not query.text.strip():
+            if count and not _asks(query):
                 notes.append(Note(self.name, "empty_query", query.id))
             elif count > self.depth:
                 notes.append(Note(self.name, "not_reranked", query.id, amount=count - self.depth))
         return notes
+
+
+def _asks(query: Query) -> bool:
+    """Whether there is something to compare hits with: a text, or vectors."""
+    return bool(query.text.strip() or query.vectors)
 
 
 def _held_first(

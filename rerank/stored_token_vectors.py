@@ -49,6 +49,7 @@ class StoredTokenVectors(StoredReranker):
     """
 
     name = "stored_token_vectors"
+    reads = TokenVectorSource
 
     @classmethod
     def for_corpus(

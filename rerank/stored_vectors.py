@@ -46,6 +46,7 @@ class StoredVectors(StoredReranker):
     """
 
     name = "stored_vectors"
+    reads = VectorSource
 
     @classmethod
     def for_corpus(

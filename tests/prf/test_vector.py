@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rankloom import Query, Run, Session
 from rankloom.errors import CompositionError, DataError, UsageError
@@ -139,6 +141,7 @@ class TestParameters:
             {"alpha": 0.5},
             {"beta": 0.5},
             {"method": "rocchio", "alpha": -1},
+            {"method": "rocchio", "alpha": 0, "beta": 0},
             {"method": "rocchio", "beta": float("inf")},
             {"method": "rocchio", "gamma": 0.1},
             {"method": "rocchio", "negatives": 1},
@@ -185,3 +188,49 @@ class TestAverageContract(StageConformance):
 class TestRocchioContract(TestAverageContract):
     def make_stage(self):
         return VectorPRF(method="rocchio", docs=2, gamma=0.1, negatives=1, retriever=RETRIEVER)
+
+
+class CountedReads(FakeVectors):
+    """Remembers what it was asked for."""
+
+    def document_vectors(self, doc_ids):
+        self.__dict__.setdefault("asked", []).append(list(doc_ids))
+        return super().document_vectors(doc_ids)
+
+
+class TestManyQueries:
+    def test_documents_are_read_once_and_together(self):
+        retriever = CountedReads(vectors=RETRIEVER.vectors)
+        run = Run.from_dict({f"q{n}": ALL for n in range(9)}, queries={f"q{n}": "a" for n in range(9)})
+        VectorPRF(docs=2, retriever=retriever).run(run)
+        assert retriever.asked == [["d1", "d2"]]
+
+    @given(st.data())
+    def test_as_one_query_after_the_other_by_hand(self, data):
+        found = data.draw(
+            st.lists(st.lists(st.sampled_from(["d1", "d2", "d3", "d4", "x", "y"]), unique=True), min_size=1, max_size=5)
+        )
+        docs, negatives = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 4))
+        together = data.draw(st.integers(1, 20))
+        scores = {f"q{n}": {one: -float(place) for place, one in enumerate(hits)} for n, hits in enumerate(found)}
+        run = Run.from_dict(scores, queries=dict.fromkeys(scores, "ab"))
+        stage = VectorPRF(
+            docs=docs, method="rocchio", alpha=0.5, beta=1, gamma=0.25, negatives=negatives, retriever=RETRIEVER
+        )
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("rankloom.prf.vector._TOGETHER", together)
+            after = stage.run(run)
+        for query, hits in zip(after.queries, found, strict=True):
+            best, last = hits[:docs], hits[docs:][-negatives:]
+            held = [[RETRIEVER.vectors[one] for one in some if one in RETRIEVER.vectors] for some in (best, last)]
+            expected = np.array([1.0, 1.0, 0.0])
+            if held[0]:
+                expected = 0.5 * expected + np.mean(held[0], axis=0)
+                expected -= 0.25 * np.mean(held[1], axis=0) if held[1] else 0
+            assert query.vectors["letters"].tolist() == pytest.approx(expected.tolist(), abs=1e-6)
+
+    def test_duplicates_count_each(self):
+        twins = FakeVectors(vectors={"d1": (1.0, 0.0, 0.0), "d2": (1.0, 0.0, 0.0)})
+        run = Run.from_dict({"q": {"d1": 2.0, "d2": 1.0}}, queries={"q": "b"})
+        moved = VectorPRF(retriever=twins).run(run).queries[0].vectors["letters"]
+        assert moved.tolist() == pytest.approx([2 / 3, 1 / 3, 0])

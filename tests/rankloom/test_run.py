@@ -137,6 +137,15 @@ def test_rewriting_drops_the_ranking():
     assert run.queries[0].terms is None
 
 
+def test_rewriting_can_keep_the_ranking_to_be_reranked():
+    run = Run.from_dict({"q1": {"a": 1.0}})
+    rewritten = [run.queries[0].with_terms({"sky": 1.0})]
+    kept = run.rewritten(rewritten, keep=True)
+    assert kept.to_dict() == run.to_dict()
+    assert kept.queries[0].terms == {"sky": 1.0}
+    assert len({kept.lineage, run.lineage, run.rewritten(rewritten).lineage}) == 3
+
+
 def test_a_ranking_of_other_queries_is_refused():
     with pytest.raises(StageError, match="2 queries for a run of 1"):
         Run.start("sky").ranked(Ranking.empty(2))
