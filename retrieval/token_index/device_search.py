@@ -17,6 +17,7 @@ from rankloom.retrieval.token_index.asked import Asked
 from rankloom.retrieval.token_index.scoring import document_rows, hits_of, pieces
 from rankloom.retrieval.token_index.storage import Float16Storage, Int8Storage, TokenStorage, chosen
 from rankloom.retrieval.vectors.best_documents import Hits
+from rankloom.retrieval.vectors.int8_product import tensor_of
 from rankloom.token_vectors import TokenVectors
 
 _VECTORS = 1024  # query vectors multiplied at a time
@@ -116,9 +117,7 @@ class DeviceSearch:
 
     def _moved(self, rows: slice | NDArray[np.int64]) -> tuple[Any, ...]:
         """What the storage keeps of some vectors, on the device."""
-        import torch
-
-        return tuple(torch.from_numpy(part).to(self._device) for part in _arrays(self._storage, rows))
+        return tuple(tensor_of(part).to(self._device) for part in _arrays(self._storage, rows))
 
 
 def _arrays(storage: TokenStorage, rows: slice | NDArray[np.int64]) -> tuple[NDArray[Any], ...]:

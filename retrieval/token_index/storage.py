@@ -176,8 +176,8 @@ class Int8Storage(TokenStorage):
     Example:
         >>> from rankloom.retrieval.vectors.vector_parts import VectorParts
         >>> kept = Int8Storage.build(VectorParts([np.array([[0.5, -1.0]], dtype=np.float32)]))
-        >>> kept.codes.tolist(), kept.nbytes, kept.take(np.array([0])).round(3).tolist()
-        ([[64, -127]], 6, [[0.504, -1.0]])
+        >>> kept.codes.tolist(), kept.nbytes
+        ([[64, -127]], 6)
     """
 
     kind = "int8"

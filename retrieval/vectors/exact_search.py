@@ -74,8 +74,7 @@ class ExactSearch:
         ends = np.cumsum([len(part) for part in vectors.parts])
         scanned: Sequence[NDArray[Any]] = vectors.parts
         if kind == "exact_int8":
-            # "c": torch warns of arrays that it could not write to
-            codes = np.load(folder / _CODES, mmap_mode="c", allow_pickle=False)
+            codes = np.load(folder / _CODES, mmap_mode="r", allow_pickle=False)
             if codes.shape != (len(vectors), vectors.dimensions) or codes.dtype != np.int8:
                 raise ValueError(f"{_CODES} is of other vectors")
             scanned = np.split(codes, ends[:-1])

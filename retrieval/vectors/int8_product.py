@@ -29,6 +29,20 @@ def int8_product() -> Callable[[NDArray[Any], NDArray[Any], NDArray[Any]], None]
         return None
 
     def into(left: NDArray[Any], right: NDArray[Any], products: NDArray[Any]) -> None:
-        product(torch.from_numpy(left), torch.from_numpy(right).T, out=torch.from_numpy(products))
+        product(tensor_of(left), tensor_of(right).T, out=torch.from_numpy(products))
 
     return into
+
+
+def tensor_of(array: NDArray[Any]) -> Any:
+    """A tensor over an array's memory, which may be a file mapped to be read: `torch.from_numpy` warns of those.
+
+    A map that could be written to would do, too, but the system counts it as memory, and refuses one larger than that.
+    """
+    import torch
+    from torch.utils.dlpack import from_dlpack
+
+    try:
+        return from_dlpack(array)
+    except (BufferError, RuntimeError):  # NumPy before 2.1 hands out nothing that can not be written to
+        return torch.from_numpy(array)

@@ -69,14 +69,14 @@ def check_width(rows: NDArray[np.float32], dimensions: int) -> None:
 
 
 def mapped(path: Path) -> NDArray[Any]:
-    """A matrix of a file, memory-mapped; an empty one is read. What is written to it does not come into the file.
+    """A matrix of a file, memory-mapped; an empty one is read.
 
     Raises:
         OSError: There is no such file.
         ValueError: It is damaged.
     """
     try:
-        matrix: NDArray[Any] = np.load(path, mmap_mode="c", allow_pickle=False)
+        matrix: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except EOFError as error:
         raise ValueError(str(error)) from error
     return matrix
