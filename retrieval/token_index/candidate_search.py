@@ -22,12 +22,13 @@ from rankloom.retrieval.token_index.scoring import hits_of, score_documents
 from rankloom.retrieval.token_index.storage import Matrix, TokenStorage, new_array, read_array, read_only
 from rankloom.retrieval.vectors.best_documents import Hits, checked_queries
 from rankloom.retrieval.vectors.crew import Crew, threads
+from rankloom.retrieval.vectors.float_product import float_product
 from rankloom.token_vectors import TokenVectors
 
 _STAGE = "multi_vector"
 _CENTROIDS, _CODES = "centroids.npy", "codes.npy"
 _BLOCK = 1 << 13
-_LANES = 16  # query vectors are made up to a multiple of this, so that one instruction takes many
+_LANES = 16  # query vectors that one instruction takes
 
 
 class CandidateSearch:
@@ -164,41 +165,32 @@ class CandidateSearch:
             DataError: The queries have not the index's dimensions, or a number is not finite.
         """
         checked_queries(queries.vectors, self.storage.dimensions, stage=_STAGE)
-        how, together = effort(k, nprobe, candidates), threads()
+        how = effort(k, nprobe, candidates)
         found: dict[int, tuple[Codes, Scores]] = {}
-        asked = np.flatnonzero(queries.lengths).tolist() if len(self.centroids) else []
-        with Crew(together) as crew:
-            for start in range(0, len(asked), together):
-                numbers = asked[start : start + together]
-                for number, documents in zip(numbers, self._candidates(queries.take(numbers), how, crew), strict=True):
-                    scores = score_documents(self.storage, self.offsets, queries[number], documents, crew)
-                    best = top_order(documents, scores, k)
-                    found[number] = documents[best], scores[best]
+
+        def work(number: int) -> None:
+            found[number] = self._best(queries[number], k, how)
+
+        if len(self.centroids):
+            with Crew(threads(), products=True) as crew:
+                crew.each(np.flatnonzero(queries.lengths).tolist(), work)
         return hits_of(found, len(queries))
 
-    def _candidates(self, queries: TokenVectors, how: Effort, crew: Crew) -> list[Codes]:
-        """The documents worth scoring for each query, ascending."""
+    def _best(self, query: Matrix, k: int, how: Effort) -> tuple[Codes, Scores]:
+        """The best documents of one query in order, and their scores; on the calling thread."""
         from rankloom.retrieval.token_index.candidate_kernel import candidates_of
 
-        tables = [self._table(query) for query in queries]  # NumPy's products have threads of their own
-        documents: list[Codes] = [np.zeros(0, dtype=np.int32)] * len(queries)
-
-        def work(begin: int, end: int) -> None:
-            for place in range(begin, end):
-                table, query = tables[place], queries[place]
-                documents[place] = candidates_of(
-                    table, len(query), min(how.nprobe, len(table)), self._product(how.threshold, query), self.codes,
-                    self.offsets, self.lists.offsets, self.lists.documents, ROUGH * how.candidates, how.candidates,
-                )  # fmt: skip
-
-        crew.spread(len(queries), work)
-        return documents
-
-    def _table(self, query: Matrix) -> Matrix:
-        """Products of the centroids with a query's vectors, and with zeros behind them to make up the lanes."""
+        # made up by zeros, which add nothing, to a width that vector instructions take whole
         lanes = np.zeros((-(-len(query) // _LANES) * _LANES, query.shape[1]), dtype=np.float32)
         lanes[: len(query)] = query
-        return self.centroids.matrix @ lanes.T
+        table = float_product(self.centroids.matrix, lanes)
+        documents = candidates_of(
+            table, len(query), min(how.nprobe, len(table)), self._product(how.threshold, query), self.codes,
+            self.offsets, self.lists.offsets, self.lists.documents, ROUGH * how.candidates, how.candidates,
+        )  # fmt: skip
+        scores = score_documents(self.storage, self.offsets, query, documents, Crew(1))
+        best = top_order(documents, scores, k)
+        return documents[best], scores[best]
 
     def _product(self, cosine: float, query: Matrix) -> np.float32:
         """The product that stands for a cosine, where vectors may be of any length: by a usual and a largest one."""

@@ -1,8 +1,7 @@
 """How far candidate search looks, by the number of hits and by what a user asks for.
 
-Thresholds are those of PLAID's code. Probes and candidates are more than its (1 and 64 for ten hits, 2 and 256 for a
-hundred, 4 and 1024 for a thousand), which found .98 of the best ten and .93 of the best hundred in the token states of
-MiniLM, where these find .998 (`benchmarks/token_candidates.py`).
+Thresholds are those of PLAID's code. Probes and candidates are more than its, which are 1 and 64 for ten hits, 2 and
+256 for a hundred, 4 and 1024 for a thousand: `benchmarks/token_candidates.py` measures both.
 """
 
 from __future__ import annotations

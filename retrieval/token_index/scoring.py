@@ -12,6 +12,7 @@ from rankloom.order import Codes, Offsets, Scores
 from rankloom.retrieval.token_index.storage import TokenStorage
 from rankloom.retrieval.vectors.best_documents import Hits
 from rankloom.retrieval.vectors.crew import Crew
+from rankloom.retrieval.vectors.float_product import float_product
 
 _NUMBERS = 1 << 22  # numbers of vectors that are decoded at a time: 16 MiB
 #: A product in float32, summed in any order, is off by no more than this for each number, of the product of lengths
@@ -65,14 +66,14 @@ def score_documents(
     """
     from rankloom.retrieval.token_index.maxsim_kernel import document_scores, near_by_products
 
-    chosen, wide = np.asarray(documents, dtype=np.int64), query.astype(np.float64)
+    chosen, narrow, wide = np.asarray(documents, dtype=np.int64), query.copy(), query.astype(np.float64)
     lengths = np.sqrt(np.einsum("ij,ij->i", wide, wide))
     off = ((storage.dimensions + _ROUNDINGS) * _ROUNDING * lengths).astype(np.float32)
     scores = np.zeros(len(chosen), dtype=np.float32)
     for piece in pieces(offsets, chosen, _NUMBERS // max(storage.dimensions, 1)):
         rows, starts = document_rows(offsets, chosen[piece])
         matrix = storage.take(rows)
-        products = matrix @ query.T
+        products = float_product(matrix, narrow)
         part, near = scores[piece], np.empty(products.shape, dtype=np.bool_)
         crew.spread(len(part), partial(near_by_products, matrix, products, starts, off, near))
         crew.spread(len(part), partial(document_scores, matrix, starts, near, wide, part))
