@@ -4,7 +4,8 @@ A relative path of a model, file or folder is taken from the folder of the confi
 current folder.
 
 A step is a word (`bm25`), a word with a value for its first parameter (`{top: 100}`), a word with parameters
-(`{rm3: {docs: 10}}`), or a name from `define`. Fusions take `inputs`, a list of steps or of lists of steps.
+(`{rm3: {docs: 10}}`), or a name from `define`. Fusions take `inputs`, a list of steps or of lists of steps. A stage
+that carries out others takes a step or a list of steps, such as `{text_prf: {through: bm25}}`.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from rankloom.pipeline import Pipeline
 from rankloom.registry import stage_class, stage_words
 from rankloom.session import Session
 from rankloom.stage import REWRITTEN, Retriever, Stage
-from rankloom.stage_schema import FUSIONS, builder, first_parameter, located, parameters
+from rankloom.stage_schema import FUSIONS, builder, first_parameter, inner_parameters, located, parameters
 from rankloom.stand_in import StandIn
 from rankloom.yaml_file import Locations, Place
 
@@ -97,9 +98,15 @@ class PipelineBuilder:
                 for number, one in enumerate(values.pop("inputs"))
             ]
             return self._made(at, lambda: FUSIONS[word](*inputs, **values))
+        key = json.dumps([word, values], sort_keys=True, default=str)  # as they are written
+        for name in inner_parameters(word):
+            if values.get(name) is not None:
+                values[name] = self._stage(values[name], (*at, word, name), inside, corpus=corpus, session=session)
         if session is None:
             return self._made(at, lambda: _sketch(word, values))
-        return self._shared(word, values, at, corpus, session)
+        if key not in self._built:
+            self._built[key] = self._over_corpus(word, values, at, corpus, session)
+        return self._built[key]
 
     def _word(self, spec: Any, at: Place) -> tuple[str, Any]:
         """The word of a step and what it is told."""
@@ -137,18 +144,16 @@ class PipelineBuilder:
         except ConfigError as error:
             raise ConfigError(f"{self.locations.where((*at, word))}: {error}") from error
 
-    def _shared(self, word: str, values: dict[str, Any], at: Place, corpus: Corpus | None, session: Session) -> Stage:
-        """A stage over the corpus, made once for each word and parameters."""
-        key = json.dumps([word, values], sort_keys=True, default=str)
-        if key not in self._built:
-            make = builder(word)
-            if hasattr(stage_class(word), "for_corpus"):
-                if corpus is None:
-                    raise self._error(at, f"{word} needs a corpus", fix="name one under `collection`")
-                self._built[key] = self._made(at, lambda: make(corpus, session, **values))
-            else:
-                self._built[key] = self._made(at, lambda: make(**values))
-        return self._built[key]
+    def _over_corpus(
+        self, word: str, values: dict[str, Any], at: Place, corpus: Corpus | None, session: Session
+    ) -> Stage:
+        """A stage, given the corpus if it searches one."""
+        make = builder(word)
+        if not hasattr(stage_class(word), "for_corpus"):
+            return self._made(at, lambda: make(**values))
+        if corpus is None:
+            raise self._error(at, f"{word} needs a corpus", fix="name one under `collection`")
+        return self._made(at, lambda: make(corpus, session, **values))
 
     def _made(self, at: Place, make: Any) -> Stage:
         """What `make` makes; a refused parameter is an error with file and line."""

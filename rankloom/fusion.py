@@ -116,6 +116,11 @@ class Fuser(Stage):
             pool.ids, offsets, pool.codes[kept], scores[kept].astype(np.float32), stage=self.method, kind=kind
         )
 
+    @property
+    def inner(self) -> tuple[Stage, ...]:
+        """The branches."""
+        return self.branches
+
     def opening(self) -> Traits:
         """What any of the branches must find."""
         return NO_TRAITS.union(*(branch.opening() for branch in self.branches))

@@ -1,15 +1,17 @@
-"""What a string parameter of a stage stands for: the name of a model, or the path of a file.
+"""What a parameter of a stage stands for: the name of a model, the path of a file, or stages inside the stage.
 
-    def __init__(self, model: ModelName, *, table: FilePath) -> None:
+    def __init__(self, through: Inner = None, *, model: ModelName, table: FilePath) -> None:
 
-A configuration looks for both in the folder of its own file first, and an experiment finds out before any work is done
-whether they are there.
+A configuration looks for models and files in the folder of its own file first, and an experiment finds out before any
+work is done whether they are there. Inner stages are written as steps.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Annotated
+
+from rankloom.stage import Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,5 +36,11 @@ class NamesPath:
     or_name: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class HoldsSteps:
+    """Marks a parameter as a stage or pipeline that the stage carries out inside itself; see `Stage.inner`."""
+
+
 ModelName = Annotated[str, NamesModel()]
 FilePath = Annotated[str, NamesPath()]
+Inner = Annotated[Stage | None, HoldsSteps()]

@@ -31,6 +31,7 @@ BUILT_IN: dict[str, str] = {
     "term_rocchio": "rankloom.prf.term_rocchio:TermRocchio",
     "bo1": "rankloom.prf.bo1:Bo1",
     "kl": "rankloom.prf.kl:KL",
+    "text_prf": "rankloom.prf.text:TextPRF",
     "vector_prf": "rankloom.prf.vector:VectorPRF",
     "cross_encoder": "rankloom.rerank.cross_encoder:CrossEncoder",
     "bi_encoder": "rankloom.rerank.bi_encoder:BiEncoder",

@@ -135,6 +135,11 @@ class Stage(ABC):
         """What a run must hold when a pipeline begins with this stage."""
         return self.needs
 
+    @property
+    def inner(self) -> tuple[Stage, ...]:
+        """The stages and pipelines that it carries out inside itself, such as the branches of a fusion."""
+        return ()
+
     def pushed_down(self) -> Stage:
         """This stage with each `.top(k)` inside it made part of the retriever it follows."""
         return self
@@ -316,17 +321,17 @@ class Feedback(Stage):
     Feedback reads terms or vectors of the documents from the retriever it writes the query for: the one that follows
     it in the pipeline, or whose vectors the reranker that follows reads, unless `retriever` names it. A stage that can
     come before a reranker has a parameter `then`; for `rerank` it drops nothing and keeps the ranking
-    (`run.rewritten(queries, keep=True)`).
+    (`run.rewritten(queries, keep=True)`). Feedback that reads texts needs no retriever.
 
     Attributes:
-        reads: The class of `rankloom.sources` that the retriever must inherit.
+        reads: The class of `rankloom.sources` that the retriever must inherit; None for feedback that needs none.
         retriever: The retriever it is bound to, or None until it is put in front of one.
     """
 
     needs = frozenset({"ranking"})
     drops = frozenset({"ranking", "spans"})
-    reads: ClassVar[type]
-    retriever: Retriever | None
+    reads: ClassVar[type | None] = None
+    retriever: Retriever | None = None
 
     def bound(self, retriever: Retriever) -> Self:
         """This stage, reading from a retriever.
@@ -334,16 +339,19 @@ class Feedback(Stage):
         Raises:
             CompositionError: The retriever has not what this feedback reads.
         """
+        if self.reads is None:
+            return self
         if not issubclass(retriever.stands_for, self.reads):
             raise self.unreadable(retriever)
         return self.replace(retriever=retriever)
 
     def unreadable(self, after: Stage) -> CompositionError:
         """The error for a stage behind it that can not read what it writes."""
+        form = "" if self.reads is None else f" that is a {self.reads.__name__}"
         return CompositionError(
             f"writes queries that {after.name} can not read",
             stage=self.name,
-            accepted=f"a retriever that is a {self.reads.__name__}, or a reranker that reads one",
+            accepted=f"a retriever{form}, or a reranker that reads one",
             fix="put one over the same representation after it, or pass retriever=",
         )
 

@@ -6,13 +6,13 @@ import inspect
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from rankloom.errors import NotFoundError
 from rankloom.fusion import fuse, interpolate, rrf
-from rankloom.parameter_kinds import NamesModel, NamesPath
+from rankloom.parameter_kinds import HoldsSteps, NamesModel, NamesPath
 from rankloom.registry import stage_class, stage_words
 from rankloom.stage import Stage
 from rankloom.yaml_file import find_beside, places_tried
@@ -46,6 +46,8 @@ def parameters(word: str) -> type[BaseModel]:
             continue
         required = parameter.default is inspect.Parameter.empty
         annotation = Any if parameter.annotation is inspect.Parameter.empty else parameter.annotation
+        if HoldsSteps() in get_args(annotation):
+            annotation = Annotated[Any, HoldsSteps()]  # a step or a list of steps, of which the builder makes stages
         fields[name] = (annotation, ... if required else parameter.default)
     config = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True, protected_namespaces=())
     return create_model(word.replace(":", "_"), __config__=config, **fields)
@@ -58,6 +60,12 @@ def _inputs(fusion: Callable[..., Stage]) -> Any:
         return Annotated[list[Any], Field(min_length=1)]
     count = kinds.count(inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return Annotated[list[Any], Field(min_length=count, max_length=count)]
+
+
+def inner_parameters(word: str) -> tuple[str, ...]:
+    """The parameters of a word that hold steps, besides the `inputs` of a fusion."""
+    fields = parameters(word).model_fields
+    return tuple(name for name, field in fields.items() if HoldsSteps() in field.metadata)
 
 
 def kinds(word: str) -> dict[str, NamesModel | NamesPath]:
