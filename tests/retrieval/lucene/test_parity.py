@@ -1,4 +1,4 @@
-"""Our BM25 and RM3 against Lucene and against pyserini itself, on real collections."""
+"""Our BM25, RM3 and Rocchio against Lucene and against pyserini itself, on real collections."""
 
 import json
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 from rankloom.errors import NotFoundError
 from rankloom.eval import load_collection, sources
 from rankloom.extras import installed
-from rankloom.prf import RM3
+from rankloom.prf import RM3, TermRocchio
 from rankloom.retrieval import BM25, Lucene
 from rankloom.retrieval.lucene.java import find_jar, find_java
 from rankloom.run import Run
@@ -46,6 +46,9 @@ def answers(k):
 found = {"bm25": answers(10)}
 searcher.set_rm3(fb_terms=10, fb_docs=10, original_query_weight=0.5)
 found["rm3"] = answers(10)
+searcher.unset_rm3()
+searcher.set_rocchio()
+found["term_rocchio"] = answers(10)
 print("\\n" + json.dumps(found))
 """
 
@@ -113,7 +116,9 @@ def test_pyserini_finds_the_same_in_our_folder(collection, lucene, pyserini):
 
 
 @pytest.mark.parametrize("engine", ["bm25", "lucene"])
-def test_our_rm3_is_pyserinis(collection, pyserini, engine, request):
+@pytest.mark.parametrize("feedback", [RM3(docs=10, terms=10, weight=0.5), TermRocchio()], ids=lambda stage: stage.name)
+def test_our_feedback_is_pyserinis(collection, pyserini, engine, feedback, request):
     stage = request.getfixturevalue(engine).replace(k=10)
-    ours = (stage >> RM3(docs=10, terms=10, weight=0.5) >> stage).run(collection.queries)
-    assert ndcg(collection, ours) == pytest.approx(ndcg(collection, pyserini["rm3"]), abs=0.003)
+    ours = (stage >> feedback >> stage).run(collection.queries)
+    assert overlap(ours, pyserini[feedback.name]) >= 0.98
+    assert ndcg(collection, ours) == pytest.approx(ndcg(collection, pyserini[feedback.name]), abs=0.003)
