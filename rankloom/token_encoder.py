@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from rankloom.token_forward import TokenForward
 
 TokenPrecision = Literal["float32", "bfloat16", "auto"]
+#: Comes with the extra `mini`, as does `mini/crisp`, which has a seventh of its vectors.
+DEFAULT_TOKEN_MODEL = "mini/colbert"  # noqa: S105  # no secret
 _VERSION = 2  # raised when the same model gives other vectors than before
 _NONE = np.zeros(0, dtype=np.float32)
 _TOGETHER = 4096  # texts that are tokenised at once, to bound the memory of their tokens

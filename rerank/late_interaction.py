@@ -17,7 +17,7 @@ from rankloom.ranking import ScoreKind
 from rankloom.rerank.pair_stage import Pair
 from rankloom.rerank.pointwise import Pointwise, Scored
 from rankloom.session import Session
-from rankloom.token_encoder import TokenEncoder, TokenPrecision
+from rankloom.token_encoder import DEFAULT_TOKEN_MODEL, TokenEncoder, TokenPrecision
 from rankloom.token_vectors import maxsim
 
 
@@ -47,7 +47,7 @@ class LateInteraction(Pointwise):
         >>> from rankloom import Document, Run
         >>> documents = [Document("d1", "Bread needs yeast."), Document("d2", "Tides follow the moon.")]
         >>> run = Run.from_documents("what makes the sea rise", documents, session=Session(offline=True))
-        >>> LateInteraction("all-MiniLM-L6-v2", untrained=True).run(run)["q1"].doc_ids
+        >>> LateInteraction().run(run)["q1"].doc_ids
         ['d2', 'd1']
     """
 
@@ -57,7 +57,7 @@ class LateInteraction(Pointwise):
 
     def __init__(
         self,
-        model: ModelName,
+        model: ModelName = DEFAULT_TOKEN_MODEL,
         *,
         reduction: str | None = None,
         untrained: bool = False,

@@ -18,7 +18,7 @@ from rankloom.registry import stage_class
 from rankloom.rerank.stored_reranker import Compared, Hits, StoredReranker
 from rankloom.session import Session
 from rankloom.sources import TokenVectorSource
-from rankloom.token_encoder import TokenPrecision
+from rankloom.token_encoder import DEFAULT_TOKEN_MODEL, TokenPrecision
 from rankloom.token_vectors import maxsim
 
 _TOGETHER = 256  # hits of a query whose vectors are held at a time: 13 MB of 100 vectors of 128 numbers each
@@ -57,7 +57,7 @@ class StoredTokenVectors(StoredReranker):
         corpus: Corpus,
         session: Session,
         *,
-        model: ModelName,
+        model: ModelName = DEFAULT_TOKEN_MODEL,
         reduction: str | None = None,
         untrained: bool = False,
         query_tokens: int | None = None,

@@ -34,7 +34,7 @@ from rankloom.run import Run
 from rankloom.session import Session
 from rankloom.sources import TokenVectorSource
 from rankloom.stage import Retriever
-from rankloom.token_encoder import TokenEncoder, TokenPrecision, TokensEncoded
+from rankloom.token_encoder import DEFAULT_TOKEN_MODEL, TokenEncoder, TokenPrecision, TokensEncoded
 from rankloom.token_vectors import TokenVectors
 
 #: What of the parameters is the encoder's; others are the stage's, or belong to building the index.
@@ -61,7 +61,7 @@ class MultiVector(Retriever, TokenVectorSource):
     Example:
         >>> from rankloom import Document
         >>> corpus = Corpus.of([Document("d1", "Tides follow the moon."), Document("d2", "Bread needs yeast.")])
-        >>> stage = MultiVector.of(corpus, model="all-MiniLM-L6-v2", untrained=True, session=Session(offline=True))
+        >>> stage = MultiVector.of(corpus, model="mini/crisp", session=Session(offline=True))
         >>> stage.search("why does the sea rise twice a day", 1)[0].doc_id
         'd1'
     """
@@ -112,7 +112,7 @@ class MultiVector(Retriever, TokenVectorSource):
         Args:
             corpus: The documents; `Document.contents` is what is encoded.
             path: Where the index shall live; an existing one is replaced.
-            model: A multi-vector encoder; see `TokenEncoder`.
+            model: A multi-vector encoder, by default `mini/colbert`; see `TokenEncoder`.
             encoder: What encodes, in place of a model.
             session: How to carry it out.
             params: Parameters of the stage, of `TokenEncoder` (such as `reduction`), and of building: `storage`
@@ -167,7 +167,7 @@ class MultiVector(Retriever, TokenVectorSource):
         corpus: Corpus,
         session: Session,
         *,
-        model: ModelName,
+        model: ModelName = DEFAULT_TOKEN_MODEL,
         reduction: str | None = None,
         untrained: bool = False,
         query_tokens: int | None = None,
@@ -193,7 +193,7 @@ class MultiVector(Retriever, TokenVectorSource):
         Args:
             corpus: The documents.
             session: Its cache keeps the index.
-            model: A multi-vector encoder; see `TokenEncoder`.
+            model: A multi-vector encoder, by default `mini/colbert`; see `TokenEncoder`.
             reduction: What makes fewer vectors of a text's, such as `C8x32`; `none` for all. None takes the model's.
             untrained: As for `TokenEncoder`, as the next seven: take a model that was not trained for it.
             query_tokens: How many tokens are read of a query.
@@ -410,17 +410,17 @@ def _encoder(encoder: TokenEncoder | None, model: str | None, options: Mapping[s
     """The encoder that is given, or one of a model.
 
     Raises:
-        UsageError: Neither is given; or an encoder is, and a model or one of its parameters too.
+        UsageError: An encoder is given, and a model or one of its parameters too.
     """
-    if encoder is None and model is not None:
-        return TokenEncoder(model, stage=MultiVector.name, **options)
+    if encoder is None:
+        return TokenEncoder(model or DEFAULT_TOKEN_MODEL, stage=MultiVector.name, **options)
     given = {
         **{name: value for name, value in options.items() if value is not None},
         **({"model": model} if model else {}),
     }
-    if encoder is None or given:
+    if given:
         raise UsageError(
-            "an encoder brings its own model and parameters" if encoder else "there is no model",
+            "an encoder brings its own model and parameters",
             stage=MultiVector.name,
             value=given,
             accepted="model= with parameters of TokenEncoder, or encoder= alone",

@@ -302,8 +302,6 @@ def test_parameters_that_do_not_fit(tiny):
         MultiVector.of(CORPUS, model=tiny, session=SESSION, search="centroids", nprobes=3)
     with pytest.raises(UsageError, match="brings its own"):
         MultiVector.of(CORPUS, model=tiny, encoder=TokenEncoder(tiny), session=SESSION)
-    with pytest.raises(UsageError, match="there is no model"):
-        MultiVector.of(CORPUS, session=SESSION)
 
 
 class TestMultiVectorConformance(StageConformance):
