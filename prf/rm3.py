@@ -48,6 +48,7 @@ class RM3(TermFeedback):
     """
 
     name = "rm3"
+    version = 2  # notes of documents without terms, and of why there is no feedback
 
     def __init__(
         self,

@@ -405,7 +405,7 @@ class LearnedSparse(Retriever, TermSource, ScoreExplainer):
                     "nothing makes terms of query texts",
                     stage=self.name,
                     value=queries[texts[0]].id,
-                    fix="pass queries=, or put StoredTerms before it",
+                    fix="pass queries=, or put StoredTerms before it, and once more before feedback",
                 )
             some = self.queries.encode([queries[place].text for place in texts], role="query", session=session)
             for place, found in zip(texts, some.terms, strict=True):

@@ -25,7 +25,8 @@ _STAGE = "stored_terms"
 class StoredTerms(Stage):
     r"""Write weighted terms from a file into the queries, by query id; a retriever over terms reads them.
 
-    A query that the file does not hold keeps its text, and a `no_feedback` note says so.
+    A query that the file does not hold keeps its text, and a `no_feedback` note says so. A ranking stays, so that
+    feedback can expand the terms once more: `stored >> index >> stored >> RM3() >> index`.
 
     Args:
         source: A file of encoded queries; see `read_term_queries`.
@@ -63,7 +64,7 @@ class StoredTerms(Stage):
             queries.append(query if terms is None else query.with_terms(terms))
             if terms is None:
                 notes.append(Note(self.name, "no_feedback", query.id, detail="not in the file of encoded queries"))
-        return run.rewritten(queries).noted(*notes)
+        return run.rewritten(queries, keep=True).noted(*notes)
 
     @cached_property
     def _stored(self) -> dict[str, Terms]:

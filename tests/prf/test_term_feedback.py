@@ -8,7 +8,7 @@ from rankloom.corpus import Corpus
 from rankloom.errors import CompositionError, UsageError
 from rankloom.prf import KL, RM3, Bo1, TermRocchio
 from rankloom.prf.term_feedback import TermFeedback
-from rankloom.retrieval import BM25, LearnedSparse
+from rankloom.retrieval import BM25, LearnedSparse, StoredTerms
 from rankloom.sources import CountedTermSource
 from rankloom.weighted_terms import SparseEncoded
 from tests.prf.fakes import FakeTerms
@@ -186,6 +186,15 @@ class TestOverLearnedTerms:
         index = self.learned()
         with pytest.raises(CompositionError, match=rf"{method.name}.*learned_sparse.*CountedTermSource"):
             index >> method() >> index
+
+    def test_stored_terms_are_written_once_more_before_feedback(self, tmp_path):
+        (tmp_path / "queries.tsv").write_text("q\ta a\n")
+        stored, index = StoredTerms(tmp_path / "queries.tsv"), LearnedSparse.of_terms(LETTERS)
+        run = (stored >> index >> stored >> RM3(docs=2) >> index).run({"q": "some words"})
+        assert run.feedback("q").terms[0].original == 0.5
+        assert set(run["q"].doc_ids) == {"d1", "d2", "d3"}
+        with pytest.raises(UsageError, match="StoredTerms before it, and once more before feedback"):
+            (stored >> index >> RM3() >> index).run({"q": "some words"})
 
     def test_units_run_on_one_thread_where_a_model_may_run(self):
         assert not RM3(retriever=self.learned()).parallel
