@@ -1,18 +1,20 @@
 """Pseudo-relevance feedback: what the best documents of a first ranking say about the query.
 
 A feedback stage stands between two retrievers (`bm25 >> RM3() >> bm25`). It takes a ranking and gives queries in the
-form that the second retriever reads: weighted terms (`RM3`, `TermRocchio`, `Bo1`, `KL`) or a vector (`VectorPRF`). It
-reads the documents' terms or vectors from that retriever through the classes of `rankloom.sources`; nothing here
-imports a retriever. `TextPRF` writes texts, several for a query if asked to, and makes one ranking of what they find.
-One method a file; what those over terms share is in `term_feedback.py`. Interpolating feedback with the first ranking
-is fusion and needs nothing from here.
+form that the second retriever reads: weighted terms (`RM3`, `TermRocchio`, `Bo1`, `KL`; `SparseVectorPRF` over learned
+weights) or a vector (`VectorPRF`, also for reranking). It reads the documents' terms or vectors from that retriever
+through the classes of `rankloom.sources`; nothing here imports a retriever. `TextPRF` writes texts, several for a query
+if asked to, and makes one ranking of what they find. One method a file; what those over terms share is in
+`term_feedback.py`, what those over vectors share in `mixture.py`. Interpolating feedback with the first ranking is
+fusion and needs nothing from here.
 """
 
 from rankloom.prf.bo1 import Bo1
 from rankloom.prf.kl import KL
 from rankloom.prf.rm3 import RM3
+from rankloom.prf.sparse_vector import SparseVectorPRF
 from rankloom.prf.term_rocchio import TermRocchio
 from rankloom.prf.text import TextPRF
 from rankloom.prf.vector import VectorPRF
 
-__all__ = ["KL", "RM3", "Bo1", "TermRocchio", "TextPRF", "VectorPRF"]
+__all__ = ["KL", "RM3", "Bo1", "SparseVectorPRF", "TermRocchio", "TextPRF", "VectorPRF"]

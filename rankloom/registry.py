@@ -32,6 +32,7 @@ BUILT_IN: dict[str, str] = {
     "bo1": "rankloom.prf.bo1:Bo1",
     "kl": "rankloom.prf.kl:KL",
     "text_prf": "rankloom.prf.text:TextPRF",
+    "sparse_vector_prf": "rankloom.prf.sparse_vector:SparseVectorPRF",
     "vector_prf": "rankloom.prf.vector:VectorPRF",
     "cross_encoder": "rankloom.rerank.cross_encoder:CrossEncoder",
     "bi_encoder": "rankloom.rerank.bi_encoder:BiEncoder",
