@@ -16,7 +16,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from rankloom.errors import ConfigError, nearest
 from rankloom.eval.latency import Latency
 from rankloom.eval.pushdown import retrievers
-from rankloom.fusion import Fuser
 from rankloom.ledger import Cost, Ledger
 from rankloom.pipeline import Pipeline
 from rankloom.stage import Retriever, Stage
@@ -199,12 +198,12 @@ def index_bytes(pipeline: Stage) -> int | None:
 
 
 def priceable(stage: Stage) -> Iterator[str]:
-    """Names of all stages of a pipeline, and of their models, those in the branches of fusions too."""
+    """Names of all stages of a pipeline, and of their models, those inside other stages too."""
     for one in stage.stages if isinstance(stage, Pipeline) else (stage,):
         yield one.name
         if one.model_name:
             yield one.model_name
-        for branch in one.branches if isinstance(one, Fuser) else ():
+        for branch in one.inner:
             yield from priceable(branch)
 
 

@@ -26,6 +26,7 @@ class StageView:
         terms: Weighted terms that it wrote into the query, heaviest first; None if there are none.
         feedback: Where the weights of these terms come from; None from stages that can not tell.
         vectors: Encoders for which it wrote a vector into the query.
+        text: The text that it gave the query, or that the stage around it asks; None if that is what it was before.
     """
 
     stage: str
@@ -35,6 +36,7 @@ class StageView:
     terms: tuple[tuple[str, float], ...] | None
     vectors: tuple[str, ...]
     feedback: tuple[FeedbackTerm, ...] | None = None
+    text: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,11 @@ def explain_run(
     followed = list(doc_ids) or run[query_id].doc_ids[:top]
     text = run.steps[0].queries[number].text if run.steps else run.queries[number].text
     documents = [_document_view(run, number, doc_id, steps, (grades or {}).get(doc_id)) for doc_id in followed]
-    stages = [_stage_view(step, depth, number, top=top, terms=terms) for step, depth in steps]
+    texts = _new_texts(run.steps, number, text)
+    stages = [
+        replace(_stage_view(step, depth, number, top=top, terms=terms), text=new)
+        for (step, depth), new in zip(steps, texts, strict=True)
+    ]
     if parts:
         told = [step_feedback(step, number, run.session) for step, _ in steps]
         stages = [replace(view, feedback=own and own[:terms]) for view, own in zip(stages, told, strict=True)]
@@ -140,6 +146,16 @@ def _flat(steps: Sequence[Step], *, depth: int) -> Iterator[tuple[Step, int]]:
         for branch in step.branches:
             yield from _flat(branch, depth=depth + 1)
         yield step, depth
+
+
+def _new_texts(steps: Sequence[Step], number: int, before: str) -> Iterator[str | None]:
+    """For each step, in the order of `_flat`: the text of the query after it, where that is another than before."""
+    for step in steps:
+        for branch in step.branches:
+            yield from _new_texts(branch, number, before)
+        after = step.queries[number].text
+        yield after if after and after != before else None
+        before = after
 
 
 def _stage_view(step: Step, depth: int, number: int, *, top: int, terms: int) -> StageView:

@@ -33,8 +33,9 @@ class Forecast:
     Args:
         stage: The stage in words.
         uses: How many pipelines need it.
-        inputs: What it has to work through; at most, for pairs.
+        inputs: What it has to work through; at most, for pairs and for new queries; None if only the run can tell.
         unit: What that is counted in: `queries`, or `pairs` of query and document.
+        several: Whether it is asked by new queries that a stage around it makes, several for a query.
         calls: Estimated model calls; None if nothing is known of the stage, as for what follows.
         tokens: Estimated tokens.
         seconds: Estimated seconds.
@@ -43,8 +44,9 @@ class Forecast:
 
     stage: str
     uses: int
-    inputs: int
+    inputs: int | None
     unit: str
+    several: bool
     calls: float | None = None
     tokens: float | None = None
     seconds: float | None = None
@@ -100,12 +102,13 @@ def forecast_lines(found: Sequence[Forecast], queries: int, *, source: Path | No
     yield f"{queries} queries; {told}; less what the cache holds"
     width = max((len(one.stage) for one in found), default=0)
     for one in found:
-        most = "at most " if one.unit == "pairs" else ""
+        most = "at most " if one.unit == "pairs" or one.several else ""
         amounts = [f"{value:,.0f} {name}" for name, value in (("calls", one.calls), ("tokens", one.tokens)) if value]
         amounts += [] if one.seconds is None else [f"{one.seconds:,.1f} s"]
         amounts += [] if one.money is None else [f"{one.money:,.4f} in money"]
+        count, most = ("an unknown number of", "") if one.inputs is None else (f"{one.inputs:,}", most)
         about = f"; about {', '.join(amounts)}" if amounts else ""
-        yield f"  {one.stage:<{width}}  {most}{one.inputs:,} {one.unit}{about}"
+        yield f"  {one.stage:<{width}}  {most}{count} {one.unit}{about}"
 
 
 def _forecast(stage: PlannedStage, queries: int, sums: Mapping[_Key, Cost], prices: Mapping[str, Price]) -> Forecast:
@@ -113,9 +116,10 @@ def _forecast(stage: PlannedStage, queries: int, sums: Mapping[_Key, Cost], pric
     name, model = stage_class(stage.word).name, stage.model
     known = sums.get((name, model)) or sums.get((name, ""))  # learned sparse queries may need no model
     pairs = _pairs(stage)
-    inputs = queries * (1 if pairs is None else pairs)
-    plain = Forecast(stage.shown, stage.uses, inputs, "queries" if pairs is None else "pairs")
-    if known is None:
+    inputs = None if stage.times is None else queries * stage.times * (1 if pairs is None else pairs)
+    unit, several = "queries" if pairs is None else "pairs", stage.times != 1
+    plain = Forecast(stage.shown, stage.uses, inputs, unit, several=several)
+    if known is None or inputs is None:
         return plain
     share = inputs / known.inputs
     calls, tokens, written = known.calls * share, known.tokens * share, known.written * share

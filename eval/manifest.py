@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import rankloom
 from rankloom.eval.hardware import hardware
-from rankloom.fusion import Fuser
 from rankloom.pipeline import Pipeline
 from rankloom.stage import Stage
 
@@ -109,7 +108,7 @@ def _stages(stage: Stage) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for one in stages:
         entry: dict[str, Any] = {"stage": one.name, "fingerprint": one.fingerprint()}
-        if isinstance(one, Fuser):
-            entry["branches"] = [_stages(branch) for branch in one.branches]
+        if one.inner:
+            entry["branches"] = [_stages(inner) for inner in one.inner]
         found.append(entry)
     return found

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rankloom.fusion import Fuser
 from rankloom.pipeline import Pipeline
 from rankloom.ranking import Ranking
 from rankloom.run import Step
@@ -42,7 +41,7 @@ class Passed:
             a stage that left queries and no ranking.
         scored: How many hits of the document's query the last reranker has scored; likewise.
         emptied: Whether a pruner has dropped every sentence of the document; bool, likewise.
-        branches: The ways through the inputs of a fusion.
+        branches: The ways through the inputs of a fusion, or through the stage inside for each new query.
     """
 
     label: str
@@ -91,10 +90,11 @@ def _passed(stage: Stage, steps: Sequence[Step], followed: Followed, before: str
     separator = "." if before else ""
     for number, (one, step) in enumerate(zip(stages, steps, strict=True), start=1):
         place = before if before and len(stages) == 1 else f"{before}{separator}{number}"
-        inputs = one.branches if isinstance(one, Fuser) else ()
+        # one stage inside may have left several histories: those of a query's first new query, of its second, and so on
+        inside = one.inner * len(step.branches) if len(one.inner) == 1 else one.inner
         branches = tuple(
-            follow(branch, inner, followed, before=f"{place}{_letters(branch_number)}")
-            for branch_number, (branch, inner) in enumerate(zip(inputs, step.branches, strict=True))
+            follow(inner, history, followed, before=f"{place}{_letters(number_inside)}")
+            for number_inside, (inner, history) in enumerate(zip(inside, step.branches, strict=True))
         )
         none = np.zeros(len(followed.doc_ids), dtype=np.int64)
         if step.ranking is None:

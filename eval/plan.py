@@ -6,6 +6,7 @@ everything up to it is written the same, whether by name or in full. `eval/forec
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from rankloom.fingerprint import digest
 from rankloom.pipeline import Top
 from rankloom.registry import stage_class
 from rankloom.stage import Feedback, Retriever
-from rankloom.stage_schema import FUSIONS, first_parameter, located, parameters
+from rankloom.stage_schema import FUSIONS, first_parameter, inner_parameters, located, parameters
 
 _START = "start"
 
@@ -33,6 +34,8 @@ class PlannedStage:
         left: Most hits of a query that it leaves; None if it leaves queries only.
         model: Name of its model as it is written, whatever path that was found at; empty if it has none.
         uses: How many pipelines need it.
+        times: How many queries it has for each of the collection, where a stage around it asks several; None if only
+            the run can tell.
     """
 
     word: str
@@ -42,6 +45,7 @@ class PlannedStage:
     left: int | None
     model: str = ""
     uses: int = 1
+    times: int | None = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,26 +116,44 @@ def plan_of(pipelines: Mapping[str, Any], definitions: Mapping[str, Any], *, fol
 
 
 def _applications(
-    spec: Any, definitions: Mapping[str, Any], before: str, hits: int | None
+    spec: Any, definitions: Mapping[str, Any], before: str, hits: int | None, times: int | None = 1
 ) -> Iterator[tuple[str, PlannedStage]]:
     """Each stage applied, with a digest of it and of all stages before it."""
     for word, given in _steps(spec, definitions):
+        inner = [name for name in inner_parameters(word) if given[name] is not None]
         told = _told(word, given, definitions)
         shown = f"{word}({told})" if told else word
         if word in FUSIONS:
-            branches = [list(_applications(branch, definitions, before, hits)) for branch in given["inputs"]]
+            branches = [list(_applications(branch, definitions, before, hits, times)) for branch in given["inputs"]]
             for branch in branches:
                 yield from branch
             options = {name: value for name, value in given.items() if name != "inputs"}
             before = digest(before, word, options, [branch[-1][0] for branch in branches])
             left: int | None = sum(branch[-1][1].left or 0 for branch in branches)
             hits = left
+        elif inner:
+            options = {name: value for name, value in given.items() if name not in inner}
+            start, asked = digest(before, word, options), _product(times, stage_class(word).inner_queries(given))
+            asking = [list(_applications(given[name], definitions, start, hits, asked)) for name in inner]
+            for branch in asking:
+                yield from branch
+            before = digest(start, [branch[-1][0] for branch in asking])
+            last, searches = asking[-1][-1][1].left, asking[-1][0][1].hits is None
+            left = _product(last, stage_class(word).inner_queries(given)) if searches else last
         else:
             before = digest(before, word, repr(given))
             left = _left(word, given, hits)
         model = given.get("model")
-        yield before, PlannedStage(word, given, shown, hits, left, model if isinstance(model, str) else "")
+        reach = None if word not in FUSIONS and issubclass(stage_class(word), Retriever) else hits
+        name = model if isinstance(model, str) else ""
+        yield before, PlannedStage(word, given, shown, reach, left, name, times=times)
         hits = left
+
+
+def _product(*factors: int | None) -> int | None:
+    """The product; None if a factor is not known."""
+    known = [factor for factor in factors if factor is not None]
+    return math.prod(known) if len(known) == len(factors) else None
 
 
 def _left(word: str, given: Mapping[str, Any], hits: int | None) -> int | None:
@@ -161,7 +183,11 @@ def _told(word: str, given: Mapping[str, Any], definitions: Mapping[str, Any]) -
     fields = parameters(word).model_fields
     parts = [_shown(branch, definitions) for branch in given.get("inputs", ())] if word in FUSIONS else []
     for name, value in given.items():
-        if not (word in FUSIONS and name == "inputs") and (fields[name].is_required() or value != fields[name].default):
+        if name in inner_parameters(word) and value is not None:
+            parts.append(f"{name}={_shown(value, definitions)}")
+        elif not (word in FUSIONS and name == "inputs") and (
+            fields[name].is_required() or value != fields[name].default
+        ):
             parts.append(f"{name}={value}")
     return ", ".join(parts)
 

@@ -32,13 +32,12 @@ def push_tops_down(pipelines: Mapping[str, Pipeline]) -> dict[str, Pipeline]:
 
 
 def retrievers(stage: Stage) -> Iterator[Retriever]:
-    """All retrievers of a pipeline, those in the branches of fusions too."""
-    for inner in _stages(stage):
-        if isinstance(inner, Fuser):
-            for branch in inner.branches:
-                yield from retrievers(branch)
-        elif isinstance(inner, Retriever):
-            yield inner
+    """All retrievers of a pipeline, those inside other stages too."""
+    for one in _stages(stage):
+        for inner in one.inner:
+            yield from retrievers(inner)
+        if isinstance(one, Retriever):
+            yield one
 
 
 def _cuts(stages: tuple[Stage, ...], before: str) -> Iterator[tuple[str, int | None]]:
@@ -62,7 +61,7 @@ def _pushed(stages: tuple[Stage, ...], before: str, depths: Mapping[str, int]) -
         elif isinstance(stage, Retriever) and depths.get(here, stage.k) < stage.k:
             yield stage.replace(k=depths[here])
         else:
-            yield stage
+            yield stage.pushed_down() if stage.inner else stage  # other queries are asked inside: nothing is shared
         before = here
 
 

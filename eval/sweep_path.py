@@ -2,8 +2,8 @@
 
 A path ends with a parameter; the words before it name the step. A step is called by its word (`rm3`), by the name of
 its definition, or by its place in the list, from 0. Steps around it may be named too, from the outside in:
-`hybrid.interpolate.bm25.k1`, or `hybrid.interpolate.0.k1` for the first branch. What is called by a name everywhere in
-the pipeline is changed everywhere.
+`hybrid.interpolate.bm25.k1`, or `hybrid.interpolate.0.k1` for the first branch; `text_prf.through.k1` for a stage that
+another carries out. What is called by a name everywhere in the pipeline is changed everywhere.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rankloom.stage_schema import FUSIONS, first_parameter, parameters
+from rankloom.stage_schema import FUSIONS, first_parameter, inner_parameters, parameters
 
 
 @dataclass(slots=True)
@@ -25,6 +25,7 @@ class Step:
         around: Names of what it stands in, from the outside in.
         called: Names of the step itself.
         inputs: The branches of a fusion.
+        inner: Parameters that hold steps -> these.
     """
 
     word: str
@@ -32,6 +33,7 @@ class Step:
     around: tuple[str, ...]
     called: tuple[str, ...]
     inputs: list[list[Step]] = field(default_factory=list)
+    inner: dict[str, list[Step]] = field(default_factory=dict)
 
     def goes_by(self, names: Sequence[str]) -> bool:
         """Whether the names lead to this step: the last is its own, the others stand around it in their order."""
@@ -39,7 +41,8 @@ class Step:
 
     def accepts(self) -> list[str]:
         """The parameters that can be set."""
-        return [name for name in parameters(self.word).model_fields if name != "inputs"]
+        holding = ("inputs", *inner_parameters(self.word))
+        return [name for name in parameters(self.word).model_fields if name not in holding]
 
 
 def resolved(spec: Any, definitions: Mapping[str, Any]) -> list[Step]:
@@ -56,7 +59,7 @@ def written(steps: Sequence[Step]) -> list[Any]:
     """Steps as in YAML, with nothing left to be resolved."""
     found: list[Any] = []
     for step in steps:
-        given = dict(step.given)
+        given = dict(step.given) | {name: written(steps) for name, steps in step.inner.items()}
         if step.inputs:
             given = {"inputs": [written(branch) for branch in step.inputs], **given}
         found.append({step.word: given} if given else step.word)
@@ -75,16 +78,16 @@ def targets(steps: Sequence[Step], path: Sequence[str]) -> list[tuple[Step, str]
     for step in every(steps):
         if len(path) > 1 and step.goes_by(path[:-1]) and path[-1] in step.accepts():
             found.append((step, path[-1]))
-        elif step.word not in FUSIONS and step.goes_by(path) and (first := first_parameter(step.word)) is not None:
+        elif step.goes_by(path) and (first := first_parameter(step.word)) is not None and first in step.accepts():
             found.append((step, first))
     return found
 
 
 def every(steps: Sequence[Step]) -> Iterator[Step]:
-    """All steps, those in the branches of fusions too."""
+    """All steps, those inside other stages too."""
     for step in steps:
         yield step
-        for branch in step.inputs:
+        for branch in (*step.inputs, *step.inner.values()):
             yield from every(branch)
 
 
@@ -130,4 +133,7 @@ def _step(spec: Any, definitions: Mapping[str, Any], around: tuple[str, ...], ca
     for number, branch in enumerate(given.get("inputs", ()) if word in FUSIONS else ()):
         inside = (*around, *step.called)
         step.inputs.append(list(_steps(branch, definitions, inside, (str(number),))))
+    for name in inner_parameters(word):
+        if step.given.get(name) is not None:
+            step.inner[name] = list(_steps(step.given.pop(name), definitions, (*around, *step.called), (name,)))
     return step

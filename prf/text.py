@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import get_args
+from typing import Any, get_args
 
 from rankloom.checks import choice, whole
 from rankloom.errors import CompositionError, UsageError
@@ -122,6 +122,12 @@ class TextPRF(Feedback):
         """What answers the new queries."""
         return () if self.through is None else (self.through,)
 
+    @classmethod
+    def inner_queries(cls, given: Mapping[str, Any]) -> int | None:
+        """One, or one for each document; the number of windows is that of the words."""
+        by_method: dict[Method, int | None] = {"truncate": 1, "aggregate": int(given["docs"]), "window": None}
+        return by_method[given["method"]]
+
     def flow(self, traits: Traits, *, after: str) -> Traits:
         """A ranking if there is a stage to answer the new queries; otherwise queries without terms and vectors."""
         left = super().flow(traits, after=after)
@@ -129,9 +135,9 @@ class TextPRF(Feedback):
             return left - REWRITTEN
         given = self.needs if "ranking" in self.through.opening() else self.needs - {"ranking"}
         answered = self.through.flow(given, after=self.name)
-        if "ranking" not in answered:
+        if "ranking" not in answered or answered & REWRITTEN:
             raise CompositionError(
-                f"what answers the new queries, {self.through!r}, ends without a ranking",
+                f"what answers the new queries, {self.through!r}, ends without a ranking of them",
                 stage=self.name,
                 fix="end it with a retriever or a reranker",
             )

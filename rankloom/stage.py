@@ -13,6 +13,7 @@ from __future__ import annotations
 import inspect
 import sys
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from functools import cache
 from types import CodeType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -139,6 +140,15 @@ class Stage(ABC):
     def inner(self) -> tuple[Stage, ...]:
         """The stages and pipelines that it carries out inside itself, such as the branches of a fusion."""
         return ()
+
+    @classmethod
+    def inner_queries(cls, given: Mapping[str, Any]) -> int | None:  # noqa: ARG003  # of the parameters of subclasses
+        """How many queries the stages inside it get for each of its own; None if only a run can tell.
+
+        Args:
+            given: Its parameters, as a configuration has them.
+        """
+        return 1
 
     def pushed_down(self) -> Stage:
         """This stage with each `.top(k)` inside it made part of the retriever it follows."""

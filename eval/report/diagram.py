@@ -27,7 +27,7 @@ class Box:
         name: The stage's name.
         told: Its parameters that are not the defaults, as far as they are short.
         key: Digest of the stage and of all before it; equal keys are computed once.
-        branches: The inputs of a fusion.
+        branches: The inputs of a fusion, or what the stage carries out inside itself.
     """
 
     name: str
@@ -45,8 +45,9 @@ def boxes(stage: Stage, before: str = _START) -> tuple[Box, ...]:
     """
     found = []
     for one in stage.stages if isinstance(stage, Pipeline) else (stage,):
-        inputs = one.branches if isinstance(one, Fuser) else ()
-        branches = tuple(boxes(branch, before) for branch in inputs)
+        # a fusion passes its run on; what another stage carries out inside itself, it asks other queries
+        start = before if isinstance(one, Fuser) else digest(before, one.fingerprint(), "inner")
+        branches = tuple(boxes(inner, start) for inner in one.inner)
         before = digest(before, one.fingerprint())
         found.append(Box(one.name, _told(one), before, branches))
     return tuple(found)

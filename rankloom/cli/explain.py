@@ -87,6 +87,8 @@ def _show_stage(view: StageView) -> None:
     indent = "  " * (view.depth + 1)
     hits = "" if view.hits is None else f": {view.hits} hits"
     typer.echo(f"{indent}{view.stage}{hits}")
+    if view.text is not None:
+        typer.echo(f"{indent}  query: {textwrap.shorten(view.text, 300, placeholder=' ...')}")
     for place, (doc_id, score) in enumerate(view.best, start=1):
         typer.echo(f"{indent}  {place}. {doc_id} {score:.4f}")
     if view.feedback is not None:

@@ -47,6 +47,34 @@ def test_shared_stages_are_counted_once_and_cuts_not_at_all():
     assert all(one.calls is None and one.seconds is None for one in found)
 
 
+@pytest.mark.parametrize(
+    ("parameters", "inputs", "line"),
+    [
+        ({"through": {"bi_encoder": {"depth": 10}}, "docs": 4}, 7 * 4 * 10, "at most 280 pairs"),
+        ({"through": ["bi_encoder"], "method": "truncate"}, 7 * 50, "at most 350 pairs"),
+        ({"through": "bi_encoder", "method": "window"}, None, "an unknown number of pairs"),
+        ({"through": "bm25", "docs": 4}, 7 * 4, "at most 28 queries"),
+        ({"through": {"text_prf": {"through": "bm25", "docs": 2}}, "docs": 4}, 7 * 8, "at most 56 queries"),
+    ],
+)
+def test_new_queries_of_a_stage_are_counted_for_those_inside_it(parameters, inputs, line):
+    first, inner, *_ = found = forecast(stages(["bm25", {"text_prf": parameters}]), queries=7)
+    assert (first.inputs, inner.inputs) == (7, inputs)
+    assert (found[-1].inputs, found[-1].unit) == (7, "queries")
+    assert line in list(forecast_lines(found, 7, source=None))[2]
+    assert "text_prf(through=b" in found[-1].stage or "text_prf(through=text_prf(through=b" in found[-1].stage
+
+
+def test_pairs_after_new_queries():
+    feedback = {"text_prf": {"through": {"bm25": {"k": 30}}, "docs": 2}}
+    assert forecast(stages(["bm25", feedback, {"bi_encoder": {"depth": 100}}]), queries=7)[-1].inputs == 7 * 60
+    feedback["text_prf"] = {"through": {"bi_encoder": {"depth": 10}}}
+    assert forecast(stages(["bm25", feedback, {"bi_encoder": {"depth": 100}}]), queries=7)[-1].inputs == 7 * 50
+    feedback["text_prf"] = {"method": "truncate"}
+    rewritten = ["bm25", feedback, {"bm25": {"k": 20}}, {"bi_encoder": {"depth": 100}}]
+    assert forecast(stages(rewritten), queries=7)[-1].inputs == 7 * 20
+
+
 def test_estimates_are_earlier_costs_in_proportion():
     earlier = [
         Cost("bi_encoder", "a", inputs=120, cached=20, calls=10, tokens=5000, seconds=4.0, written=1000),

@@ -19,11 +19,13 @@ from rankloom.eval.passage import Followed, ranks_of
 from rankloom.execution import apply
 from rankloom.fusion import Fuser
 from rankloom.pipeline import Pipeline, Top
+from rankloom.prf import TextPRF
 from rankloom.ranking import Ranking
 from rankloom.records import Span
 from rankloom.rerank.pointwise import reranked
 from rankloom.run import Step
 from rankloom.stage import Pruner, Reranker, Retriever, Stage
+from tests.prf.fakes import FakeTerms
 
 DOCS = [f"d{number}" for number in range(12)]
 CORPUS = MemoryDocuments(Document(doc_id, f"text of {doc_id}") for doc_id in DOCS)
@@ -159,6 +161,23 @@ def test_a_document_is_lost_in_a_fusion_only_when_no_input_has_it() -> None:
     assert fate([FIVE, rerankers], "d1", cutoff=5)[0] is None
     labels = diagnosed([FIVE, rerankers], collection({"q": {"d1": 1}})).stages
     assert labels == ("1 listed", "2a without", "2b without", "2 rrf", "cut-off 3")
+
+
+def test_inside_text_feedback_each_new_query_has_a_way_of_its_own() -> None:
+    texts = FakeTerms(texts={"d0": "sky blue", "d1": "sky", "d2": "blue sea", "d3": "moon"})
+    again = Pipeline([texts, TextPRF(Pipeline([texts, Without(["d1"])]), docs=2)])
+    run = apply(again, Run(queries=(Query("q", "sky"), Query("one", "moon"))))
+    found = diagnose(run, again, collection({"q": dict.fromkeys(DOCS[:4], 1)}), cutoff=1)
+    assert found.stages == (
+        *("1 fake_terms", "2a.1 fake_terms", "2a.2 without", "2b.1 fake_terms", "2b.2 without", "2 text_prf"),
+        "cut-off 1",
+    )
+    assert {fate.doc_id: (fate.reason, fate.stage, fate.after, fate.rank) for fate in found.fates} == {
+        "d0": (None, None, "2 text_prf", 1),
+        "d1": (Reason.DROPPED, "2a.2 without", "2a.1 fake_terms", 2),
+        "d2": (Reason.CUT, "cut-off 1", "2 text_prf", 2),
+        "d3": (Reason.NEVER, "1 fake_terms", None, None),
+    }
 
 
 def test_hits_that_do_not_count_leave_their_place_to_others() -> None:

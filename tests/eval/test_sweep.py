@@ -29,6 +29,7 @@ PIPELINES: dict[str, Any] = {
     "bm25": ["bm25"],
     "rm3": ["bm25", {"rm3": {"docs": 5}}, "bm25"],
     "short": ["hybrid", {"top": 10}],
+    "text": ["bm25", {"text_prf": {"through": [{"bm25": {"b": 0.5}}, {"top": 20}], "docs": 3}}],
 }
 
 
@@ -51,6 +52,10 @@ def fused(*inputs: Any, alpha: float = 0.5) -> dict[str, Any]:
     return {"interpolate": {"inputs": [[one] for one in inputs], "alpha": alpha}}
 
 
+def text(bm25: dict[str, Any], *, k: int = 20, docs: int = 3) -> dict[str, Any]:
+    return {"text_prf": {"docs": docs, "through": [{"bm25": bm25}, {"top": {"k": k}}]}}
+
+
 BM25, TOP = {"bm25": {"k": 100}}, {"top": {"k": 10}}
 
 
@@ -66,6 +71,10 @@ BM25, TOP = {"bm25": {"k": 100}}, {"top": {"k": 10}}
         ("short.interpolate.1.k", "short,k=7", [fused(BM25, {"dense": {"k": 7}}), TOP]),
         ("short.interpolate.bm25.k", "short,k=7", [fused({"bm25": {"k": 7}}, "dense"), TOP]),
         ("short.hybrid.alpha", "short,alpha=7", [fused(BM25, "dense", alpha=7), TOP]),
+        ("text.text_prf.docs", "text,docs=7", [BM25, text({"b": 0.5}, docs=7)]),
+        ("text.text_prf.through.bm25.b", "text,b=7", [BM25, text({"b": 7})]),
+        ("text.text_prf.through.top", "text,top=7", [BM25, text({"b": 0.5}, k=7)]),
+        ("text.text_prf.through.0.b", "text,b=7", [BM25, text({"b": 7})]),
     ],
 )
 def test_a_path_changes_what_it_names_and_nothing_else(path: str, name: str, spec: list[Any]) -> None:
@@ -76,14 +85,14 @@ def test_a_path_changes_what_it_names_and_nothing_else(path: str, name: str, spe
 
 def test_a_definition_is_swept_wherever_it_is_used() -> None:
     found = swept({"bm25.k1": [1.2]})
-    assert list(found) == ["bm25,k1=1.2", "rm3,k1=1.2", "short,k1=1.2"]
+    assert list(found) == ["bm25,k1=1.2", "rm3,k1=1.2", "short,k1=1.2", "text,k1=1.2"]
     assert found["short,k1=1.2"][0]["interpolate"]["inputs"] == [[{"bm25": {"k": 100, "k1": 1.2}}], ["dense"]]
-    assert list(swept({"hybrid.alpha": [0.1]})) == ["bm25", "rm3", "short,alpha=0.1"]
+    assert list(swept({"hybrid.alpha": [0.1]})) == ["bm25", "rm3", "short,alpha=0.1", "text"]
 
 
 def test_what_is_swept_means_what_was_written() -> None:
     """A sweep over the value that is there gives pipelines that plan and fingerprint like the ones written."""
-    found = swept({"rm3.rm3.docs": [5], "short.hybrid.alpha": [0.5]})
+    found = swept({"rm3.rm3.docs": [5], "short.hybrid.alpha": [0.5], "text.text_prf.docs": [3]})
     assert [shown.split("  ")[0] for shown in plan_of(found, DEFINITIONS).pipelines.values()] == list(
         plan_of(PIPELINES, DEFINITIONS).pipelines.values()
     )
@@ -99,6 +108,8 @@ def test_what_is_swept_means_what_was_written() -> None:
         ("hybrid.alpa", "did you mean 'hybrid.alpha'?"),
         ("rm3.3.k", "PIPELINE.STEP.PARAMETER"),
         ("short.0.k", "PIPELINE.STEP.PARAMETER"),
+        ("text.text_prf.through", "PIPELINE.STEP.PARAMETER"),
+        ("text.text_prf", "PIPELINE.STEP.PARAMETER"),
         ("short.interpolate.inputs", "PIPELINE.STEP.PARAMETER"),
         ("nothing", "PIPELINE.STEP.PARAMETER"),
     ],
@@ -122,7 +133,8 @@ def test_a_grid_is_every_combination() -> None:
     expansion = expand(PIPELINES, DEFINITIONS, Sweep(over={"rm3.rm3.docs": docs, "rm3.rm3.terms": terms}))
     assert [tuple(setting.values()) for setting in expansion.settings.values()] == list(itertools.product(docs, terms))
     assert expansion.groups == {"rm3": list(expansion.settings)}
-    assert list(expansion.pipelines) == ["bm25", *expansion.settings, "short"]  # in the place of the swept pipeline
+    # in the place of the swept pipeline
+    assert list(expansion.pipelines) == ["bm25", *expansion.settings, "short", "text"]
     for name, setting in expansion.settings.items():
         given = expansion.pipelines[name][1]["rm3"]
         assert given == {"docs": setting["rm3.rm3.docs"], "terms": setting["rm3.rm3.terms"]}

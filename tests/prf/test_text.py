@@ -8,8 +8,12 @@ from rankloom.config import PipelineBuilder
 from rankloom.corpus import Corpus, MemoryDocuments
 from rankloom.errors import CompositionError, ConfigError, UsageError
 from rankloom.eval.collections import load_collection
+from rankloom.eval.costs import priceable
+from rankloom.eval.explain import explain_run
+from rankloom.eval.pushdown import push_tops_down, retrievers
+from rankloom.eval.report.diagram import boxes
 from rankloom.ledger import Note
-from rankloom.pipeline import Pipeline
+from rankloom.pipeline import Pipeline, Top
 from rankloom.prf import RM3, TextPRF
 from rankloom.prf.new_queries import Passage, Recipe
 from rankloom.prf.words import count_words
@@ -239,6 +243,45 @@ class TestRetrieval:
         assert [query.id for query in second[0].queries] == ["a", "b"]
         assert second[0].ranking.counts().tolist() == [3, 0]
         assert [entry.stage for entry in run["a"][0].trace] == ["fake_terms"] * 3 + ["text_prf"]
+
+
+class TestEvaluation:
+    PIPELINE = RETRIEVER >> TextPRF(RETRIEVER >> Top(5), docs=2)
+
+    def test_explain_shows_the_new_queries(self):
+        run = (RETRIEVER >> TextPRF(RETRIEVER, docs=2)).run({"q": "sky", "other": "moon"})
+        views = explain_run(run, "q", parts=False).stages
+        assert [(view.stage, view.depth, view.text) for view in views] == [
+            ("fake_terms", 0, None),
+            ("fake_terms", 1, "sky sky blue, blue light"),
+            ("fake_terms", 1, "sky sky rayleigh rayleigh dust"),
+            ("text_prf", 0, None),
+        ]
+        assert [view.text for view in explain_run(run, "other", parts=False).stages] == [
+            None,
+            "moon dust moon",
+            None,
+            None,
+        ]
+
+    def test_explain_shows_a_rewritten_query_once(self):
+        run = (RETRIEVER >> TextPRF(method="truncate", docs=1) >> RETRIEVER).run({"q": "moon"})
+        assert [view.text for view in explain_run(run, "q", parts=False).stages] == [None, "moon dust moon", None]
+
+    def test_inner_stages_are_known_to_prices_indexes_and_manifests(self):
+        assert list(priceable(RETRIEVER >> TextPRF(SharedWords()))) == [
+            "fake_terms",
+            "text_prf",
+            "shared_words",
+            "words-1",
+        ]
+        assert len(list(retrievers(self.PIPELINE))) == 2
+        (pushed,) = push_tops_down({"one": self.PIPELINE}).values()
+        assert pushed.stages[1].through.stages[0].k == 5
+        assert pushed.run("sky").to_dict() == self.PIPELINE.run("sky").to_dict()
+        flow = boxes(self.PIPELINE)
+        assert [box.name for box in flow[1].branches[0]] == ["fake_terms", "top"]
+        assert flow[1].branches[0][0].key != flow[0].key
 
 
 class TestComposition:
