@@ -15,6 +15,7 @@ from rankloom.prf.rm3 import RM3
 from rankloom.prf.sparse_vector import SparseVectorPRF
 from rankloom.prf.term_rocchio import TermRocchio
 from rankloom.prf.text import TextPRF
+from rankloom.prf.token_vector import ColBERTPRF
 from rankloom.prf.vector import VectorPRF
 
-__all__ = ["KL", "RM3", "Bo1", "SparseVectorPRF", "TermRocchio", "TextPRF", "VectorPRF"]
+__all__ = ["KL", "RM3", "Bo1", "ColBERTPRF", "SparseVectorPRF", "TermRocchio", "TextPRF", "VectorPRF"]

@@ -130,13 +130,19 @@ def _bound(stages: list[Stage]) -> tuple[Stage, ...]:
     for place, (stage, after) in enumerate(pairwise(stages)):
         if not isinstance(stage, Feedback) or stage.retriever is not None:
             continue
-        keeps = "ranking" not in stage.drops
-        if keeps and isinstance(after, Reranker) and after.reads is not stage.reads:  # in YAML, before an index is made
+        if isinstance(after, Reranker) and not _can_follow(after, stage):
             raise stage.unreadable(after)
         source = after.retriever if isinstance(after, Reranker) else after
         if isinstance(source, Retriever):
             bound[place] = stage.bound(source)
     return tuple(bound)
+
+
+def _can_follow(reranker: Reranker, feedback: Feedback) -> bool:
+    """Whether a reranker compares what feedback writes; in YAML this is asked before the reranker has its index."""
+    if feedback.reads is None or "ranking" in feedback.drops:  # it writes no vectors, or for a retriever
+        return True
+    return reranker.reads is not None and issubclass(feedback.reads, reranker.reads)
 
 
 def _text_with_ranking(needs: Traits) -> frozenset[Trait]:

@@ -64,7 +64,8 @@ class Query:
         id: Unique within a run, non-empty.
         text: What the user typed.
         terms: Weighted terms of an index's analyzer, or None when the text speaks for itself.
-        vectors: Encoder fingerprint -> float32 vector, shape (dimensions,).
+        vectors: Encoder fingerprint -> float32 vector, shape (dimensions,); or several, shape (vectors, dimensions),
+            for retrieval by a vector for each token. The weight of one of these is its length.
         metadata: Anything JSON can hold. Under the key `stage_settings`, parameters of stages for this query alone,
             such as `{"bm25": {"k1": 1.2, "b": 0.75}}`; stages that read them say so (`Stage.by_query`), and
             a note tells of those that no stage has read.
@@ -125,7 +126,7 @@ class Query:
         return replace(self, terms=MappingProxyType({term: float(weight) for term, weight in terms.items()}))
 
     def with_vector(self, name: str, vector: NDArray[np.float32]) -> Query:
-        """The same query with one more vector, float32 of shape (dimensions,)."""
+        """The same query with one more vector, float32 of shape (dimensions,), or several of one space."""
         return replace(self, vectors=MappingProxyType({**self.vectors, name: vector}))
 
 

@@ -33,6 +33,7 @@ BUILT_IN: dict[str, str] = {
     "kl": "rankloom.prf.kl:KL",
     "text_prf": "rankloom.prf.text:TextPRF",
     "sparse_vector_prf": "rankloom.prf.sparse_vector:SparseVectorPRF",
+    "colbert_prf": "rankloom.prf.token_vector:ColBERTPRF",
     "vector_prf": "rankloom.prf.vector:VectorPRF",
     "cross_encoder": "rankloom.rerank.cross_encoder:CrossEncoder",
     "bi_encoder": "rankloom.rerank.bi_encoder:BiEncoder",

@@ -112,3 +112,24 @@ class TokenVectorSource(ABC):
 
         A document that it does not hold has no vectors; one that it holds may have none, too.
         """
+
+
+class TokenSource(TokenVectorSource):
+    """A retriever that can tell whose vectors its vectors are: one for each token, none of them a mean of several."""
+
+    @property
+    @abstractmethod
+    def document_count(self) -> int:
+        """How many documents the index holds."""
+
+    @abstractmethod
+    def document_tokens(self, doc_ids: Sequence[str], session: Session) -> list[list[str]]:
+        """The token of each stored vector of each document, in the order of the vectors; none of an unknown document.
+
+        Raises:
+            UsageError: Vectors are means of several tokens, or the texts are not there.
+        """
+
+    @abstractmethod
+    def token_document_frequencies(self, tokens: Sequence[str], session: Session) -> NDArray[np.int64]:
+        """In how many documents each token has a vector, int64 of shape (tokens,)."""

@@ -17,7 +17,7 @@ from rankloom.encoders.batches import TOKENS_ON_A_PROCESSOR, TOKENS_ON_AN_ACCELE
 from rankloom.encoders.precision import chosen_precision
 from rankloom.encoders.reading import own_prompt
 from rankloom.encoders.sentence_model import has_normalization
-from rankloom.errors import StageError
+from rankloom.errors import StageError, UsageError
 from rankloom.fingerprint import digest
 from rankloom.models import LoadedModel, ResolvedModel, model_identity, resolve_model
 from rankloom.reduction import reductions
@@ -244,6 +244,40 @@ class TokenEncoder:
         rows = np.array([place[text] for text in texts], dtype=np.int64)
         found_vectors = TokenVectors.of([vectors[row] for row in rows.tolist()], forward.dimensions)
         return TokensEncoded(found_vectors, tokens[rows], truncated[rows], calls)
+
+    def tokens(self, texts: Sequence[str], *, session: Session) -> list[list[str]]:
+        """The tokens of documents that have a vector, in the order of the vectors; the model's tokenizer alone runs.
+
+        Args:
+            texts: Documents.
+            session: Where the model is to be had.
+
+        Raises:
+            NotFoundError: The model is not to be had.
+            UsageError: A reduction makes vectors of several tokens.
+        """
+        from rankloom.reduction import Unreduced
+        from rankloom.token_forward import counted_tokens
+
+        found = self.resolve(session)
+        reduction = reductions(self.reduction or own_reduction(found), stage=self.stage).of("document")
+        if not isinstance(reduction, Unreduced):
+            raise UsageError(
+                "a vector stands for several tokens",
+                stage=self.stage,
+                value=reduction.name,
+                accepted="reduction='none'",
+            )
+        loaded = self._load(found, session)
+        texts = [readable(text) for text in texts]
+        ordered = sorted(set(texts), key=lambda text: (-len(text), text))
+        known: dict[str, list[str]] = {}
+        for start in range(0, len(ordered), _TOGETHER):
+            some = ordered[start : start + _TOGETHER]
+            for batch in self._batches(loaded, some, "document"):
+                for place, own in zip(batch.places.tolist(), counted_tokens(loaded.model, batch), strict=True):
+                    known[some[place]] = own
+        return [known[text] for text in texts]
 
     # --- inside ------------------------------------------------------------------------------------------------
 

@@ -55,3 +55,15 @@ class TokenForward:
                 vectors, mask = self.reduction(vectors, mask)
             rows, lengths = vectors[mask].float().cpu().numpy(), mask.sum(dim=1).cpu().numpy()
         return BatchVectors(rows, lengths.astype(np.int64))
+
+
+def counted_tokens(model: Any, batch: Batch) -> list[list[str]]:
+    """The tokens of each document of a batch that get a vector, in the order of the vectors, which are not computed."""
+    from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
+
+    features: dict[str, Any] = dict(batch.features)
+    for module in model:
+        if isinstance(module, MultiVectorMask):
+            features = module(features, task="document")
+    ids, mask = features["input_ids"], features["attention_mask"].bool()
+    return [model.tokenizer.convert_ids_to_tokens(own[kept].tolist()) for own, kept in zip(ids, mask, strict=True)]

@@ -7,6 +7,7 @@ search is exact, or by centroids as in PLAID (arXiv:2205.09707).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from inspect import signature
@@ -32,17 +33,18 @@ from rankloom.retrieval.token_index.index import TokenIndex
 from rankloom.retrieval.token_index.kinds import BUILD_SETTINGS, check_effort, check_kinds
 from rankloom.run import Run
 from rankloom.session import Session
-from rankloom.sources import TokenVectorSource
+from rankloom.sources import TokenSource
 from rankloom.stage import Retriever
 from rankloom.token_encoder import DEFAULT_TOKEN_MODEL, TokenEncoder, TokenPrecision, TokensEncoded
 from rankloom.token_vectors import TokenVectors
 
 #: What of the parameters is the encoder's; others are the stage's, or belong to building the index.
 _ENCODER_PARAMETERS = frozenset(signature(TokenEncoder).parameters) - {"model", "batch_size", "stage"}
+_COUNTED_TOGETHER = 4096  # documents whose tokens are counted at once
 _BUILD_PARAMETERS = {"storage": "float16", "search": "exact"}
 
 
-class MultiVector(Retriever, TokenVectorSource):
+class MultiVector(Retriever, TokenSource):
     """Rank documents by MaxSim: for each vector of the query its largest product with the document's, added up.
 
     Exact unless the index was built with `search="centroids"`; then documents can be missed, and where fewer are found
@@ -67,6 +69,7 @@ class MultiVector(Retriever, TokenVectorSource):
     """
 
     name = "multi_vector"
+    accepts = frozenset({"vectors"})
 
     def __init__(
         self, index: TokenIndex, *, k: int = 1000, nprobe: int | None = None, candidates: int | None = None
@@ -74,6 +77,7 @@ class MultiVector(Retriever, TokenVectorSource):
         self.index = index
         self.k = whole(k, least=1, stage=self.name, parameter="k")
         self.nprobe, self.candidates = nprobe, candidates
+        self._frequencies: Counter[str] | None = None
         check_effort(index.contents.search.kind, self._effort, self.k, stage=self.name)
 
     # --- ways in ---------------------------------------------------------------------------------------------
@@ -357,6 +361,44 @@ class MultiVector(Retriever, TokenVectorSource):
         )  # behind the known ones stands one without vectors
         some = self.index.vectors(codes[held])
         return TokenVectors(some.vectors, np.append(some.offsets, some.offsets[-1])).take(places), held
+
+    @property
+    def document_count(self) -> int:
+        """How many documents the index holds."""
+        return len(self.index)
+
+    def document_tokens(self, doc_ids: Sequence[str], session: Session) -> list[list[str]]:
+        """The token of each stored vector of each document; none of an unknown one. Texts are tokenised anew.
+
+        Raises:
+            UsageError: Vectors are means of several tokens, or the index was opened without its corpus.
+        """
+        held = [doc_id for doc_id, code in zip(doc_ids, self.index.ids.codes(list(doc_ids)), strict=True) if code >= 0]
+        texts = [document.contents for document in self._texts().get(held)]
+        tokens = dict(zip(held, self.index.encoder.tokens(texts, session=session), strict=True))
+        return [tokens.get(doc_id, []) for doc_id in doc_ids]
+
+    def token_document_frequencies(self, tokens: Sequence[str], session: Session) -> NDArray[np.int64]:
+        """In how many documents each token has a vector; counted over the whole corpus when first asked for."""
+        if self._frequencies is None:
+            counted: Counter[str] = Counter()
+            corpus = self._texts()
+            for start in range(0, len(self.index), _COUNTED_TOGETHER):
+                codes = np.arange(start, min(start + _COUNTED_TOGETHER, len(self.index)), dtype=np.int32)
+                texts = [document.contents for document in corpus.get(self.index.ids.take(codes))]
+                counted.update(token for own in self.index.encoder.tokens(texts, session=session) for token in set(own))
+            self._frequencies = counted
+        return np.array([self._frequencies[token] for token in tokens], dtype=np.int64)
+
+    def _texts(self) -> Documents:
+        """The corpus."""
+        if self.index.documents is None:
+            raise UsageError(
+                "tokens are read from the texts, and the index was opened without its corpus",
+                stage=self.name,
+                fix="pass corpus= to open",
+            )
+        return self.index.documents
 
     # --- inside ------------------------------------------------------------------------------------------------
 
