@@ -14,6 +14,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from rankloom.errors import UsageError
 
+_PAIRS = 1 << 14  # pairs of vectors that are multiplied in float64 at a time: 16 MiB of 128 numbers each
+#: A product in float32, summed in any order, is off by no more than this for each number, of the product of lengths
+#: (Higham: Accuracy and Stability of Numerical Algorithms, 3.1); a few roundings more are those of comparing, and the
+#: lengths are rounded too. Numbers below the smallest that float32 has in full are off by less than `_SMALLEST`.
+_ROUNDING, _ROUNDINGS, _SMALLEST = 2.0**-24 * 1.02, 8, 1e-35
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TokenVectors:
@@ -93,15 +99,19 @@ class TokenVectors:
         return type(self)(self.vectors[rows], offsets)
 
 
-def maxsim(query: NDArray[np.float32], documents: TokenVectors) -> NDArray[np.float64]:
+def maxsim(query: NDArray[np.float32], documents: TokenVectors) -> NDArray[np.float32]:
     """The sum, over a query's vectors, of the largest inner product with one of a document's.
+
+    A score depends on nothing but the two texts' vectors, so that copies tie whatever else is scored with them:
+    products and sums are in float64, rounded once. The last bits of a product in float32 depend on the shape of the
+    matrices; it only tells which vectors may be the nearest.
 
     Args:
         query: float32 of shape (tokens, dimensions).
         documents: One without vectors scores 0.
 
     Returns:
-        float64 of shape (documents,).
+        float32 of shape (documents,).
 
     Example:
         >>> eye = np.eye(3, dtype=np.float32)
@@ -110,8 +120,31 @@ def maxsim(query: NDArray[np.float32], documents: TokenVectors) -> NDArray[np.fl
     """
     scores = np.zeros(len(documents))
     some = np.flatnonzero(documents.lengths)
-    if len(some):  # documents without vectors take no rows, so that the others' beginnings divide the rows as well
-        products = query @ documents.vectors.T
-        best = np.maximum.reduceat(products, documents.offsets[some], axis=1)
-        scores[some] = best.sum(axis=0, dtype=np.float64)
-    return scores
+    if not len(some) or not len(query):
+        return scores.astype(np.float32)
+    starts = documents.offsets[some]  # documents without vectors take no rows, so these divide the rows as well
+    vectors, rows = _near(query, documents.vectors, starts)
+    products = np.empty(len(rows))
+    for first in range(0, len(rows), _PAIRS):
+        part = slice(first, first + _PAIRS)
+        pairs = query[vectors[part]].astype(np.float64) * documents.vectors[rows[part]]
+        products[part] = pairs.sum(axis=1)
+    owners = np.searchsorted(starts, rows, side="right") - 1
+    borders = np.flatnonzero(np.diff(vectors * len(some) + owners, prepend=-1))  # each query vector has one each
+    for best in np.maximum.reduceat(products, borders).reshape(len(query), len(some)):
+        scores[some] += best  # one by one: how NumPy sums depends on the shape
+    return scores.astype(np.float32)
+
+
+def _near(
+    query: NDArray[np.float32], matrix: NDArray[np.float32], starts: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Which of each document's rows may be the nearest to each query vector: numbers of query vectors, and of rows."""
+    products = query @ matrix.T
+    longest = np.maximum.reduceat(np.sqrt(np.einsum("ij,ij->i", matrix, matrix)), starts)
+    lengths = np.sqrt(np.einsum("ij,ij->i", query, query))
+    off = (query.shape[1] + _ROUNDINGS) * _ROUNDING * np.outer(lengths, longest).astype(np.float64) + _SMALLEST
+    least = np.maximum.reduceat(products, starts, axis=1) - 2 * off
+    of_each_row = np.repeat(least, np.diff(starts, append=len(matrix)), axis=1)
+    vectors, rows = np.nonzero(~(products < of_each_row))  # what has overflowed may be the nearest
+    return np.asarray(vectors, dtype=np.int64), np.asarray(rows, dtype=np.int64)

@@ -23,8 +23,38 @@ def looped(query, document):
 def test_maxsim_is_the_sum_of_the_best_matches(query, documents):
     expected = [looped(query, document) for document in documents]
     scores = maxsim(query, TokenVectors.of(documents, 3))
-    assert scores.dtype == np.float64
+    assert scores.dtype == np.float32
     np.testing.assert_allclose(scores, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("rows", [1, 7, 40])
+def test_maxsim_depends_on_nothing_but_the_two_texts(rows):
+    """By float32 products alone, a document beside others differs from itself alone in its last bits."""
+    random = np.random.default_rng(rows)
+    query = random.standard_normal((9, 96)).astype(np.float32)
+    others = [random.standard_normal((int(random.integers(0, 60)), 96)).astype(np.float32) for _ in range(60)]
+    texts = [others[0][:0], random.standard_normal((rows, 96)).astype(np.float32)]
+    texts[1][-1] = texts[1][0]  # a tie within a document
+    alone = maxsim(query, TokenVectors.of(texts[1:], 96))
+    products = query.astype(np.float64) @ texts[1].astype(np.float64).T
+    assert alone.tolist() == [np.float32(products.max(axis=1).sum())]
+    for place in range(0, 60, 7):
+        company = TokenVectors.of([*others[:place], *texts, *others[place:], texts[1]], 96)
+        scores = maxsim(query, company)
+        assert scores[place] == 0
+        assert scores[[place + 1, -1]].tolist() == alone.tolist() * 2
+
+
+def test_maxsim_takes_any_number_of_pairs_at_a_time(monkeypatch):
+    same = np.ones((20, 4), dtype=np.float32)  # every pair may be the nearest
+    for pairs in (1, 7, 1000):
+        monkeypatch.setattr("rankloom.token_vectors._PAIRS", pairs)
+        assert maxsim(same[:3], TokenVectors.of([same, same[:0], same[:5]], 4)).tolist() == [12, 0, 12]
+
+
+def test_maxsim_of_numbers_whose_products_leave_float32():
+    query, text = np.full((1, 2), 1e30, np.float32), np.array([[1e30, -1e30], [1e8, 0], [-1e30, 0]], np.float32)
+    assert maxsim(query, TokenVectors.of([text], 2)).tolist() == [np.float32(float(query[0, 0]) * 1e8)]
 
 
 @given(TEXTS, st.data())

@@ -143,7 +143,22 @@ def test_scores_are_those_of_multi_vector_retrieval(colbert):
     after = StoredTokenVectors(retriever).run(mixed)
     for query, scores in run.to_dict().items():
         assert after[query].doc_ids == run[query].doc_ids
-        assert after.to_dict()[query] == pytest.approx(scores, abs=1e-4)
+        assert after.to_dict()[query] == scores
+
+
+def test_a_copy_ties_with_its_original_whatever_else_is_scored(colbert):
+    """257 hits are scored in two blocks; the copy stands alone in the second."""
+    texts = [f"the moon moves {number} seas and the sky is blue" for number in range(256)]
+    corpus = Corpus.of([Document(f"d{number:03}", text) for number, text in enumerate([*texts, texts[0]])])
+    retriever = MultiVector.of(corpus, model=colbert, session=SESSION)
+    found = retriever.run({"q1": "why is the sky blue", "q2": "tide"}, session=SESSION)
+    lists = {query: dict.fromkeys(corpus.ids, 1.0) for query in found}
+    after = StoredTokenVectors(retriever).run(
+        Run.from_dict(lists, queries=found.queries, documents=corpus, session=SESSION)
+    )
+    for query, scores in after.to_dict().items():
+        assert scores["d000"] == scores["d256"]
+        assert scores == found.to_dict()[query]
 
 
 def test_yaml_names_a_model_and_searches_the_index_that_multi_vector_has_built(colbert, tmp_path, monkeypatch):
