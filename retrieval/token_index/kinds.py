@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rankloom.checks import choice
+from rankloom.checks import choice, whole
 from rankloom.errors import UsageError
 from rankloom.retrieval.token_index.candidate_search import CandidateSearch
 from rankloom.retrieval.token_index.effort import check_effort as check_ranges
@@ -56,6 +56,8 @@ def check_kinds(storage: str, search: str, settings: Mapping[str, Any], *, stage
     _check_had(settings, BUILD_SETTINGS, (storage, search), stage=stage)
     if settings.get("bits") is not None:
         check_bits(settings["bits"])
+    if settings.get("centroids") is not None:
+        whole(settings["centroids"], least=1, stage=stage, parameter="centroids")
 
 
 def check_effort(search: str, effort: Mapping[str, int | None], k: int, *, stage: str) -> None:

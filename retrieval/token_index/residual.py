@@ -6,6 +6,7 @@ centroids were not learned from, the same for all dimensions.
 
 from __future__ import annotations
 
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -157,9 +158,9 @@ def check_bits(bits: int) -> None:
     """Refuse a number of bits that there are no residuals of.
 
     Raises:
-        UsageError: It is not among `BITS`.
+        UsageError: It is not among `BITS`, or no whole number: bytes can not be shifted by 2.0.
     """
-    if bits not in BITS:
+    if not isinstance(bits, Integral) or isinstance(bits, bool) or bits not in BITS:
         raise UsageError("unknown number of bits", stage=_STAGE, value=bits, accepted=", ".join(map(str, BITS)))
 
 

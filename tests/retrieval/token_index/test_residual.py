@@ -128,7 +128,7 @@ def test_a_row_of_zeros_among_others_is_no_division_by_zero():
     assert np.isfinite(stored.decoded(slice(0, 2000))).all()
 
 
-@pytest.mark.parametrize("bits", [0, 3, 8])
+@pytest.mark.parametrize("bits", [0, 3, 8, 2.0, True, "2"])
 def test_other_bits_are_refused(bits):
     with pytest.raises(UsageError, match="1, 2, 4"):
         ResidualStorage.build(VectorParts([rows_of(6, 10, 4)]), bits=bits)
