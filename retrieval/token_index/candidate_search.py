@@ -95,7 +95,8 @@ class CandidateSearch:
             centres, codes = storage.centroids, storage.codes
         else:
             count = number_of_centroids(len(storage), centroids, stage=_STAGE)
-            centres = Centroids.learned(samples(storage, count, seed=seed)[0], count, seed=seed, stage=_STAGE)
+            drawn = samples(storage, count, seed=seed)
+            centres = Centroids.learned(drawn.learned, count, normalized=drawn.normalized, seed=seed, stage=_STAGE)
             codes = new_array(folder, _CODES, (len(storage),), code_type(count))
             for first, block in storage.blocks(_BLOCK):
                 codes[first : first + len(block)] = centres.nearest(block)

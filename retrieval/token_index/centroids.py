@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,20 @@ _BLOCK = 1 << 13
 _MANY, _MANY_PAIRS = 1 << 16, 1 << 22  # rows, and rows times centroids, from which on several threads are faster
 
 
+class Samples(NamedTuple):
+    """Vectors drawn from all, and what has been seen of all.
+
+    Args:
+        learned: What centroids are learned from, float32 of shape (rows, dimensions).
+        held_out: Others, likewise.
+        normalized: Whether all vectors are of length 1, not only those that were drawn.
+    """
+
+    learned: Matrix
+    held_out: Matrix
+    normalized: bool
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Centroids:
     """Points that stand for the vectors around them.
@@ -43,12 +57,15 @@ class Centroids:
     normalized: bool
 
     @classmethod
-    def learned(cls, vectors: Matrix, count: int, *, seed: int = SEED, stage: str = "multi_vector") -> Self:
-        """The centres that k-means finds; vectors of length 1 get centres of length 1.
+    def learned(
+        cls, vectors: Matrix, count: int, *, normalized: bool, seed: int = SEED, stage: str = "multi_vector"
+    ) -> Self:
+        """The centres that k-means finds.
 
         Args:
             vectors: What to learn from, float32 of shape (rows, dimensions), no fewer rows than `count`.
             count: How many centres.
+            normalized: Whether centres shall be of length 1, as all vectors are.
             seed: Of the first centres.
             stage: Who asks, for errors.
 
@@ -56,11 +73,10 @@ class Centroids:
             MissingExtraError: FAISS is not installed.
             StageError: FAISS failed.
         """
-        normalized = of_length_one(vectors)
         if not count:
             return cls(np.zeros((0, vectors.shape[1]), dtype=np.float32), normalized)
         faiss = require("faiss", extra="dense", stage=stage)
-        # from all it is given: `sampled` has chosen how many
+        # from all it is given: `samples` has chosen how many
         means = faiss.Kmeans(
             vectors.shape[1], count, niter=_ROUNDS, seed=seed, spherical=normalized,
             min_points_per_centroid=1, max_points_per_centroid=2**31 - 1,
@@ -115,11 +131,12 @@ def number_of_centroids(rows: int, asked: int | None = None, *, stage: str = "mu
     return asked
 
 
-def samples(rows: Rows, count: int, *, seed: int = SEED) -> tuple[Matrix, Matrix]:
+def samples(rows: Rows, count: int, *, seed: int = SEED) -> Samples:
     """Vectors to learn `count` centroids from, and others that were held out, to see how far vectors are from them.
 
     `POINTS` rows for each centroid, one of each of as many stretches of equal length; one in twenty of them is held
-    out, at most 50,000. Where too few would be left to learn from, the same vectors serve for both.
+    out, at most 50,000. Where too few would be left to learn from, the same vectors serve for both. Every row is looked
+    at for its length: one of another length that was not drawn would be taken for one of length 1 otherwise.
 
     Raises:
         DataError: A number is not finite, or a row is longer than 1e15.
@@ -128,28 +145,23 @@ def samples(rows: Rows, count: int, *, seed: int = SEED) -> tuple[Matrix, Matrix
     held = min(int(_HELD_OUT * drawn), _MOST_HELD_OUT)
     rng = np.random.default_rng(seed)
     edges = np.linspace(0, len(rows), drawn + 1).astype(np.int64)
-    chosen = _taken(rows, rng.integers(edges[:-1], edges[1:]))
+    chosen, normalized = _taken(rows, rng.integers(edges[:-1], edges[1:]))
     if held == 0 or drawn - held < count:
-        return chosen, chosen
+        return Samples(chosen, chosen, normalized)
     order = rng.permutation(drawn)
-    return chosen[order[held:]], chosen[order[:held]]
+    return Samples(chosen[order[held:]], chosen[order[:held]], normalized)
 
 
-def of_length_one(vectors: Matrix) -> bool:
-    """Whether all vectors are of length 1, but for the rounding of a storage."""
-    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
-    return bool((np.abs(lengths - 1) <= _UNIT).all())
-
-
-def _taken(rows: Rows, numbers: NDArray[np.int64]) -> Matrix:
-    """The rows of ascending numbers, read through in order.
+def _taken(rows: Rows, numbers: NDArray[np.int64]) -> tuple[Matrix, bool]:
+    """The rows of ascending numbers, read through in order; and whether all rows, but for rounding, are of length 1.
 
     Raises:
         DataError: A number among all rows is not finite, or a row is longer than 1e15.
     """
-    taken = np.empty((len(numbers), rows.dimensions), dtype=np.float32)
+    taken, normalized = np.empty((len(numbers), rows.dimensions), dtype=np.float32), True
     for first, block in rows.blocks(_BLOCK):
-        checked_lengths(block, stage="multi_vector")
+        lengths = checked_lengths(block, stage="multi_vector")
+        normalized = normalized and bool((np.abs(lengths - 1) <= _UNIT).all())
         begin, end = np.searchsorted(numbers, (first, first + len(block)))
         taken[begin:end] = block[numbers[begin:end] - first]
-    return taken
+    return taken, normalized

@@ -36,7 +36,8 @@ class ResidualStorage(TokenStorage):
     """A centroid and a coarse residual for each vector. Use `build` or `read`, not the constructor.
 
     128 numbers take 18, 34 or 66 bytes by 1, 2 or 4 bits (two more where there are over 65,536 centroids), and the
-    centroids four for each number. Vectors of length 1 are brought back to length 1.
+    centroids four for each number. Where all vectors are of length 1, they are brought back to
+    it; where one is not, none is.
 
     Args:
         centroids: What codes stand for.
@@ -90,8 +91,8 @@ class ResidualStorage(TokenStorage):
         no_settings(settings)
         check_bits(bits)
         count = number_of_centroids(len(rows), centroids, stage=_STAGE)
-        learned, held_out = samples(rows, count, seed=seed)
-        centres = Centroids.learned(learned, count, seed=seed, stage=_STAGE)
+        learned, held_out, normalized = samples(rows, count, seed=seed)
+        centres = Centroids.learned(learned, count, normalized=normalized, seed=seed, stage=_STAGE)
         cutoffs, levels = _quantiles(held_out - centres.matrix[centres.nearest(held_out)], bits)
         codes = new_array(folder, _CODES, (len(rows),), code_type(count))
         width = -(-rows.dimensions * bits // 8)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rankloom.errors import DataError, UsageError
-from rankloom.retrieval.token_index.centroids import POINTS, Centroids, number_of_centroids, of_length_one, samples
+from rankloom.retrieval.token_index.centroids import POINTS, Centroids, number_of_centroids, samples
 from rankloom.retrieval.vectors.vector_parts import VectorParts
 
 
@@ -36,7 +36,7 @@ def test_numbers_that_can_not_be_are_refused(asked):
 
 def test_clear_clusters_are_found():
     points, owners = blobs(1, 12, 100)
-    centroids = Centroids.learned(points, 40)
+    centroids = Centroids.learned(points, 40, normalized=True)
     assert centroids.normalized
     np.testing.assert_allclose(np.linalg.norm(centroids.matrix, axis=1), 1, atol=1e-6)
     nearest = centroids.nearest(points)
@@ -48,7 +48,7 @@ def test_clear_clusters_are_found():
 def test_the_nearest_is_that_of_a_brute_force_search(length):
     rng = np.random.default_rng(2)
     points = (length * rng.standard_normal((700, 6))).astype(np.float32)
-    centroids = Centroids.learned(points, 30)
+    centroids = Centroids.learned(points, 30, normalized=False)
     assert not centroids.normalized
     distances = ((points[:, None].astype(np.float64) - centroids.matrix[None]) ** 2).sum(axis=2)
     np.testing.assert_array_equal(centroids.nearest(points), distances.argmin(axis=1))
@@ -56,27 +56,33 @@ def test_the_nearest_is_that_of_a_brute_force_search(length):
 
 def test_the_same_seed_gives_the_same_and_another_seed_does_not():
     points, _ = blobs(3, 20, 50, noise=0.3)
-    one, same, other = (Centroids.learned(points, 16, seed=seed).matrix for seed in (1, 1, 2))
+    one, same, other = (Centroids.learned(points, 16, normalized=True, seed=seed).matrix for seed in (1, 1, 2))
     assert one.tobytes() == same.tobytes() != other.tobytes()
 
 
-def test_of_length_one_allows_for_rounding():
-    points, _ = blobs(4, 5, 20, dimensions=128)
-    assert of_length_one(points.astype(np.float16).astype(np.float32))
-    points[7] *= 1.5
-    assert not of_length_one(points)
+@pytest.mark.parametrize("length", [0.0, 1.5])
+def test_every_row_is_looked_at_for_its_length(length):
+    points, _ = blobs(4, 50, 200, dimensions=32)
+    rounded = points.astype(np.float16).astype(np.float32)
+    assert samples(VectorParts([rounded]), 4).normalized
+    for row in (0, 5_003, 9_999):
+        changed = rounded.copy()
+        changed[row] *= length
+        drawn = samples(VectorParts([changed[:8_000], changed[8_000:]]), 4)
+        assert len(drawn.learned) + len(drawn.held_out) == 4 * POINTS  # few of the rows
+        assert not drawn.normalized
 
 
 def test_samples_are_seeded_spread_and_held_out():
     matrix = np.arange(128_000, dtype=np.float32)[:, None]
     rows = VectorParts([matrix[:30_001], matrix[30_001:]])
-    learned, held_out = samples(rows, 100)
+    learned, held_out, _ = samples(rows, 100)
     assert len(learned) + len(held_out) == 100 * POINTS
     assert len(held_out) == 100 * POINTS // 20
     together = np.sort(np.concatenate([learned, held_out])[:, 0])
     assert len(set(together)) == len(together)  # none is held out and learned from
     np.testing.assert_array_equal(together // 20, np.arange(len(together)))
-    again, other = samples(rows, 100)[0], samples(rows, 100, seed=9)[0]
+    again, other = samples(rows, 100).learned, samples(rows, 100, seed=9).learned
     assert learned.tobytes() == again.tobytes() != other.tobytes()
 
 
@@ -87,10 +93,10 @@ def test_few_rows_and_equal_rows(rows, share, same):
     if same and rows:
         matrix[:] = matrix[0]
     count = min(rows, 1 + int(share * rows))
-    learned, held_out = samples(VectorParts([matrix]), count)
+    learned, held_out, normalized = samples(VectorParts([matrix]), count)
     assert len(learned) >= count
     assert len(held_out) or not rows
-    centroids = Centroids.learned(learned, count)
+    centroids = Centroids.learned(learned, count, normalized=normalized)
     assert centroids.matrix.shape == (count, 3)
     assert np.isfinite(centroids.matrix).all()
     nearest = centroids.nearest(matrix)

@@ -23,8 +23,8 @@ def rows_of(seed, count, dimensions, *, unit=True, scale=1.0):
 
 def brute_force(matrix, bits, count):
     """Codes, and what comes back for each row, number by number."""
-    learned, held_out = samples(VectorParts([matrix]), count)
-    centres = Centroids.learned(learned, count).matrix
+    learned, held_out, normalized = samples(VectorParts([matrix]), count)
+    centres = Centroids.learned(learned, count, normalized=normalized).matrix
 
     def nearest(rows):
         return ((rows[:, None].astype(np.float64) - centres) ** 2).sum(axis=2).argmin(axis=1)
@@ -119,6 +119,16 @@ def test_few_rows(rows, dimensions, bits, zeros, same):
     # as many centroids as rows: each comes back as it was
     np.testing.assert_allclose(decoded, matrix, atol=1e-6)
     assert stored.take(np.zeros(0, dtype=np.int64)).shape == (0, dimensions)
+
+
+@pytest.mark.parametrize("other", [0.0, 0.5, 5.0])
+def test_one_row_of_another_length_keeps_its_length_though_it_was_not_drawn(other):
+    matrix = rows_of(9, 20_000, 8)
+    row = next(row for row in range(20_000) if matrix[row] not in samples(VectorParts([matrix]), 16).learned)
+    matrix[row] *= other
+    stored = ResidualStorage.build(VectorParts([matrix]), bits=4, centroids=16)
+    assert not stored.centroids.normalized
+    assert abs(np.linalg.norm(stored.take(np.array([row]))) - 1) > 1e-3
 
 
 def test_a_row_of_zeros_among_others_is_no_division_by_zero():
