@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 
 def float_product(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The products of all rows of one matrix with all rows of another.
+    """The products of all rows of one matrix with all rows of another, as exact as float32 is.
 
     Args:
         left: float32 of shape (rows, dimensions), not read-only.
@@ -27,5 +27,24 @@ def float_product(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDAr
         import torch
     except ImportError:
         return left @ right.T
+    if not multiplies_float32("mkldnn"):
+        return left @ right.T
     products: NDArray[np.float32] = torch.mm(torch.from_numpy(left), torch.from_numpy(right).T).numpy()
     return products
+
+
+def multiplies_float32(backend: str) -> bool:
+    """Whether torch multiplies float32 as it is, which it does unless somebody has told it to be quick instead.
+
+    Args:
+        backend: Of `torch.backends`: `cuda`, or `mkldnn` for the processor.
+    """
+    import torch
+
+    own = getattr(torch.backends, backend)
+    said = [getattr(place, "fp32_precision", "none") for place in (own.matmul, own, torch.backends)]
+    try:
+        legacy = torch.get_float32_matmul_precision()
+    except RuntimeError:  # torch's old and new settings contradict each other
+        return False
+    return legacy == "highest" and all(one in ("none", "ieee") for one in said)

@@ -7,9 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rankloom.retrieval.token_index import device_search
+from rankloom.retrieval.token_index.centroids import Centroids
 from rankloom.retrieval.token_index.device_search import DeviceSearch
+from rankloom.retrieval.token_index.device_vectors import DeviceVectors
 from rankloom.retrieval.token_index.exact_search import ExactSearch
-from rankloom.retrieval.token_index.residual import ResidualStorage
+from rankloom.retrieval.token_index.residual import BITS, ResidualStorage
 from rankloom.retrieval.token_index.storage import Float16Storage, Int8Storage
 from rankloom.retrieval.vectors.vector_parts import VectorParts
 from rankloom.token_vectors import TokenVectors
@@ -63,6 +65,50 @@ def test_torch_may_be_told_to_be_quick(device):
         check(DeviceSearch(storage, offsets, device), storage, offsets, some_texts(9, 12, 6), 15)
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("tokens", [1, 40])
+def test_few_vectors_are_on_the_device_at_a_time(device, tokens, monkeypatch):
+    monkeypatch.setattr(device_search, "_NUMBERS", 160)
+    seen, decoded = [], DeviceVectors.decoded
+
+    def watched(self, rows):
+        seen.append(decoded(self, rows))
+        return seen[-1]
+
+    monkeypatch.setattr(DeviceVectors, "decoded", watched)
+    storage, offsets = kept(Float16Storage, texts(14, [3] * 100))
+    check(DeviceSearch(storage, offsets, device), storage, offsets, texts(15, [tokens]), 5)
+    assert max(block.numel() for block in seen) <= 160
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("resident", [True, False])
+@pytest.mark.parametrize("bits", BITS)
+@pytest.mark.parametrize(("dimensions", "length"), [(16, 1), (13, 1), (16, None)])
+def test_residuals_are_decoded_where_they_are_multiplied(device, resident, bits, dimensions, length, monkeypatch):  # noqa: PLR0917
+    matrix = texts(16, [3000], dimensions)[0]
+    matrix = matrix / np.linalg.norm(matrix, axis=1, keepdims=True) if length else matrix
+    storage = ResidualStorage.build(VectorParts([matrix]), bits=bits, centroids=64)
+    for codes in (storage.codes, storage.codes.astype(np.int32)):  # few and many centroids
+        kept_so = ResidualStorage(storage.centroids, codes, storage.residuals, storage.levels)
+        vectors = DeviceVectors(kept_so, device, resident=resident)
+        for rows in (slice(100, 900), np.array([2999, 4, 4, 0])):
+            wanted = storage.decoded(rows)
+            with monkeypatch.context() as patch:
+                patch.delattr(ResidualStorage, "decoded")  # the host decodes nothing
+                found = vectors.decoded(rows).cpu().numpy()
+            np.testing.assert_allclose(found, wanted, rtol=2e-7, atol=1e-8)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_centroids_beyond_those_of_int16_are_found(device):
+    centroids = Centroids(np.arange(2 * 40_000, dtype=np.float32).reshape(-1, 2), normalized=False)
+    codes, levels = np.array([39_999, 7], dtype=np.uint16), np.array([0.5, 1.5], dtype=np.float32)
+    storage = ResidualStorage(centroids, codes, np.array([[2], [1]], dtype=np.uint8), levels)
+    found = DeviceVectors(storage, device, resident=True).decoded(slice(0, 2))
+    assert found.cpu().tolist() == storage.decoded(slice(0, 2)).tolist() == [[79998.5, 80000.5], [15.5, 15.5]]
 
 
 def test_nothing_to_find():
