@@ -426,8 +426,11 @@ class MultiVector(Retriever, TokenSource):
         return np.asarray(vectors, dtype=np.float32)
 
     def _missing(self, query_ids: Sequence[str], counts: NDArray[np.int64], bare: set[str]) -> list[Note]:
-        """A note for each query whose approximate search has found fewer documents than there are to be had."""
-        due = min(self.k, len(self.index))
+        """A note for each query whose approximate search has found fewer documents than there are to be had.
+
+        A document without vectors is in no list, and not to be had, whatever is probed.
+        """
+        due = min(self.k, int(np.count_nonzero(np.diff(self.index.contents.offsets))))
         return [
             Note(self.name, "approximate", query_id, amount=due - count, detail="the search has met too few documents")
             for query_id, count in zip(query_ids, counts.tolist(), strict=True)

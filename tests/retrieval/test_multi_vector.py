@@ -14,7 +14,7 @@ from rankloom.retrieval import MultiVector, TokenIndex
 from rankloom.retrieval.token_index import shards
 from rankloom.testing import StageConformance
 from rankloom.token_encoder import TokenEncoder
-from rankloom.token_vectors import maxsim
+from rankloom.token_vectors import TokenVectors, maxsim
 from tests.tiny_models import tiny_colbert
 
 SESSION = Session(offline=True, device="cpu")
@@ -106,6 +106,21 @@ def test_search_by_centroids_says_what_it_misses(tiny):
         notes = [note for note in run.ledger.of("approximate") if note.query_id == query_id]
         assert [note.amount for note in notes] == ([6 - len(run[query_id])] if len(run[query_id]) < 6 else [])
     assert not everything.ledger.of("approximate")
+
+
+def test_documents_without_vectors_are_not_missed(tiny, monkeypatch):
+    encode = TokenEncoder.encode
+
+    def without_bread(self, texts, **options):
+        encoded = encode(self, texts, **options)
+        kept = [vectors[: 0 if "yeast" in text else None] for text, vectors in zip(texts, encoded.vectors, strict=True)]
+        return encoded._replace(vectors=TokenVectors.of(kept, encoded.vectors.dimensions))
+
+    monkeypatch.setattr(TokenEncoder, "encode", without_bread)
+    params = {"model": tiny, "session": SESSION, "search": "centroids", "centroids": 4, "nprobe": 4}
+    run = MultiVector.of(CORPUS, **params).run(QUERIES, session=SESSION)
+    assert [len(run[query_id]) for query_id in QUERIES] == [5, 5, 5]
+    assert not run.ledger.of("approximate")
 
 
 def test_notes(stage, tiny):
