@@ -12,6 +12,7 @@ Scores are those of `scoring.score_documents`, from the vectors as they are stor
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Lock
 from typing import Any, Self
 
 import numpy as np
@@ -60,6 +61,7 @@ class ExactSearch:
     def __init__(self, storage: TokenStorage, offsets: Offsets, scanned: Quantised | None) -> None:
         self.storage, self.offsets, self.scanned = storage, offsets, scanned
         self._devices: dict[str, DeviceSearch] = {}
+        self._moving = Lock()  # a device's memory may hold the vectors once, not once for each thread that asks
 
     @classmethod
     def build(cls, storage: TokenStorage, offsets: Offsets, *, folder: Path | None = None) -> Self:
@@ -126,13 +128,15 @@ class ExactSearch:
 
     def close(self) -> None:
         """Free the memory of accelerators."""
-        self._devices.clear()
+        with self._moving:
+            self._devices.clear()
 
     def _on(self, device: str) -> DeviceSearch:
         """A search on an accelerator, whose memory it keeps."""
-        if device not in self._devices:
-            self._devices[device] = DeviceSearch(self.storage, self.offsets, device)
-        return self._devices[device]
+        with self._moving:
+            if device not in self._devices:
+                self._devices[device] = DeviceSearch(self.storage, self.offsets, device)
+            return self._devices[device]
 
     @property
     def _by_codes(self) -> bool:

@@ -1,5 +1,9 @@
 """Exact MaxSim against brute force in float64, on data that a scan can and can not tell apart."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from time import sleep
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -185,3 +189,23 @@ def test_queries_that_can_not_be_searched():
             ExactSearch.build(storage, offsets).search(TokenVectors.of([wrong], 16), 1)
     with pytest.raises(DataError, match="do not fit"):
         ExactSearch.build(storage, offsets).search(TokenVectors.of(texts(21, [2], 4), 4), 1)
+
+
+def test_threads_share_what_is_on_a_device(monkeypatch):
+    moved, both = [], Barrier(2)
+
+    def slowly(*_):
+        moved.append(sleep(0.05))
+        return object()
+
+    monkeypatch.setattr(exact_search, "DeviceSearch", slowly)
+    search = ExactSearch.build(*kept(Float16Storage, texts(22, [2, 3])))
+
+    def ask(_):
+        both.wait()
+        return search._on("cuda:0")
+
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(ask, range(2))
+    assert one is other
+    assert len(moved) == 1
