@@ -19,6 +19,7 @@ from rankloom.retrieval.vectors.quantised import quantised
 
 Matrix = NDArray[np.float32]
 _BLOCK = 1 << 13  # rows that are decoded or encoded at a time
+_LOST = 0.01  # how far a vector of float16 may be from what it was, of its length
 _STAGE = "multi_vector"
 
 
@@ -125,13 +126,13 @@ class Float16Storage(TokenStorage):
         for first, block in rows.blocks(_BLOCK):
             with np.errstate(over="ignore"):  # looked at below
                 part = block.astype(np.float16)
-            bad = np.flatnonzero(~np.isfinite(part).all(axis=1))
+            bad = np.flatnonzero(~_holds(part, block))
             if len(bad):
                 raise DataError(
-                    "a vector holds a number that is not finite, or that float16 does not hold",
+                    "a vector holds a number that is not finite, or is too long or too short for float16",
                     stage=_STAGE,
                     value=f"row {first + int(bad[0])}",
-                    accepted="finite numbers up to 65504",
+                    accepted=f"finite numbers up to 65504, of which float16 loses at most {_LOST:.0%} of the length",
                     fix="take a model whose vectors are of length 1, or storage: int8",
                 )
             values[first : first + len(part)] = part
@@ -168,6 +169,15 @@ class Float16Storage(TokenStorage):
         vectors = np.empty(halves.shape, dtype=np.float32)
         widened(read_only(halves.view(np.uint16)), vectors)
         return vectors
+
+
+def _holds(halves: NDArray[np.float16], vectors: Matrix) -> NDArray[np.bool_]:
+    """Whether each vector is finite in float16, and about what it was: numbers below 6e-8 are 0, others nearly so."""
+    finite: NDArray[np.bool_] = np.asarray(np.isfinite(halves).all(axis=1))
+    wide = np.where(finite[:, None], vectors, 0).astype(np.float64)
+    lost = np.where(finite[:, None], halves, 0) - wide
+    kept: NDArray[np.bool_] = np.einsum("ij,ij->i", lost, lost) <= _LOST**2 * np.einsum("ij,ij->i", wide, wide)
+    return finite & kept
 
 
 class Int8Storage(TokenStorage):

@@ -27,7 +27,7 @@ def by_hand(storage, offsets, query, documents):
     dimensions=st.integers(1, 20),
     seed=st.integers(0, 999),
     near=st.sampled_from([0.0, 1e-3, 1.0]),
-    size=st.sampled_from([1e-6, 1.0, 1e3]),
+    size=st.sampled_from([1e-4, 1.0, 1e3]),
     kind=st.sampled_from([Float16Storage, Int8Storage]),
     workers=st.sampled_from([1, 2]),
 )

@@ -62,7 +62,10 @@ def test_no_vectors(kind, tmp_path):
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 40), st.integers(1, 30), st.floats(-12, 4))
 def test_errors_are_within_half_a_step(kind, seed, count, dimensions, magnitude):
+    if kind is Float16Storage:
+        magnitude = max(magnitude, -4.0)  # others are refused
     matrix = rows_of(seed, count, dimensions, 10.0**magnitude)
+    matrix[:, 0] += np.float32(10.0**magnitude)  # no vector is all but nothing
     matrix[::3] = 0
     assert close(kind, kind.build(VectorParts([matrix])).take(np.arange(count)), matrix).all()
 
@@ -81,6 +84,20 @@ def test_float16_refuses_what_int8_holds():
     with pytest.raises(DataError, match="int8"):
         Float16Storage.build(VectorParts([matrix]))
     np.testing.assert_allclose(Int8Storage.build(VectorParts([matrix])).take(np.array([0])), [[1e5, 0]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 2e-8, 1e-7])
+def test_float16_refuses_vectors_of_which_little_would_be_left(scale):
+    matrix = rows_of(6, 9000)
+    matrix[:, 3] = 1e-9  # a small number of a vector that is not small is nothing to miss
+    Float16Storage.build(VectorParts([matrix]))
+    matrix[7] = 0
+    Float16Storage.build(VectorParts([matrix]))
+    matrix[8999] = np.float32(scale)
+    with pytest.raises(DataError, match=r"too short for float16[\s\S]*row 8999[\s\S]*int8"):
+        Float16Storage.build(VectorParts([matrix]))
+    kept = Int8Storage.build(VectorParts([matrix])).take(np.array([8999]))
+    np.testing.assert_allclose(kept, matrix[[8999]], rtol=1e-6)
 
 
 @pytest.mark.parametrize("kind", KINDS)
