@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from rankloom.errors import DataError
 from rankloom.extras import require
 from rankloom.files import MANIFEST, atomic_path, write_json
-from rankloom.model_files import ADAPTER
+from rankloom.model_files import ADAPTER, read_json_object
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -130,9 +130,13 @@ def write_adapter(
 
 
 def adapter_format(folder: str | Path) -> str | None:
-    """What kind of adapter a folder holds, such as `rankloom-token-adapter`; None if it holds a whole model."""
+    """What kind of adapter a folder holds, such as `rankloom-token-adapter`; None if it holds a whole model.
+
+    Raises:
+        DataError: The file can not be read.
+    """
     file = Path(folder) / ADAPTER
-    return str(json.loads(file.read_text(encoding="utf-8")).get("format")) if file.is_file() else None
+    return str(read_json_object(file, stage="adapter").get("format")) if file.is_file() else None
 
 
 def read_fields(folder: str | Path, name: str, version: int, *, stage: str) -> dict[str, Any]:

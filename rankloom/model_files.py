@@ -11,7 +11,9 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
+from rankloom.errors import DataError
 from rankloom.fingerprint import digest
 
 #: The files of a model's own folder that loading it reads; folders of its modules count as a whole.
@@ -60,6 +62,24 @@ def model_problem(folder: Path) -> str | None:
     except (ValueError, KeyError, TypeError) as error:
         return f"has a configuration that can not be read ({type(error).__name__}: {error})"
     return f"lacks the weights {min(missing)}" if missing else None
+
+
+def read_json_object(file: Path, *, stage: str) -> dict[str, Any]:
+    """The fields of one of a model's JSON files.
+
+    Raises:
+        DataError: It can not be read, or holds something else.
+    """
+    try:
+        fields = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        fields, why = None, f"{type(error).__name__}: {error}"
+    else:
+        why = "it holds no object"
+    if not isinstance(fields, dict):
+        reason = f"a file of the model can not be read ({why})"
+        raise DataError(reason, stage=stage, value=str(file), accepted="a JSON object", fix="fetch the model again")
+    return fields
 
 
 def backbone_name(folder: Path) -> str | None:

@@ -5,7 +5,7 @@ Khattab and Zaharia: ColBERT, SIGIR 2020 (arXiv:2004.12832). A token encoder loa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -17,12 +17,12 @@ from rankloom.encoders.batches import TOKENS_ON_A_PROCESSOR, TOKENS_ON_AN_ACCELE
 from rankloom.encoders.precision import chosen_precision
 from rankloom.encoders.reading import own_prompt
 from rankloom.encoders.sentence_model import has_normalization
-from rankloom.errors import StageError, UsageError
+from rankloom.errors import DataError, NotFoundError, StageError, UsageError
 from rankloom.fingerprint import digest
 from rankloom.models import LoadedModel, ResolvedModel, model_identity, resolve_model
 from rankloom.reduction import reductions
 from rankloom.session import DType, Session
-from rankloom.token_model import own_reduction, token_model
+from rankloom.token_model import own_layout, own_reduction, token_model
 from rankloom.token_vectors import TokenVectors
 
 if TYPE_CHECKING:
@@ -31,7 +31,11 @@ if TYPE_CHECKING:
 TokenPrecision = Literal["float32", "bfloat16", "auto"]
 #: Comes with the extra `mini`, as does `mini/crisp`, which has a seventh of its vectors.
 DEFAULT_TOKEN_MODEL = "mini/colbert"  # noqa: S105  # no secret
-_VERSION = 2  # raised when the same model gives other vectors than before
+_VERSION = 3  # raised when the same model gives other vectors than before
+_PARTS: Mapping[Role, tuple[str, ...]] = {  # of the layout
+    "query": ("query_tokens", "expand_queries", "query_prefix"),
+    "document": ("document_tokens", "skip_punctuation", "document_prefix"),
+}
 _NONE = np.zeros(0, dtype=np.float32)
 _TOGETHER = 4096  # texts that are tokenised at once, to bound the memory of their tokens
 
@@ -50,6 +54,18 @@ class TokensEncoded(NamedTuple):
     tokens: NDArray[np.int64]
     truncated: NDArray[np.int64]
     calls: int
+
+
+def without_blank(encoded: TokensEncoded, texts: Sequence[str]) -> TokensEncoded:
+    """Documents' vectors, but none of a text without contents: those of special tokens say nothing, and would score.
+
+    Args:
+        encoded: What the encoder gave.
+        texts: What it was given, in the same order.
+    """
+    vectors, said = encoded.vectors, np.array([bool(text.strip()) for text in texts], dtype=np.bool_)
+    offsets = np.concatenate([[0], np.cumsum(np.where(said, vectors.lengths, 0))]).astype(np.int64)
+    return encoded._replace(vectors=TokenVectors(vectors.vectors[np.repeat(said, vectors.lengths)], offsets))
 
 
 class TokenEncoder:
@@ -138,12 +154,16 @@ class TokenEncoder:
 
     # --- what it is --------------------------------------------------------------------------------------------
 
-    def fingerprint(self, session: Session | None = None) -> str:
+    def fingerprint(self, session: Session | None = None, *, role: Role | None = None) -> str:
         """A digest of the model's files and of what is done to its vectors; not of the precision.
+
+        Naming what the model does anyway changes nothing; see `in_effect`.
 
         Args:
             session: Tells whether a model that is not on this machine may be fetched; without one no socket is opened,
                 and the model's name stands for a model that is not here.
+            role: Of the vectors of queries alone, or of documents; None for both. Two encoders with equal documents
+                can search one index.
 
         Raises:
             NotFoundError: The model is not to be had in the session.
@@ -151,7 +171,30 @@ class TokenEncoder:
         identity = (
             model_identity(self.model, stage=self.stage) if session is None else self.resolve(session).fingerprint
         )
-        return digest("token encoder", _VERSION, identity, self.reduction, self.untrained, self.layout)
+        roles: tuple[Role, ...] = ("query", "document") if role is None else (role,)
+        return digest("token encoder", _VERSION, identity, self.untrained, *(self.in_effect(one) for one in roles))
+
+    def in_effect(self, role: Role) -> dict[str, Any]:
+        """What is done to queries or to documents, named or not, as far as it can be told without loading the model.
+
+        That is the reduction of every model that is on this machine, and the layout of an adapter; the layout of
+        another model counts as far as it was named.
+
+        Args:
+            role: Which of the two.
+
+        Returns:
+            JSON values by name; the reduction as a word that does the same to queries and documents.
+        """
+        word, own = self.reduction, {}
+        try:
+            found = resolve_model(self.model, offline=True, stage=self.stage)
+            word = word or own_reduction(found)
+            own = own_layout(found, untrained=self.untrained, expand_queries=bool(self.layout.get("expand_queries")))
+        except (NotFoundError, DataError):  # not here, or no such model: which is said when it is loaded
+            pass
+        named = {name: value for name, value in {**own, **self.layout}.items() if name in _PARTS[role]}
+        return {"reduction": reductions(word or "none", stage=self.stage).of(role).name, **named}
 
     def settings(self) -> dict[str, Any]:
         """The parameters that were named, but for the model and the batch size, which is no part of the results."""

@@ -10,6 +10,7 @@ import json
 import logging
 import string
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from rankloom.encoders.sentence_model import load
 from rankloom.errors import DataError, UsageError
 from rankloom.extras import require
 from rankloom.fingerprint import digest
-from rankloom.model_files import ADAPTER
+from rankloom.model_files import ADAPTER, read_json_object
 from rankloom.models import LoadedModel, ResolvedModel, shared_model
 from rankloom.session import DType, Session
 from rankloom.token_adapter import load_adapter, read_settings
@@ -96,10 +97,29 @@ def own_reduction(found: ResolvedModel) -> str:
         ) from error
 
 
+def own_layout(found: ResolvedModel, *, untrained: bool, expand_queries: bool = False) -> dict[str, Any]:
+    """Fields of `TokenLayout` that a model has where nobody names others, as far as its files tell without loading it.
+
+    An adapter's are known; of other models only what `rankloom` itself decides.
+
+    Args:
+        found: Where it is.
+        untrained: Whether it is taken as untrained.
+        expand_queries: Whether that is asked for.
+
+    Raises:
+        DataError: The file that says it can not be read.
+    """
+    if untrained:
+        plain = {"expand_queries": False, "skip_punctuation": True}
+        return {**plain, "query_tokens": _QUERY_TOKENS} if expand_queries else plain
+    return {} if found.backbone is None else asdict(read_settings(found.path).layout)
+
+
 def _whole(folder: str, device: str, dtype: Any, *, stage: str) -> Any:
     """A multi-vector encoder from a folder that holds all of it."""
     library = require("sentence_transformers", extra="dense", stage=stage)
-    if not _has_token_vectors(Path(folder)):  # a random projection would be made up for it
+    if not _has_token_vectors(Path(folder), stage=stage):  # a random projection would be made up for it
         raise DataError(
             "the model gives no vectors of tokens",
             stage=stage,
@@ -120,7 +140,7 @@ def _untrained(folder: str, device: str, dtype: Any, *, layout: Mapping[str, Any
     """A multi-vector encoder of the token states of a transformer, with no projection behind them."""
     from sentence_transformers.base.modules import Transformer
 
-    if _has_token_vectors(Path(folder)) or (Path(folder) / ADAPTER).is_file():
+    if _has_token_vectors(Path(folder), stage=stage) or (Path(folder) / ADAPTER).is_file():
         raise UsageError(
             "the model was trained to give token vectors", stage=stage, value=folder, fix="leave untrained=True out"
         )
@@ -189,12 +209,14 @@ def _positions(transformer: Any) -> int:
     return int(getattr(transformer.model.config, "max_position_embeddings", None) or 1 << 30)
 
 
-def _has_token_vectors(folder: Path) -> bool:
-    """Whether a model was made to be compared by its tokens."""
+def _has_token_vectors(folder: Path, *, stage: str) -> bool:
+    """Whether a model was made to be compared by its tokens.
+
+    Raises:
+        DataError: A file that says it can not be read.
+    """
     saved, config = folder / "config_sentence_transformers.json", folder / "config.json"
-    said = json.loads(saved.read_text(encoding="utf-8")) if saved.is_file() else {}
+    said = read_json_object(saved, stage=stage) if saved.is_file() else {}
     if said.get("model_type") in ("MultiVectorEncoder", "ColBERT") or "query_prefix" in said:  # the last two: PyLate
         return True
-    return config.is_file() and "HF_ColBERT" in (
-        json.loads(config.read_text(encoding="utf-8")).get("architectures") or []
-    )
+    return config.is_file() and "HF_ColBERT" in (read_json_object(config, stage=stage).get("architectures") or [])

@@ -17,7 +17,7 @@ from rankloom.ranking import ScoreKind
 from rankloom.rerank.pair_stage import Pair
 from rankloom.rerank.pointwise import Pointwise, Scored
 from rankloom.session import Session
-from rankloom.token_encoder import DEFAULT_TOKEN_MODEL, TokenEncoder, TokenPrecision
+from rankloom.token_encoder import DEFAULT_TOKEN_MODEL, TokenEncoder, TokenPrecision, without_blank
 from rankloom.token_vectors import maxsim
 
 
@@ -25,7 +25,7 @@ class LateInteraction(Pointwise):
     """Rerank by a ColBERT model: any multi-vector encoder of sentence-transformers; `rankloom train` makes one, too.
 
     Scores are sums (MaxSim), also of models that are compared by means: for one query the order is the same. A document
-    without vectors has a score of 0 and is noted as `no_vectors`.
+    without contents or vectors has a score of 0 and is noted as `no_vectors`.
 
     Args:
         model: A folder or name; see `rankloom.token_encoder`.
@@ -100,7 +100,7 @@ class LateInteraction(Pointwise):
             places.setdefault(pair.query, []).append(place)
         texts = {text: row for row, text in enumerate(dict.fromkeys(pair.document.contents for pair in pairs))}
         left = self._encoder.encode(list(places), role="query", session=session)
-        right = self._encoder.encode(list(texts), role="document", session=session)
+        right = without_blank(self._encoder.encode(list(texts), role="document", session=session), list(texts))
         scores = np.zeros(len(pairs), dtype=np.float32)
         truncated, bare = np.zeros(len(pairs), dtype=np.int64), np.zeros(len(pairs), dtype=np.bool_)
         for number, own in enumerate(places.values()):

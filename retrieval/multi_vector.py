@@ -29,6 +29,7 @@ from rankloom.ranking import Ranking
 from rankloom.records import Documents, Query
 from rankloom.retrieval.made_by import vectors_digest
 from rankloom.retrieval.token_index.contents import VERSION
+from rankloom.retrieval.token_index.document_encoder import DocumentEncoder
 from rankloom.retrieval.token_index.index import TokenIndex
 from rankloom.retrieval.token_index.kinds import BUILD_SETTINGS, check_effort, check_kinds
 from rankloom.run import Run
@@ -48,7 +49,8 @@ class MultiVector(Retriever, TokenSource):
     """Rank documents by MaxSim: for each vector of the query its largest product with the document's, added up.
 
     Exact unless the index was built with `search="centroids"`; then documents can be missed, and where fewer are found
-    than were asked for, a note says so. A document without vectors scores 0 in an exact search. Ties go by document id.
+    than were asked for, a note says so. A document without vectors, as a blank one is, scores 0 in an
+    exact search, and `index.ledger` names it. Ties go by document id.
 
     Args:
         index: Token vectors of a corpus; see `MultiVector.build` and `MultiVector.open`.
@@ -152,7 +154,8 @@ class MultiVector(Retriever, TokenSource):
             model: Where the model is to be found, if not under the name that the index was built with.
             encoder: What encodes queries, in place of a model.
             params: Parameters of the stage, and of `TokenEncoder` where they shall be others than the index was built
-                with.
+                with: all that concerns queries may be, such as `query_tokens=16`, or `reduction="C64x32"` over an
+                index of `C8x32`; what is done to documents may not.
 
         Raises:
             NotFoundError: There is no such folder.
@@ -192,7 +195,8 @@ class MultiVector(Retriever, TokenSource):
         """A retriever over a corpus, by an index that the session's cache holds or is given now.
 
         Without a cache the index lives in memory. The cache keeps the vectors (float32) beside the index, so that an
-        index of another storage or search is built without encoding again.
+        index of another storage or search is built without encoding again. Whatever is done to queries, the index is
+        the same.
 
         Args:
             corpus: The documents.
@@ -241,7 +245,7 @@ class MultiVector(Retriever, TokenSource):
         if session.cache is None:
             return cls(TokenIndex.of(corpus, encoder=encoder, session=session, **built), **params)
         encoder.resolve(session)
-        vectors = digest(VERSION, vectors_digest(encoder, session), corpus)
+        vectors = digest(VERSION, vectors_digest(DocumentEncoder(encoder), session), corpus)
         shards = session.cache.index_directory(f"{cls.name}_shards", vectors)
         index = opened_or_built(
             session.cache.index_directory(cls.name, digest(vectors, storage, search, settings)),
@@ -329,7 +333,7 @@ class MultiVector(Retriever, TokenSource):
 
     @property
     def space(self) -> str:
-        """The encoder's fingerprint: the key of `Query.vectors` that this retriever reads."""
+        """What encoded the documents: the key of `Query.vectors` that this retriever reads."""
         return self.index.space
 
     def encode_queries(self, queries: Sequence[Query], session: Session) -> TokensEncoded:

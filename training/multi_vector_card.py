@@ -38,7 +38,7 @@ def multi_vector_card(manifest: dict[str, Any]) -> str:
         "## Training",
         "",
         f"{_changes(encoder)}; {training['steps']:,} steps of {training['queries']} queries, each with",
-        f"mined negatives ({recipe['negatives']['count']}) beside the other queries' documents; learning rate",
+        f"{_negatives(recipe['negatives']['count'])} beside the other queries' documents; learning rate",
         f"{training['learning_rate']:g}, temperature {recipe['loss']['temperature']:g} of MaxSim / query vectors,",
         f"{_read(encoder, manifest)}; seed {recipe['seed']}.",
         f"{_start(encoder, manifest)}",
@@ -46,6 +46,11 @@ def multi_vector_card(manifest: dict[str, Any]) -> str:
         *score_table(manifest),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _negatives(count: int) -> str:
+    """How many there are for each query."""
+    return f"{count} mined negative{'' if count == 1 else 's'}"
 
 
 def _changes(encoder: dict[str, Any]) -> str:

@@ -34,7 +34,7 @@ class Pooling(Reduction):
     @property
     def name(self) -> str:
         """The word, such as `pool2`."""
-        return f"pool{self.factor:g}"
+        return f"pool{self.factor:.10g}"
 
     def kept(self, tokens: int) -> int:
         """The first token, and one of each `factor` others, but at least one of them."""

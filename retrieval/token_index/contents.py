@@ -31,12 +31,15 @@ from rankloom.retrieval.token_index.kinds import TokenSearch, build_settings, se
 from rankloom.retrieval.token_index.shards import EncodedCorpus
 from rankloom.retrieval.token_index.storage import TokenStorage
 
-FORMAT, VERSION = "rankloom-token-index", 1
+FORMAT, VERSION = "rankloom-token-index", 2
 _VECTORS, _SEARCH = "vectors", "search"
 _IDS, _OFFSETS, _TRUNCATED = "ids.arrow", "offsets.npy", "truncated.npy"
 _STAGE = "multi_vector"
 #: What the manifest says of what the index was made of.
-_ABOUT = ("model", "encoder", "encoder_kind", "encoder_settings", "precision", "corpus", "asked", "contents")
+_ABOUT = (
+    *("model", "encoder", "encoder_kind", "encoder_settings", "encoder_parameters"),
+    *("precision", "corpus", "asked", "contents"),
+)
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,8 @@ class TokenContents:
         Args:
             corpus: The documents.
             encoded: Their vectors.
-            origin: What they are made by (`made_by.facts`), and under `asked` the storage, the search, and settings.
+            origin: What they are made by (`made_by.facts`); `encoder_parameters`, to make the encoder again; and under
+                `asked` the storage, the search, and settings.
             folder: Where all is written, not there yet; None keeps it in memory.
         """
         asked = origin["asked"]
@@ -84,7 +88,7 @@ class TokenContents:
         others = {name: value for name, value in asked["settings"].items() if name not in taken}
         settings = build_settings(found.kind, others)
         search = found.build(storage, encoded.offsets, folder=places[_SEARCH], **settings)
-        made = (origin["encoder"], origin["encoder_settings"], origin["precision"])
+        made = (origin["encoder"], origin["precision"])
         about = {**origin, "corpus": corpus.fingerprint(), "contents": digest(*made, corpus, asked)}
         built = cls(storage, encoded.offsets, corpus.ids, encoded.truncated, search, about)
         if folder is not None:

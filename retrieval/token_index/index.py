@@ -26,6 +26,7 @@ from rankloom.order import Codes
 from rankloom.retrieval.made_by import check_space, facts
 from rankloom.retrieval.token_index.candidate_search import CandidateSearch
 from rankloom.retrieval.token_index.contents import VERSION, TokenContents
+from rankloom.retrieval.token_index.document_encoder import DocumentEncoder
 from rankloom.retrieval.token_index.exact_search import ExactSearch
 from rankloom.retrieval.token_index.kinds import check_effort, check_kinds
 from rankloom.retrieval.token_index.scoring import document_rows
@@ -148,7 +149,8 @@ class TokenIndex:
                 `rankloom.corpus.corpus_beside`), and without one, hits have ids and scores only.
             encoder: Encodes queries; by default the one that the index was made with.
             model: Where its model is to be found, if not under the same name.
-            options: Parameters of the encoder that shall be others than they were.
+            options: Parameters of the encoder that shall be others than they were; what they make of documents must be
+                the same.
             verify: Compare the checksum of every file, also of those above 16 MiB; reads them all.
 
         Raises:
@@ -162,7 +164,7 @@ class TokenIndex:
         corpus = corpus_beside(folder, about["corpus"]) if corpus is None else corpus
         same_corpus(corpus, about["corpus"], stage=_STAGE)
         if encoder is None:
-            settings = {**about["encoder_settings"], **options}
+            settings = {**about["encoder_parameters"], **options}
             encoder = TokenEncoder(about["model"] if model is None else model, stage=_STAGE, **settings)
         opened = cls(contents, encoder=encoder, documents=corpus, path=folder)
         opened.check_encoder()
@@ -176,7 +178,7 @@ class TokenIndex:
         """
         if self.path is None:
             raise UsageError("an index in memory can not leave its process", stage=_STAGE, fix="build it into a folder")
-        return _reopened, (str(self.path.resolve()), self.documents, self.encoder, self.fingerprint())
+        return _reopened, (str(self.path.resolve()), self.documents, self.encoder, self.contents.about["contents"])
 
     # --- what it holds ---------------------------------------------------------------------------------------
 
@@ -209,7 +211,7 @@ class TokenIndex:
 
     @property
     def space(self) -> str:
-        """The fingerprint of the encoder: vectors of one space can be compared."""
+        """The fingerprint of what encoded the documents: vectors of one space can be compared."""
         return str(self.contents.about["encoder"])
 
     def describe(self) -> dict[str, Any]:
@@ -222,7 +224,7 @@ class TokenIndex:
             "vectors_per_document": vectors / documents if documents else 0.0,
             "dimensions": self.dimensions,
             "model": held.about["model"],
-            "encoder_settings": held.about["encoder_settings"],
+            "encoder_settings": held.about["encoder_parameters"],
             "precision": held.about["precision"],
             "storage": held.storage.kind,
             "storage_settings": held.storage.settings(),
@@ -238,24 +240,31 @@ class TokenIndex:
 
     @cached_property
     def ledger(self) -> Ledger:
-        """A note for each document that is longer than the model reads."""
+        """A note for each document that is longer than the model reads, and for each that has no vectors."""
         cut = np.flatnonzero(self.contents.truncated)
         pairs = zip(self.ids.take(cut.astype(np.int32)), self.contents.truncated[cut].tolist(), strict=True)
-        return Ledger(tuple(Note(_STAGE, "truncated", doc_id=doc_id, amount=amount) for doc_id, amount in pairs))
+        bare = np.flatnonzero(np.diff(self.contents.offsets) == 0)
+        return Ledger(
+            (
+                *(Note(_STAGE, "truncated", doc_id=doc_id, amount=amount) for doc_id, amount in pairs),
+                *(Note(_STAGE, "no_vectors", doc_id=doc_id) for doc_id in self.ids.take(bare.astype(np.int32))),
+            )
+        )
 
     def fingerprint(self) -> str:
         """A digest of the encoder, of what was encoded and how, of how it is kept, and of what searches it."""
         held = self.contents
         found = (held.search.kind, held.search.settings())
-        return digest("token index", VERSION, held.about["contents"], *found, self.encoder.settings())
+        asking = (self.encoder.fingerprint(role="query"), self.encoder.precision)
+        return digest("token index", VERSION, held.about["contents"], *found, *asking)
 
     def check_encoder(self) -> None:
-        """Refuse to search with an encoder of another vector space; see `made_by.check_space`.
+        """Refuse to search with an encoder that makes other vectors of documents; see `made_by.check_space`.
 
         Raises:
-            UsageError: The encoder's fingerprint is not the one in the manifest.
+            UsageError: The fingerprint of its documents is not the one in the manifest.
         """
-        check_space(self.encoder, self.contents.about, stage=_STAGE)
+        check_space(DocumentEncoder(self.encoder), self.contents.about, stage=_STAGE)
 
     def check_truncation(self, session: Session) -> None:
         """Refuse an index of documents that were cut, where that is an error.
@@ -263,7 +272,7 @@ class TokenIndex:
         Raises:
             DataError: A document is longer than the model reads, and the session's policy is `error`.
         """
-        for note in self.ledger.notes[:1]:
+        for note in self.ledger.of("truncated")[:1]:
             truncation_note(session, stage=_STAGE, tokens=note.amount, doc_id=note.doc_id)
 
     def vectors(self, codes: Codes) -> TokenVectors:
@@ -314,10 +323,11 @@ def _origin(
     """What an index is made by, and how it shall be kept and searched."""
     given = {name: value for name, value in settings.items() if value is not None}
     asked = {"storage": storage, "search": search, "settings": given}
-    return {**facts(encoder, encoder.precision_in(session)), "asked": asked}
+    made_by = facts(DocumentEncoder(encoder), encoder.precision_in(session))
+    return {**made_by, "encoder_parameters": encoder.settings(), "asked": asked}
 
 
-def _reopened(path: str, documents: Corpus | None, encoder: TokenEncoder, fingerprint: str) -> TokenIndex:
+def _reopened(path: str, documents: Corpus | None, encoder: TokenEncoder, holds: str) -> TokenIndex:
     """An index that was pickled as its folder.
 
     Raises:
@@ -325,6 +335,6 @@ def _reopened(path: str, documents: Corpus | None, encoder: TokenEncoder, finger
         UsageError: It holds another index here.
     """
     index = TokenIndex.open(path, corpus=documents, encoder=encoder)
-    if index.fingerprint() != fingerprint:
+    if index.contents.about["contents"] != holds:
         raise UsageError("the folder holds another index than it did elsewhere", stage=_STAGE, value=path)
     return index

@@ -18,10 +18,11 @@ from rankloom.fingerprint import digest
 from rankloom.order import Offsets
 from rankloom.retrieval.made_by import vectors_digest
 from rankloom.retrieval.shard_files import keep, kept, shard_path
+from rankloom.retrieval.token_index.document_encoder import DocumentEncoder
 from rankloom.retrieval.token_index.storage import Matrix
 from rankloom.retrieval.vectors.npy_file import check_width
 from rankloom.session import Session
-from rankloom.token_encoder import TokenEncoder, TokensEncoded
+from rankloom.token_encoder import TokenEncoder, TokensEncoded, without_blank
 from rankloom.token_vectors import TokenVectors
 
 #: Documents in one shard: half a minute of work for a small model on one CPU core.
@@ -32,7 +33,7 @@ class EncodedCorpus:
     """The token vectors of a corpus, which can be read through again and again.
 
     Args:
-        corpus: The documents; `Document.contents` is what is encoded.
+        corpus: The documents; `Document.contents` is what is encoded. A blank one has no vectors.
         encoder: The model.
         session: Device and dtype, and what happens to a text that is cut.
         folder: Where finished shards are kept, and read again; None keeps all vectors in memory.
@@ -93,7 +94,7 @@ class EncodedCorpus:
         first = number * SHARD_SIZE
         texts = [document.contents for document in self._corpus.slice(first, first + SHARD_SIZE)]
         computed = on_device(encoder.precision_in(session), session, stage=self._stage)
-        made_from = digest("token vectors", vectors_digest(encoder, session), computed, texts)
+        made_from = digest("token vectors", vectors_digest(DocumentEncoder(encoder), session), computed, texts)
         path = None if self._folder is None else shard_path(self._folder, number)
         found = None if path is None else kept(path, made_from)
         if found is not None:
@@ -101,7 +102,7 @@ class EncodedCorpus:
             vectors = TokenVectors(columns["vectors"], columns["offsets"])
             shard = TokensEncoded(vectors, columns["tokens"], columns["truncated"], calls=0)
         else:
-            shard = encoder.encode(texts, role="document", session=session)
+            shard = without_blank(encoder.encode(texts, role="document", session=session), texts)
             if path is not None:
                 arrays = {"vectors": shard.vectors.vectors, "offsets": shard.vectors.offsets}
                 keep(path, made_from, {**arrays, "tokens": shard.tokens, "truncated": shard.truncated})

@@ -371,6 +371,14 @@ def test_a_model_says_which_reduction_it_was_trained_with(tmp_path):
         encoded(TokenEncoder(str(folder)))
 
 
+@pytest.mark.parametrize(("name", "content"), [("config_sentence_transformers.json", "{"), ("config.json", "[]")])
+def test_a_damaged_file_of_a_model_is_named(tmp_path, name, content):
+    folder = tiny_stanford_colbert(tmp_path)
+    (folder / name).write_text(content)
+    with pytest.raises(DataError, match=rf"file of the model can not be read.*{name}"):
+        encoded(TokenEncoder(str(folder)))
+
+
 @pytest.mark.parametrize("kind", sorted(MAKERS))
 def test_bfloat16_is_close_and_of_length_one(folders, kind):
     session = Session(offline=True, device="cpu", dtype="bfloat16")

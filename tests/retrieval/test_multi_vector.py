@@ -3,6 +3,7 @@
 import json
 import pickle
 import shutil
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from rankloom.errors import CompositionError, DamagedIndexError, DataError, NotF
 from rankloom.retrieval import MultiVector, TokenIndex
 from rankloom.retrieval.token_index import shards
 from rankloom.testing import StageConformance
+from rankloom.token_adapter import read_settings
 from rankloom.token_encoder import TokenEncoder
 from rankloom.token_vectors import TokenVectors, maxsim
 from tests.tiny_models import tiny_colbert
@@ -174,6 +176,23 @@ def test_what_was_built_is_opened(options, tiny, tmp_path):
         pickle.dumps(memory.index)
 
 
+def test_a_document_without_contents_has_no_vectors_and_is_noted(tiny, tmp_path):
+    corpus = Corpus.of([Document("a", " "), Document("moon", "Tides follow the moon."), Document("none", "")])
+    built = MultiVector.build(corpus, tmp_path / "index", model=tiny, session=SESSION)
+    strict = Session(offline=True, device="cpu", on_truncate="error")
+    for stage in (built, MultiVector.open(tmp_path / "index", corpus)):
+        stage.index.check_truncation(strict)
+        assert [(note.kind, note.doc_id) for note in stage.index.ledger.notes] == [
+            ("no_vectors", "a"),
+            ("no_vectors", "none"),
+        ]
+        vectors, held = stage.document_token_vectors(["a", "moon", "none"])
+        assert (vectors.lengths > 0).tolist() == [False, True, False]
+        assert held.all()
+        scores = stage.run({"q1": "moon"}, session=SESSION).to_dict()["q1"]
+        assert scores["a"] == scores["none"] == 0 != scores["moon"]
+
+
 def test_sizes_are_told(tiny):
     def described(storage):
         return TokenIndex.of(CORPUS, encoder=TokenEncoder(tiny, reduction="C2x3"), session=SESSION, storage=storage)
@@ -255,7 +274,7 @@ def test_what_can_not_be_opened(tiny, tmp_path):
     other = str(tiny_colbert(tmp_path / "other", seed=9))
     with pytest.raises(UsageError, match="made with another model"):
         MultiVector.open(tmp_path / "index", CORPUS, model=other)
-    with pytest.raises(UsageError, match="reduction 'C2x3' there, 'C2x4' here"):
+    with pytest.raises(UsageError, match="reduction 'C3x3' there, 'C4x4' here"):
         MultiVector.open(tmp_path / "index", CORPUS, reduction="C2x4")
     with pytest.raises(UsageError, match="another corpus"):
         MultiVector.open(tmp_path / "index", Corpus.of([Document("d", "text")]))
@@ -263,6 +282,45 @@ def test_what_can_not_be_opened(tiny, tmp_path):
         MultiVector.open(tmp_path / "nowhere")
     moved = MultiVector.open(tmp_path / "index", model=str(shutil.copytree(tiny, tmp_path / "moved")))
     assert moved.index.encoder.settings() == {"reduction": "C2x3"}
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_one_index_answers_whatever_is_done_to_queries(tiny, tmp_path, calls):
+    session = Session(offline=True, device="cpu", cache=tmp_path / "cache")
+    built = MultiVector.build(CORPUS, tmp_path / "index", model=tiny, session=SESSION, reduction="C2x3")
+    first = MultiVector.for_corpus(CORPUS, session, model=tiny, reduction="C2x3")
+    del calls[:]
+    fingerprints = {built.index.fingerprint()}
+    for options in ({"query_tokens": 4}, {"reduction": "C64x3"}, {"expand_queries": False}, {"query_prefix": "why "}):
+        opened = MultiVector.open(tmp_path / "index", CORPUS, **options)
+        cached = MultiVector.for_corpus(CORPUS, session, model=tiny, **{"reduction": "C2x3", **options})
+        assert cached.index.path == first.index.path
+        whole = MultiVector.of(CORPUS, model=tiny, session=SESSION, **{"reduction": "C2x3", **options})
+        del calls[:]
+        results = [one.run(QUERIES, session=SESSION).to_dict() for one in (opened, cached, whole)]
+        assert results[0] == results[1] == results[2]
+        assert results[0] != built.run(QUERIES, session=SESSION).to_dict()
+        assert set(calls) == set(QUERIES.values())
+        assert pickle.loads(pickle.dumps(opened.index)).fingerprint() == opened.index.fingerprint()
+        fingerprints.add(opened.index.fingerprint())
+    assert len(fingerprints) == 5
+    for options in ({"document_tokens": 9}, {"document_prefix": "x"}, {"skip_punctuation": False}):
+        with pytest.raises(UsageError, match=f"made with another model.*{next(iter(options))}"):
+            MultiVector.open(tmp_path / "index", CORPUS, **options)
+
+
+def test_a_default_may_be_named():
+    stage = MultiVector.of(CORPUS, model="mini/crisp", session=SESSION)
+    own = read_settings(stage.index.encoder.resolve(SESSION).path)
+    for named in ({"reduction": own.reduction}, {"reduction": "c8X32"}, asdict(own.layout)):
+        encoder = TokenEncoder("mini/crisp", **named)
+        again = TokenIndex(stage.index.contents, encoder=encoder, documents=CORPUS)
+        again.check_encoder()
+        assert again.fingerprint() == stage.index.fingerprint()
+        assert encoder.fingerprint() == TokenEncoder("mini/crisp").fingerprint()
+    other = TokenEncoder("mini/crisp", reduction="none")
+    with pytest.raises(UsageError, match="reduction 'C32x32' there, 'none' here"):
+        TokenIndex(stage.index.contents, encoder=other, documents=CORPUS).check_encoder()
 
 
 def test_the_cache_keeps_indexes_and_vectors(tiny, tmp_path, calls):

@@ -21,6 +21,7 @@ WORDS = {
     "T4x8": (Tail(4), Tail(8)),
     "pool2": (Unreduced(), Pooling(2.0)),
     "pool1.5": (Unreduced(), Pooling(1.5)),
+    "pool1234.567": (Unreduced(), Pooling(1234.567)),
 }
 
 
