@@ -19,7 +19,7 @@ from rankloom.retrieval.token_index.effort import ROUGH, Effort, effort
 from rankloom.retrieval.token_index.inverted_lists import InvertedLists
 from rankloom.retrieval.token_index.residual import ResidualStorage, code_type
 from rankloom.retrieval.token_index.scoring import hits_of, score_documents
-from rankloom.retrieval.token_index.storage import Matrix, TokenStorage, new_array, read_array, read_only
+from rankloom.retrieval.token_index.storage import Matrix, TokenStorage, check_codes, new_array, read_array, read_only
 from rankloom.retrieval.vectors.best_documents import Hits, checked_queries
 from rankloom.retrieval.vectors.crew import Crew, threads
 from rankloom.retrieval.vectors.float_product import float_product
@@ -59,7 +59,7 @@ class CandidateSearch:
     def __init__(
         self, storage: TokenStorage, offsets: Offsets, centroids: Centroids, codes: NDArray[Any], lists: InvertedLists
     ) -> None:
-        self.storage, self.centroids = storage, centroids
+        self.storage, self.centroids, self._checked = storage, centroids, False
         self.offsets, self.codes = read_only(offsets), read_only(codes)
         lengths = np.sqrt(np.einsum("ij,ij->i", centroids.matrix, centroids.matrix))
         self._length = float(lengths.mean()) if len(lengths) else 1.0
@@ -110,6 +110,8 @@ class CandidateSearch:
     def read(cls, folder: Path, storage: TokenStorage, offsets: Offsets, settings: dict[str, Any]) -> Self:
         """Open what `build` has put into a folder; files are mapped, but for the centroids.
 
+        What codes and lists name is looked at by the first search.
+
         Raises:
             OSError: A file is missing.
             ValueError: A file is damaged, or of other vectors.
@@ -121,10 +123,8 @@ class CandidateSearch:
             codes = read_array(folder / _CODES, code_type(len(matrix)), 1)
             if matrix.shape[1] != storage.dimensions or len(codes) != len(storage):
                 raise ValueError(f"{_CENTROIDS} or {_CODES} is of other vectors")
-            if len(codes) and int(codes.max()) >= len(matrix):  # a kernel would read beyond the centroids
-                raise ValueError(f"{_CODES} names centroids that {_CENTROIDS} does not hold")
             centres = Centroids(matrix, bool(settings["normalized"]))
-        lists = InvertedLists.read(folder, len(offsets) - 1)
+        lists = InvertedLists.read(folder)
         if len(lists) != len(centres):
             raise ValueError("the lists are of other centroids")
         return cls(storage, offsets, centres, codes, lists)
@@ -164,7 +164,12 @@ class CandidateSearch:
 
         Raises:
             DataError: The queries have not the index's dimensions, or a number is not finite.
+            DamagedIndexError: A file is damaged.
         """
+        if not self._checked:
+            check_codes(self.codes, len(self.centroids), _CODES)
+            self.lists.check(len(self))
+            self._checked = True
         checked_queries(queries.vectors, self.storage.dimensions, stage=_STAGE)
         how = effort(k, nprobe, candidates)
         found: dict[int, tuple[Codes, Scores]] = {}

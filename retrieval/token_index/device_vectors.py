@@ -73,7 +73,7 @@ def _arrays(storage: TokenStorage, rows: Rows) -> tuple[NDArray[Any], ...]:
     if isinstance(storage, Int8Storage):
         return chosen(storage.codes, rows), chosen(storage.scales, rows)
     if isinstance(storage, ResidualStorage):
-        codes = chosen(storage.codes, rows)  # torch takes no places of uint16: the bits are the same
+        codes = storage.codes_of(rows)  # torch takes no places of uint16: the bits are the same
         return codes.view(np.int16) if codes.dtype == np.uint16 else codes, chosen(storage.residuals, rows)
     return (storage.decoded(rows),)
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from rankloom.retrieval.token_index.storage import new_array, read_array
+from rankloom.retrieval.token_index.storage import check_codes, new_array, read_array
 
 _OFFSETS, _DOCUMENTS = "list_offsets.npy", "list_documents.npy"
 
@@ -55,11 +55,11 @@ class InvertedLists:
         if folder is None:
             return cls(offsets, listed)
         np.save(folder / _OFFSETS, offsets)
-        return cls.read(folder, len(documents) - 1)
+        return cls.read(folder)
 
     @classmethod
-    def read(cls, folder: Path, documents: int) -> Self:
-        """What `build` has put into a folder for so many documents, mapped.
+    def read(cls, folder: Path) -> Self:
+        """What `build` has put into a folder, mapped.
 
         Raises:
             OSError: A file is missing.
@@ -69,9 +69,15 @@ class InvertedLists:
         listed = read_array(folder / _DOCUMENTS, np.int32, 1)
         if not len(offsets) or offsets[0] or (np.diff(offsets) < 0).any() or offsets[-1] != len(listed):
             raise ValueError(f"{_OFFSETS} does not divide {_DOCUMENTS}")
-        if len(listed) and not 0 <= listed.min() <= listed.max() < documents:  # a kernel would write elsewhere
-            raise ValueError(f"{_DOCUMENTS} names documents that there are not")
         return cls(offsets, listed)
+
+    def check(self, documents: int) -> None:
+        """Refuse lists that name documents that there are not; reads them all.
+
+        Raises:
+            DamagedIndexError: They do.
+        """
+        check_codes(self.documents, documents, _DOCUMENTS)
 
     def __len__(self) -> int:
         """How many lists there are."""

@@ -19,6 +19,7 @@ from rankloom.retrieval.token_index.storage import (
     Matrix,
     Rows,
     TokenStorage,
+    check_codes,
     chosen,
     new_array,
     no_settings,
@@ -117,8 +118,6 @@ class ResidualStorage(TokenStorage):
         bits = len(levels).bit_length() - 1
         if bits not in BITS or residuals.shape != (len(codes), -(-matrix.shape[1] * bits // 8)):
             raise ValueError(f"{_RESIDUALS} is of other vectors than {_CODES} or {_CENTROIDS}")
-        if len(codes) and int(codes.max()) >= len(matrix):  # a kernel would read beyond the centroids
-            raise ValueError(f"{_CODES} names centroids that {_CENTROIDS} does not hold")
         return cls(Centroids(matrix, bool(settings["normalized"])), codes, residuals, levels)
 
     def settings(self) -> dict[str, Any]:
@@ -143,11 +142,21 @@ class ResidualStorage(TokenStorage):
         """Some vectors as float32: centroid and residual, brought to length 1 where the vectors were."""
         from rankloom.retrieval.token_index.residual_kernel import decoded_rows
 
-        codes, residuals = read_only(chosen(self.codes, rows)), read_only(chosen(self.residuals, rows))
+        codes, residuals = read_only(self.codes_of(rows)), read_only(chosen(self.residuals, rows))
         vectors = np.empty((len(codes), self.dimensions), dtype=np.float32)
         centroids = self.centroids
         decoded_rows(codes, residuals, centroids.matrix, self.levels, self.bits, centroids.normalized, vectors)
         return vectors
+
+    def codes_of(self, rows: slice | NDArray[np.int64]) -> NDArray[Any]:
+        """The centroids of some vectors.
+
+        Raises:
+            DamagedIndexError: There is no such centroid; see `check_codes`.
+        """
+        codes = chosen(self.codes, rows)
+        check_codes(codes, len(self.centroids), _CODES)
+        return codes
 
 
 def code_type(centroids: int) -> type[np.uint16] | type[np.int32]:

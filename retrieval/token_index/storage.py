@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol, Self
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from rankloom.errors import DataError
+from rankloom.errors import DamagedIndexError, DataError
 from rankloom.retrieval.vectors.npy_file import mapped
 from rankloom.retrieval.vectors.quantised import quantised
 
@@ -271,6 +271,29 @@ def read_array(path: Path, dtype: DTypeLike, axes: int) -> NDArray[Any]:
     if array.dtype != dtype or array.ndim != axes:
         raise ValueError(f"{path.name} holds {array.dtype} of {array.ndim} axes")
     return array
+
+
+def check_codes(codes: NDArray[Any], count: int, file: str) -> None:
+    """Refuse numbers of things that there are not: a kernel would read or write elsewhere.
+
+    They are looked at when they are used, not when an index is opened, which would read large files whole.
+
+    Args:
+        codes: Whole numbers.
+        count: How many things there are.
+        file: Where they come from, for the error.
+
+    Raises:
+        DamagedIndexError: One is below 0, or not below `count`.
+    """
+    if len(codes) and not 0 <= int(codes.min()) <= int(codes.max()) < count:
+        raise DamagedIndexError(
+            f"{file} is damaged",
+            stage=_STAGE,
+            value=f"numbers from {int(codes.min())} to {int(codes.max())}",
+            accepted=f"0 to {count - 1}",
+            fix="delete the index's folder and build it again",
+        )
 
 
 def no_settings(settings: dict[str, Any]) -> None:

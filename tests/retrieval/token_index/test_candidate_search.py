@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rankloom.errors import DataError, UsageError
+from rankloom.errors import DamagedIndexError, DataError, UsageError
 from rankloom.eval import load_collection
 from rankloom.retrieval.token_index.candidate_search import CandidateSearch
 from rankloom.retrieval.token_index.effort import ROUGH, check_effort, effort
@@ -208,12 +208,17 @@ def test_damaged_files_are_told(tmp_path):
         (tmp_path / name).write_bytes(before)
 
     damaged("codes.npy", np.array(search.codes)[:-1], "other vectors")
-    damaged("codes.npy", np.full_like(search.codes, len(search.centroids)), "does not hold")
     damaged("centroids.npy", search.centroids.matrix[:, :-1], "other vectors")
     damaged("centroids.npy", search.centroids.matrix.astype(np.float64), "float64")
     damaged("list_offsets.npy", np.append(search.lists.offsets, search.lists.offsets[-1]), "other centroids")
-    with pytest.raises(ValueError, match="documents that there are not"):
-        CandidateSearch.read(tmp_path, kept, offsets[:-1], search.settings())
+    asked, known = TokenVectors.of([vectors[:2]], vectors.shape[1]), search.settings()
+    with pytest.raises(DamagedIndexError, match=r"list_documents\.npy"):
+        CandidateSearch.read(tmp_path, kept, offsets[:-1], known).search(asked, 1)
+    before = (tmp_path / "codes.npy").read_bytes()
+    np.save(tmp_path / "codes.npy", np.full_like(search.codes, len(search.centroids)))
+    with pytest.raises(DamagedIndexError, match=r"codes\.npy"):
+        CandidateSearch.read(tmp_path, kept, offsets, known).search(asked, 1)
+    (tmp_path / "codes.npy").write_bytes(before)
     (tmp_path / "codes.npy").unlink()
     with pytest.raises(FileNotFoundError):
         CandidateSearch.read(tmp_path, kept, offsets, search.settings())

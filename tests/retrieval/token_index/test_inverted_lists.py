@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rankloom.errors import DamagedIndexError
 from rankloom.retrieval.token_index.inverted_lists import InvertedLists
 
 
@@ -48,7 +49,7 @@ def test_files_hold_what_memory_holds(tmp_path):
     codes = np.random.default_rng(2).integers(0, 40, documents[-1]).astype(np.uint16)
     in_memory = InvertedLists.build(codes, documents, 40)
     built = InvertedLists.build(codes, documents, 40, folder=tmp_path)
-    for lists in (built, InvertedLists.read(tmp_path, 300)):
+    for lists in (built, InvertedLists.read(tmp_path)):
         assert listed(lists) == listed(in_memory) == by_hand(codes, documents, 40)
         assert lists.nbytes == in_memory.nbytes == 41 * 8 + 4 * len(in_memory.documents)
 
@@ -56,13 +57,14 @@ def test_files_hold_what_memory_holds(tmp_path):
 def test_damaged_files_are_told(tmp_path):
     documents = np.arange(0, 31, 3)
     lists = InvertedLists.build(np.arange(30, dtype=np.uint16) % 7, documents, 7, folder=tmp_path)
-    with pytest.raises(ValueError, match="documents that there are not"):
-        InvertedLists.read(tmp_path, 9)
+    with pytest.raises(DamagedIndexError, match=r"list_documents\.npy"):
+        InvertedLists.read(tmp_path).check(9)
+    InvertedLists.read(tmp_path).check(10)
     for offsets in (lists.offsets[:-1], lists.offsets + 1, lists.offsets[::-1].copy(), lists.offsets[:0]):
         np.save(tmp_path / "list_offsets.npy", offsets)
         with pytest.raises(ValueError, match="does not divide"):
-            InvertedLists.read(tmp_path, 10)
+            InvertedLists.read(tmp_path)
     (tmp_path / "list_documents.npy").unlink()
     np.save(tmp_path / "list_offsets.npy", lists.offsets)
     with pytest.raises(FileNotFoundError):
-        InvertedLists.read(tmp_path, 10)
+        InvertedLists.read(tmp_path)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rankloom.errors import DataError, UsageError
+from rankloom.errors import DamagedIndexError, DataError, UsageError
 from rankloom.retrieval.token_index.centroids import Centroids, samples
 from rankloom.retrieval.token_index.residual import BITS, ResidualStorage
 from rankloom.retrieval.vectors.vector_parts import VectorParts
@@ -167,10 +167,16 @@ def test_damaged_files_are_told(tmp_path):
         (tmp_path / name).write_bytes(before)
 
     damaged("codes.npy", np.array(stored.codes, dtype=np.int64))
-    damaged("codes.npy", np.full_like(stored.codes, 16))
     damaged("residuals.npy", np.array(stored.residuals)[:, :0])
     damaged("residuals.npy", np.array(stored.residuals)[:-1])
     assert len(ResidualStorage.read(tmp_path, known)) == 300
+    codes = np.array(stored.codes)
+    codes[299] = 16
+    np.save(tmp_path / "codes.npy", codes)
+    opened = ResidualStorage.read(tmp_path, known)  # reads no more of them than it is asked for
+    assert len(opened.decoded(slice(0, 299))) == 299
+    with pytest.raises(DamagedIndexError, match=r"codes\.npy"):
+        opened.take(np.array([299]))
     (tmp_path / "levels.npy").unlink()
     with pytest.raises(FileNotFoundError):
         ResidualStorage.read(tmp_path, known)
