@@ -50,7 +50,7 @@ class ResidualStorage(TokenStorage):
         >>> from rankloom.retrieval.vectors.vector_parts import VectorParts
         >>> rows = VectorParts([np.random.default_rng(0).standard_normal((4000, 16), dtype=np.float32)])
         >>> [round(ResidualStorage.build(rows, bits=bits).nbytes / len(rows)) for bits in BITS]
-        [20, 22, 26]
+        [12, 14, 18]
     """
 
     kind = "residual"
