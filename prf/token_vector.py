@@ -59,7 +59,7 @@ class ColBERTPRF(Feedback):
     provides = frozenset({"vectors"})
     accepts = frozenset({"vectors"})
     reads = TokenSource
-    requires = ("sentence_transformers",)
+    requires = ("torch",)
 
     def __init__(
         self,

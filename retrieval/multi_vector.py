@@ -71,6 +71,7 @@ class MultiVector(Retriever, TokenSource):
     """
 
     name = "multi_vector"
+    requires = ("sentence_transformers",)
     accepts = frozenset({"vectors"})
 
     def __init__(
