@@ -1,0 +1,92 @@
+"""What may be spent: a limit of calls, tokens, seconds or money for stages whose models are asked many times.
+
+A stage that asks a language model looks at the session's budget before each batch and counts what the batch took.
+When a limit is reached it returns the best that it has so far, and says so in the ledger (`unfinished`).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Protocol
+
+from rankloom.errors import UsageError
+from rankloom.ledger import Cost
+
+
+class Priced(Protocol):
+    """Tells what a cost comes to in money, as `rankloom.eval.costs.Price` does."""
+
+    def of(self, cost: Cost) -> float:
+        """The money."""
+        ...
+
+
+class Budget:
+    """Limits of what a session's stages may spend together; what the cache answers costs nothing.
+
+    A limit of calls is never passed. The others are known only after a batch: it may pass them, by its own cost.
+
+    Args:
+        calls: Calls of models.
+        tokens: Tokens read and written.
+        seconds: Time spent waiting for models.
+        money: In the currency of the prices.
+        prices: Model or stage -> what it costs; needed for a limit of money.
+
+    Raises:
+        UsageError: There is no limit, one is not positive, or there is one of money and there are no prices.
+
+    Example:
+        >>> budget = Budget(calls=2)
+        >>> budget.spend(Cost("setwise", calls=2, tokens=900))
+        >>> budget.exhausted()
+        'the budget of 2 calls is spent'
+    """
+
+    def __init__(
+        self,
+        *,
+        calls: int | None = None,
+        tokens: int | None = None,
+        seconds: float | None = None,
+        money: float | None = None,
+        prices: Mapping[str, Priced] | None = None,
+    ) -> None:
+        given = {"calls": calls, "tokens": tokens, "seconds": seconds, "money": money}
+        self.limits = {name: limit for name, limit in given.items() if limit is not None}
+        self.prices = dict(prices or {})
+        self.spent: dict[str, float] = dict.fromkeys(given, 0)
+        self._lock = threading.Lock()
+        if not self.limits:
+            raise UsageError("a budget needs a limit", stage="Budget", accepted=", ".join(given))
+        for name, limit in self.limits.items():
+            if not limit > 0:
+                raise UsageError(f"{name} is out of range", stage="Budget", value=limit, accepted="a positive number")
+        if money is not None and not self.prices:
+            raise UsageError("a limit of money needs prices", stage="Budget", fix="pass prices={model: Price(...)}")
+
+    def spend(self, cost: Cost) -> None:
+        """Count what was spent; for money, by the price of its model, or else of its stage."""
+        price = self.prices.get(cost.model) or self.prices.get(cost.stage)
+        with self._lock:
+            self.spent["calls"] += cost.calls
+            self.spent["tokens"] += cost.tokens
+            self.spent["seconds"] += cost.seconds
+            self.spent["money"] += 0.0 if price is None else price.of(cost)
+
+    def calls_left(self, most: int) -> int:
+        """How many calls may still be made, of as many as are wanted at most."""
+        limit = self.limits.get("calls")
+        return most if limit is None else max(0, min(most, int(limit - self.spent["calls"])))
+
+    def exhausted(self, *, calls: int = 1) -> str:
+        """Which limit leaves no room for the next calls, in words; empty if none.
+
+        Args:
+            calls: How many calls belong together: they are made all, or not at all.
+        """
+        for name, limit in self.limits.items():
+            if self.spent[name] >= limit or (name == "calls" and self.calls_left(calls) < calls):
+                return f"the budget of {limit:g} {name} is spent"
+        return ""
