@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rankloom.checks import choice, whole
 from rankloom.encoders import Role, SentenceEncoder, readable
-from rankloom.encoders.batches import TOKENS_ON_A_PROCESSOR, TOKENS_ON_AN_ACCELERATOR, Batch, Limits, batches
+from rankloom.encoders.batches import Batch, Limits, batches
 from rankloom.encoders.precision import chosen_precision
 from rankloom.encoders.reading import own_prompt
 from rankloom.encoders.sentence_model import has_normalization
@@ -334,8 +334,7 @@ class TokenEncoder:
 
     def _batches(self, loaded: LoadedModel, texts: list[str], role: Role) -> list[Batch]:
         """Some texts as batches, longest first."""
-        tokens = TOKENS_ON_A_PROCESSOR if loaded.device == "cpu" else TOKENS_ON_AN_ACCELERATOR
-        limits = Limits(tokens, self.batch_size)
+        limits = Limits.on(loaded.device, self.batch_size)
         with loaded.lock:
             return list(batches(loaded.model, texts, prompt=own_prompt(loaded.model, role), role=role, limits=limits))
 

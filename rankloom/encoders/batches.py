@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rankloom.encoders.encoder import Role
 from rankloom.encoders.reading import token_counts
 
+Text = str | tuple[str, str]  # a text, or two that are read together
 #: Tokens of a batch, padding included; more where there are thousands of arithmetic units to be kept busy.
 TOKENS_ON_A_PROCESSOR, TOKENS_ON_AN_ACCELERATOR = 1024, 32768
 _TEXTS = 32  # of a batch whose tokens nobody knows beforehand
@@ -48,15 +49,22 @@ class Limits(NamedTuple):
     tokens: int
     texts: int | None = None
 
+    @classmethod
+    def on(cls, device: str, texts: int | None) -> Limits:
+        """The tokens that suit a device of torch, and so many texts at most."""
+        return cls(TOKENS_ON_A_PROCESSOR if device == "cpu" else TOKENS_ON_AN_ACCELERATOR, texts)
 
-def batches(model: Any, texts: Sequence[str], *, prompt: str | None, role: Role, limits: Limits) -> Iterator[Batch]:
+
+def batches(
+    model: Any, texts: Sequence[Text], *, prompt: str | None, role: Role | None = None, limits: Limits
+) -> Iterator[Batch]:
     """Batches of texts, longest first.
 
     Args:
         model: A model of sentence-transformers.
-        texts: Texts that can be tokenised, longest first.
+        texts: Texts that can be tokenised, longest first; or pairs of texts, for a cross-encoder.
         prompt: What is put before each.
-        role: What they are.
+        role: What they are, if the model tells queries and documents apart.
         limits: How large a batch may be; a longer text has one to itself.
     """
     if not texts:
@@ -64,12 +72,12 @@ def batches(model: Any, texts: Sequence[str], *, prompt: str | None, role: Role,
     if plain_transformer(model):
         yield from _tokenised_once(model[0], texts, prompt, role, limits)
         return
-    count = limits.texts or _TEXTS
+    count, options = limits.texts or _TEXTS, {} if role is None else {"task": role}
     for start in range(0, len(texts), count):
         part = list(texts[start : start + count])
-        features = model.preprocess(part, prompt=prompt, task=role)
+        features = model.preprocess(part, prompt=prompt, **options)
         counts = token_counts if "query_expansion_positions" not in features else _expanded_counts
-        read, truncated = counts(model, part, features, prompt=prompt, task=role)
+        read, truncated = counts(model, part, features, prompt=prompt, **options)
         yield Batch(np.arange(start, start + len(part)), features, read, truncated)
 
 
@@ -81,14 +89,14 @@ def plain_transformer(model: Any) -> bool:
     return (
         type(first) is Transformer
         and first.modality_config.keys() == {"text"}
-        and first.transformer_task == "feature-extraction"
+        and first.transformer_task in ("feature-extraction", "sequence-classification")
         and first.processor is first.tokenizer
         and bool(first.tokenizer.is_fast)
         and not first.processing_kwargs
     )
 
 
-def longest(first: Any, role: Role) -> int | None:
+def longest(first: Any, role: Role | None) -> int | None:
     """How many tokens a transformer of `plain_transformer` reads at most, special tokens included."""
     own = first.query_length if role == "query" else first.document_length
     expansion = _expansion(first, role)
@@ -101,19 +109,11 @@ def longest(first: Any, role: Role) -> int | None:
 
 
 def _tokenised_once(
-    first: Any, texts: Sequence[str], prompt: str | None, role: Role, limits: Limits
+    first: Any, texts: Sequence[Text], prompt: str | None, role: Role | None, limits: Limits
 ) -> Iterator[Batch]:
-    """Batches by tokens. What the tokenizer cuts off comes back as further pieces, which are counted."""
-    tokenizer, limit = first.tokenizer, longest(first, role)
-    cut = {} if limit is None else {"truncation": True, "max_length": limit, "return_overflowing_tokens": True}
-    pieces = dict(tokenizer([f"{prompt or ''}{text}" for text in texts], verbose=False, **cut))
-    lengths = np.array([len(ids) for ids in pieces["input_ids"]], dtype=np.int64)
-    owners = np.array(pieces.pop("overflow_to_sample_mapping", range(len(texts))), dtype=np.int64)
-    heads = np.flatnonzero(np.diff(owners, prepend=-1))  # the first piece of each text is the one that is read
-    special = tokenizer.num_special_tokens_to_add()
-    beyond = np.bincount(owners, weights=lengths - special, minlength=len(texts)).astype(np.int64)
-    read = lengths[heads]
-    truncated = beyond - (read - special)
+    """Batches by tokens."""
+    tokenizer = first.tokenizer
+    tokens, read, truncated = _tokens(tokenizer, texts, prompt or "", longest(first, role))
     order = np.array(sorted(range(len(read)), key=(-read).tolist().__getitem__), dtype=np.int64)
     prompt_length = {} if prompt is None else _prompt_length(first, prompt)
     expansion = _expansion(first, role)
@@ -128,8 +128,8 @@ def _tokenised_once(
         )
         places = order[begin : begin + count]
         features = {
-            name: _padded(tokenizer, name, [rows[heads[place]] for place in places], least=least)
-            for name, rows in pieces.items()
+            name: _padded(tokenizer, name, [rows[place] for place in places], least=least)
+            for name, rows in tokens.items()
         }
         if expansion is not None:
             features.update(_expanded(tokenizer, features, expansion))
@@ -139,12 +139,35 @@ def _tokenised_once(
         begin += count
 
 
+def _tokens(
+    tokenizer: Any, texts: Sequence[Text], prompt: str, limit: int | None
+) -> tuple[dict[str, list[list[int]]], NDArray[np.int64], NDArray[np.int64]]:
+    """What the model reads of each text, by name; how many tokens those are, and how many it does not read.
+
+    Of a pair, the longer text is cut first, which is the rule of sentence-transformers.
+    """
+    pairs = [(text, "") if isinstance(text, str) else text for text in texts]
+    columns = [[f"{prompt}{text}" for text, _ in pairs], [other for _, other in pairs]]
+    columns = columns[:1] if isinstance(texts[0], str) else columns
+    tokens = dict(tokenizer(*columns, verbose=False))
+    lengths = np.array([len(ids) for ids in tokens["input_ids"]], dtype=np.int64)
+    if limit is None or lengths.max() <= limit:
+        return tokens, lengths, np.zeros_like(lengths)
+    long = np.flatnonzero(lengths > limit).tolist()
+    cut = tokenizer(*([column[place] for place in long] for column in columns), truncation=True, max_length=limit)
+    for name, rows in tokens.items():
+        for place, row in zip(long, cut[name], strict=True):
+            rows[place] = row
+    read = np.array([len(ids) for ids in tokens["input_ids"]], dtype=np.int64)
+    return tokens, read, lengths - read
+
+
 def _prompt_length(first: Any, prompt: str) -> dict[str, Any]:
     """Tokens of the prompt, under the name by which a pooling that leaves the prompt out looks for it."""
     return {name: value for name, value in first.preprocess([""], prompt=prompt).items() if name == "prompt_length"}
 
 
-def _expansion(first: Any, role: Role) -> Mapping[str, Any] | None:
+def _expansion(first: Any, role: Role | None) -> Mapping[str, Any] | None:
     """How queries are filled up with tokens such as [MASK], which then have vectors too; None if they are not."""
     expansion: Mapping[str, Any] | None = first.query_expansion if role == "query" else None
     return expansion
@@ -167,7 +190,7 @@ def _expanded(tokenizer: Any, features: Mapping[str, Any], expansion: Mapping[st
     }
 
 
-def _expanded_counts(model: Any, texts: list[str], features: Mapping[str, Any], **options: Any) -> tuple[Any, Any]:
+def _expanded_counts(model: Any, texts: list[Text], features: Mapping[str, Any], **options: Any) -> tuple[Any, Any]:
     """As `token_counts`, of texts that were filled up: what they were filled up with is no token of theirs."""
     read = _own_tokens(features)
     uncut = {"text": {"truncation": False, "verbose": False}}  # one by one: they are not brought to one length then

@@ -9,33 +9,67 @@ import torch
 from numpy.typing import NDArray
 from sentence_transformers.util import batch_to_device
 
-from rankloom.encoders.batches import Batch
+from rankloom.encoders.batches import Batch, Limits
 from rankloom.encoders.encoder import Role
 from rankloom.models import LoadedModel
 
 
 class Forward:
-    """Computes the vectors of a batch.
+    """Computes what a model gives for a batch, and knows how the model wants to be called.
 
     Args:
         loaded: The model.
+
+    Attributes:
+        threads: How many batches it can compute at a time; torch brings its own threads to a batch.
+    """
+
+    def __init__(self, loaded: LoadedModel) -> None:
+        self.loaded = loaded
+        runtimes = [module for module in loaded.model.modules() if hasattr(module, "one_by_one")]
+        self._one_by_one = any(module.one_by_one for module in runtimes)
+        self.threads = torch.get_num_threads() if runtimes else 1
+
+    def limits(self, texts: int | None) -> Limits:
+        """How large a batch may be, with so many texts at most if the model does not want each alone."""
+        return Limits.on(self.loaded.device, 1 if self._one_by_one else texts)
+
+    def output(self, batch: Batch, name: str, **options: Any) -> Any:
+        """The output of some name, a float32 tensor; called inside `inference_mode`."""
+        features: dict[str, Any] = batch_to_device(batch.features, torch.device(self.loaded.device))
+        return self.loaded.model(features, **options)[name].float()
+
+
+class Vectors(Forward):
+    """The vectors of a batch.
+
+    Args:
+        loaded: A sentence encoder.
         role: What the texts are.
         width: Numbers of each vector that are kept, from the first.
         normalize: Bring what is kept to length 1.
     """
 
     def __init__(self, loaded: LoadedModel, role: Role, *, width: int, normalize: bool) -> None:
-        self.loaded, self.role, self.width, self.normalize = loaded, role, width, normalize
-        runtimes = [module for module in loaded.model.modules() if hasattr(module, "one_by_one")]
-        self.one_by_one = any(module.one_by_one for module in runtimes)
-        self.threads = torch.get_num_threads() if runtimes else 1  # torch brings its own threads to a batch
+        super().__init__(loaded)
+        self.role, self.width, self.normalize = role, width, normalize
 
     def __call__(self, batch: Batch) -> NDArray[np.float32]:
-        """Vectors of a batch, float32 of shape (texts, width)."""
-        features: dict[str, Any] = batch_to_device(batch.features, torch.device(self.loaded.device))
+        """Float32 of shape (texts, width)."""
         with torch.inference_mode():
-            output = self.loaded.model(features, task=self.role)["sentence_embedding"][:, : self.width].float()
+            output = self.output(batch, "sentence_embedding", task=self.role)[:, : self.width]
             if self.normalize:
                 output = torch.nn.functional.normalize(output)
         vectors: NDArray[np.float32] = output.cpu().numpy()
         return vectors
+
+
+class PairScores(Forward):
+    """The raw scores of a batch of pairs, by a cross-encoder."""
+
+    def __call__(self, batch: Batch) -> NDArray[np.float32]:
+        """Float32 of shape (pairs,)."""
+        with torch.inference_mode():
+            output = self.output(batch, "scores")
+        scores: NDArray[np.float32] = output.reshape(len(batch.places)).cpu().numpy()
+        return scores

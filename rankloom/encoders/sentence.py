@@ -12,10 +12,7 @@ from numpy.typing import NDArray
 
 from rankloom.checks import choice, whole
 from rankloom.encoders.batches import (
-    TOKENS_ON_A_PROCESSOR,
-    TOKENS_ON_AN_ACCELERATOR,
     Batch,
-    Limits,
     batches,
     longest,
     plain_transformer,
@@ -287,12 +284,10 @@ class SentenceEncoder:
 
     def _computed(self, loaded: LoadedModel, texts: list[str], role: Role) -> list[tuple[Batch, NDArray[np.float32]]]:
         """The batches of some texts, each with its vectors."""
-        from rankloom.encoders.forward import Forward
+        from rankloom.encoders.forward import Vectors
 
-        forward = Forward(loaded, role, width=self._width(loaded), normalize=self._normalized(loaded))
-        tokens = TOKENS_ON_A_PROCESSOR if loaded.device == "cpu" else TOKENS_ON_AN_ACCELERATOR
-        limits = Limits(tokens, 1 if forward.one_by_one else self.batch_size)
-        prompt = self._prompt(loaded, role)
+        forward = Vectors(loaded, role, width=self._width(loaded), normalize=self._normalized(loaded))
+        prompt, limits = self._prompt(loaded, role), forward.limits(self.batch_size)
         with loaded.lock:
             prepared = list(batches(loaded.model, texts, prompt=prompt, role=role, limits=limits))
             return list(completed(forward, prepared, threads=forward.threads))

@@ -10,7 +10,6 @@ from rankloom import Document, Run, ScoreKind, Session
 from rankloom.corpus import MemoryDocuments
 from rankloom.errors import DataError, NotFoundError, StageError, UsageError
 from rankloom.rerank import CrossEncoder
-from rankloom.rerank import cross_encoder as module
 from rankloom.testing import StageConformance
 from tests.tiny_models import tiny_cross_encoder, tiny_encoder
 
@@ -46,14 +45,16 @@ def peer_of(folder):
 @pytest.fixture
 def batches(monkeypatch):
     """Sizes of the batches that models have scored so far."""
+    from rankloom.encoders.forward import PairScores
+
     sizes = []
-    score_batch = module._score_batch
+    score = PairScores.__call__
 
-    def counting(loaded, texts):
-        sizes.append(len(texts))
-        return score_batch(loaded, texts)
+    def counting(self, batch):
+        sizes.append(len(batch.places))
+        return score(self, batch)
 
-    monkeypatch.setattr(module, "_score_batch", counting)
+    monkeypatch.setattr(PairScores, "__call__", counting)
     return sizes
 
 
@@ -163,6 +164,75 @@ def test_spoilt_weights_are_an_error(tmp_path):
     (folder / "model.safetensors").write_bytes(b"nothing")
     with pytest.raises(StageError, match="can not be loaded"):
         CrossEncoder(str(folder)).run(candidates())
+
+
+def scores_of(stage, session=SESSION):
+    run = stage.run(candidates(session))
+    return {query: dict(zip(hits.doc_ids, hits.scores, strict=True)) for query, hits in run.items()}
+
+
+@pytest.mark.parametrize(("precision", "off"), [("bfloat16", 0.3), ("onnx-float32", 1e-4), ("onnx-int8", 0.5)])
+def test_other_precisions_give_about_the_same_scores(tiny, precision, off, tmp_path):
+    session = Session(offline=True, device="cpu", cache=tmp_path)
+    plain, other = scores_of(CrossEncoder(tiny)), scores_of(CrossEncoder(tiny, precision=precision), session)
+    differences = [abs(plain[query][doc_id] - other[query][doc_id]) for query in QUERIES for doc_id in TEXTS]
+    assert max(differences) < off
+    assert max(differences) > 0  # it was another computation
+
+
+def test_what_auto_takes_is_part_of_the_identity(tiny):
+    found = CrossEncoder(tiny, precision="auto").identity(SESSION)
+    assert found != CrossEncoder(tiny, precision="float32").identity(SESSION)
+
+
+def by_windows(tiny, query, *, window, stride, aggregate):
+    """A document's score by hand: windows of words, which are tokens of their own in these texts."""
+    import torch
+
+    words, pieces, begin = TEXTS["long"].split(), [], 0
+    while True:
+        pieces.append(" ".join(words[begin : begin + window]))
+        if begin + window >= len(words):
+            break
+        begin += stride
+    scores = peer_of(tiny).predict([(query, piece) for piece in pieces], activation_fn=torch.nn.Identity())
+    return {"max": max(scores), "first": scores[0], "top3": np.mean(sorted(scores)[-3:])}[aggregate], len(pieces)
+
+
+@pytest.mark.parametrize("aggregate", ["max", "first", "top3"])
+@pytest.mark.parametrize(("window", "stride"), [(20, None), (20, 7), (33, 30)])
+def test_long_documents_are_read_by_windows(tiny, window, stride, aggregate):
+    stage = CrossEncoder(tiny, window=window, stride=stride, aggregate=aggregate)
+    run = stage.run(candidates())
+    expected, pieces = by_windows(tiny, QUERIES["q2"], window=window, stride=stride or window, aggregate=aggregate)
+    hits = run["q2"]
+    assert dict(zip(hits.doc_ids, hits.scores, strict=True))["long"] == pytest.approx(expected, abs=1e-5)
+    plain = scores_of(CrossEncoder(tiny))
+    for doc_id in ("sky", "moon", "bread", "empty"):  # one window each
+        assert dict(zip(hits.doc_ids, hits.scores, strict=True))[doc_id] == pytest.approx(plain["q2"][doc_id], abs=1e-5)
+    notes = [(note.kind, note.doc_id, note.amount) for note in run.ledger.notes if note.query_id == "q2"]
+    assert notes == ([("truncated", "long", 100 - window)] if aggregate == "first" else [])
+    assert pieces > 2
+
+
+def test_windows_are_shorter_where_the_query_is_long(tiny):
+    query = "light " * 30
+    run = Run.from_documents(query.strip(), [Document("long", TEXTS["long"])])
+    found = CrossEncoder(tiny, window=40).run(run, session=SESSION)
+    expected, _ = by_windows(tiny, query.strip(), window=48 - 33, stride=48 - 33, aggregate="max")
+    assert found["q1"].scores[0] == pytest.approx(expected, abs=1e-5)
+    assert not found.ledger.notes
+
+
+def test_a_batch_holds_as_many_pairs_as_its_tokens_allow(tiny, batches):
+    CrossEncoder(tiny).run(candidates())
+    assert batches == [10]  # 48 tokens each at most, of 1,024
+
+
+@pytest.mark.parametrize("settings", [{"stride": 4}, {"window": 4, "stride": 5}, {"aggregate": "min"}, {"window": 0}])
+def test_settings_of_windows_are_checked(settings):
+    with pytest.raises(UsageError):
+        CrossEncoder("x/y", **settings)
 
 
 @pytest.mark.parametrize("parameter", ["depth", "batch_size"])
