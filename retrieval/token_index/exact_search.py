@@ -11,6 +11,7 @@ Scores are those of `scoring.score_documents`, from the vectors as they are stor
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import Any, Self
@@ -22,18 +23,18 @@ from rankloom.order import Codes, Offsets, Scores, top_order
 from rankloom.retrieval.token_index.asked import Asked
 from rankloom.retrieval.token_index.device_search import DeviceSearch
 from rankloom.retrieval.token_index.scan_codes import build_codes, own_bytes, read_codes
-from rankloom.retrieval.token_index.scoring import document_rows, hits_of, pieces, score_documents
+from rankloom.retrieval.token_index.scoring import hits_of, pieces, score_documents
 from rankloom.retrieval.token_index.storage import TokenStorage
 from rankloom.retrieval.vectors.best_documents import Hits, checked_queries
 from rankloom.retrieval.vectors.crew import Crew, threads
-from rankloom.retrieval.vectors.int8_product import int8_product
 from rankloom.retrieval.vectors.quantised import Quantised, checked_lengths, unquantised
 from rankloom.token_vectors import TokenVectors
 
 SMALL = 1 << 20  # numbers of vectors up to which all documents are scored: there is nothing to gain by bounds
 SCANNED = ("float16", "int8")  # kinds of storage whose codes are scanned; larger than others would be codes beside them
 _VECTORS = 256  # query vectors multiplied at a time
-_PRODUCTS = 1 << 20  # products at a time: 4 MiB, of which a thread reads each soon after it was written
+_PRODUCTS = 1 << 20  # products by NumPy at a time: 4 MiB
+_ROWS, _FINE_ROWS = 1 << 16, 1 << 13  # document vectors for which a thread is sent off
 _ROUNDED = 3e-7  # what bounds and scores may lose by being rounded to float32, of themselves
 _STAGE = "multi_vector"
 
@@ -138,16 +139,25 @@ class ExactSearch:
                 self._devices[device] = DeviceSearch(self.storage, self.offsets, device)
             return self._devices[device]
 
-    @property
+    @cached_property
     def _by_codes(self) -> bool:
         """Whether codes are multiplied; otherwise vectors."""
-        return self.scanned is not None and int8_product() is not None
+        if self.scanned is None:
+            return False
+        from rankloom.retrieval.token_index.int8_kernel import has_instruction
+
+        return has_instruction()
+
+    @cached_property
+    def _scanned(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Codes and measures, of one kind of array whether they are mapped or not: kernels are compiled for each."""
+        codes, measures = (np.ascontiguousarray(array).view() for array in self.scanned or ())
+        codes.flags.writeable = measures.flags.writeable = False
+        return codes, measures
 
     def _crew(self, *, few: bool) -> Crew:
         """Threads for the work; NumPy's products have threads of their own."""
-        if few:
-            return Crew(threads())
-        return Crew(threads(), products=True) if self._by_codes else Crew(1)
+        return Crew(threads() if few or self._by_codes else 1)
 
     def _best(
         self, query: TokenVectors, k: int, uppers: NDArray[np.float64] | None, crew: Crew
@@ -185,70 +195,72 @@ class ExactSearch:
         Finer codes tell which documents those are, and which of their vectors may be the nearest to a vector of the
         query; nothing else has to be read.
         """
+        if not self._by_codes or not len(documents):
+            return documents, score_documents(self.storage, self.offsets, query.vectors, documents, crew)
+        from rankloom.retrieval.token_index.int8_kernel import packed
         from rankloom.retrieval.token_index.maxsim_kernel import document_scores, near_rows
 
-        scanned = self.scanned
-        if scanned is None or not self._by_codes or not len(documents):
-            return documents, score_documents(self.storage, self.offsets, query.vectors, documents, crew)
         asked, wide = Asked.fine(query), query.vectors.astype(np.float64)
+        numbers, sums = packed(asked.codes)
+        codes, measures = self._scanned
         chosen, reaching = documents.astype(np.int64), np.empty(len(documents), dtype=np.bool_)
         scores = np.empty(len(documents), dtype=np.float32)
         to_reach = least / float(asked.units[0])
 
         def work(piece: slice) -> None:
-            rows, starts = document_rows(self.offsets, chosen[piece])
-            products = _products(scanned.codes.take(rows, axis=0), asked.codes)
-            kept, near = np.empty(len(rows), dtype=np.int64), np.empty((len(rows), len(wide)), dtype=np.bool_)
-            near_starts = np.empty_like(starts)
+            count = int((self.offsets[chosen[piece] + 1] - self.offsets[chosen[piece]]).sum())
+            rows, near = np.empty(count, dtype=np.int64), np.empty((count, len(wide)), dtype=np.bool_)
+            near_starts = np.empty(piece.stop - piece.start + 1, dtype=np.int64)
             near_rows(
-                products, scanned.measures.take(rows, axis=1), starts,
+                codes, measures, self.offsets, chosen[piece], numbers, sums,
                 asked.weights, asked.errors, asked.lengths, to_reach,
-                kept, near, near_starts, reaching[piece],
+                rows, near, near_starts, reaching[piece],
             )  # fmt: skip
-            matrix = self.storage.take(rows[kept[: near_starts[-1]]])
+            matrix = self.storage.take(rows[: near_starts[-1]])
             document_scores(matrix, near_starts, near, wide, scores[piece], 0, len(near_starts) - 1)
 
-        crew.each(pieces(self.offsets, chosen, _PRODUCTS // len(asked.codes)), work)
+        crew.each(pieces(self.offsets, chosen, _FINE_ROWS), work)
         return documents[reaching], scores[reaching]
 
     def _uppers(self, queries: TokenVectors, crew: Crew) -> NDArray[np.float64]:
         """What the scores of all documents do not exceed, float64 of shape (queries, documents)."""
-        from rankloom.retrieval.token_index.maxsim_kernel import upper_bounds
-
         asked = Asked.coarse(queries) if self._by_codes else Asked.plain(queries)
-        weights, everything = asked.weights[0], np.arange(len(self))
         uppers = np.empty((len(asked.units), len(self)), dtype=np.float32)
+        (self._bound_by_codes if self._by_codes else self._bound_by_products)(asked, uppers, crew)
+        return uppers * asked.units[:, None]
+
+    def _bound_by_codes(self, asked: Asked, uppers: NDArray[np.float32], crew: Crew) -> None:
+        """Upper bounds by the codes of all vectors."""
+        from rankloom.retrieval.token_index.int8_kernel import packed
+        from rankloom.retrieval.token_index.maxsim_kernel import bounds_by_codes
+
+        weights, everything = asked.weights[0], np.arange(len(self))
+        numbers, sums = packed(asked.codes)
+        codes, measures = self._scanned
 
         def work(piece: slice) -> None:
-            starts = self.offsets[piece.start : piece.stop + 1]
-            block, starts = self._block(slice(int(starts[0]), int(starts[-1]))), starts - starts[0]
-            upper_bounds(
-                _products(block.codes, asked.codes), block.measures, starts,
+            bounds_by_codes(
+                codes, measures, self.offsets, everything[piece], numbers, sums,
                 weights, asked.errors / weights, asked.lengths / weights, asked.starts, uppers[:, piece],
             )  # fmt: skip
 
-        crew.each(pieces(self.offsets, everything, _PRODUCTS // len(asked.codes)), work)
-        return uppers * asked.units[:, None]
+        crew.each(pieces(self.offsets, everything, _ROWS), work)
 
-    def _block(self, rows: slice) -> Quantised:
-        """What is multiplied of consecutive vectors; codes are not copied."""
-        if self.scanned is not None and self._by_codes:
-            return self.scanned.rows(rows)
-        return unquantised(self.storage.decoded(rows), stage=_STAGE)
+    def _bound_by_products(self, asked: Asked, uppers: NDArray[np.float32], crew: Crew) -> None:
+        """Upper bounds by the vectors themselves, multiplied by NumPy."""
+        from rankloom.retrieval.token_index.maxsim_kernel import bounds_by_products
+
+        def work(piece: slice) -> None:
+            starts = self.offsets[piece.start : piece.stop + 1]
+            block = unquantised(self.storage.decoded(slice(int(starts[0]), int(starts[-1]))), stage=_STAGE)
+            bounds_by_products(
+                block.codes @ asked.codes.T, block.measures, starts - starts[0],
+                asked.weights[0], asked.errors, asked.lengths, asked.starts, uppers[:, piece],
+            )  # fmt: skip
+
+        crew.each(pieces(self.offsets, np.arange(len(self)), _PRODUCTS // len(asked.codes)), work)
 
 
 def _scans_codes(storage: TokenStorage) -> bool:
-    """Whether codes of some vectors are worth their bytes."""
-    return storage.kind in SCANNED and len(storage) * storage.dimensions > SMALL
-
-
-def _products(rows: NDArray[Any], asked: NDArray[Any]) -> NDArray[Any]:
-    """All inner products of documents' rows with queries' vectors: int32 or float32 of shape (rows, query vectors)."""
-    if rows.dtype == np.float32:
-        return np.asarray(rows @ asked.T)
-    product = int8_product()
-    if product is None:  # exact as well, and slow: whoever searches many has asked before
-        return np.asarray(rows.astype(np.int32) @ asked.T.astype(np.int32))
-    products = np.empty((len(rows), len(asked)), dtype=np.int32)
-    product(rows, asked, products)
-    return products
+    """Whether codes of some vectors are worth their bytes; they are multiplied by fours."""
+    return storage.kind in SCANNED and len(storage) * storage.dimensions > SMALL and storage.dimensions % 4 == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -60,9 +61,28 @@ class Crew:
             one.result()
 
     def each(self, items: Iterable[Item], work: Callable[[Item], object]) -> None:
-        """Call `work(item)` for every item, several at the same time; returns when all are done."""
-        for _ in map(work, items) if self._pool is None else self._pool.map(work, items):
-            pass
+        """Call `work(item)` for every item, several at the same time; returns when all are done.
+
+        A thread that is done with one takes the next.
+        """
+        left = deque(items)
+
+        def take() -> None:
+            while True:
+                try:
+                    item = left.popleft()
+                except IndexError:
+                    return
+                work(item)
+
+        if self._pool is None:
+            take()
+            return
+        pending = [self._pool.submit(take) for _ in range(self._threads if self._products else self._threads - 1)]
+        if not self._products:
+            take()
+        for one in pending:
+            one.result()
 
 
 def threads() -> int:

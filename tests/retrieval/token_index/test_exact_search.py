@@ -13,10 +13,10 @@ from rankloom.errors import DataError
 from rankloom.retrieval.token_index import exact_search
 from rankloom.retrieval.token_index.asked import Asked
 from rankloom.retrieval.token_index.exact_search import ExactSearch
+from rankloom.retrieval.token_index.int8_kernel import has_instruction
 from rankloom.retrieval.token_index.scoring import document_rows, pieces, score_documents
 from rankloom.retrieval.token_index.storage import Float16Storage, Int8Storage
 from rankloom.retrieval.vectors.crew import Crew
-from rankloom.retrieval.vectors.int8_product import int8_product
 from rankloom.retrieval.vectors.quantised import kept_codes
 from rankloom.retrieval.vectors.vector_parts import VectorParts
 from rankloom.token_vectors import TokenVectors, maxsim
@@ -29,12 +29,12 @@ WAYS = ["codes", "plain", "all"]
 @pytest.fixture(params=WAYS)
 def way(request, monkeypatch):
     """Codes are scanned, or the vectors, or every document is scored."""
-    if request.param == "codes" and int8_product() is None:
-        pytest.skip("this processor or this torch has no product of int8 matrices")
+    if request.param == "codes" and not has_instruction():
+        pytest.skip("this processor has no instruction for int8 products")
     if request.param != "all":
         monkeypatch.setattr(exact_search, "SMALL", 0)
     if request.param == "plain":
-        monkeypatch.setattr(exact_search, "int8_product", lambda: None)
+        monkeypatch.setattr(ExactSearch, "_by_codes", False)
     return request.param
 
 
@@ -67,14 +67,16 @@ def test_long_and_short_vectors(magnitudes):
 
 @pytest.mark.parametrize("small", [0, 1 << 20])
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, 10**6), st.integers(1, 60), st.integers(1, 30))
-def test_ties_go_by_document(small, seed, count, k):
+@given(st.integers(0, 10**6), st.integers(1, 60), st.integers(1, 30), st.sampled_from([3, 4]))
+def test_ties_go_by_document(small, seed, count, k, width):
     # few different small whole numbers, which float16 holds: sums are exact, and most documents tie
     rng = np.random.default_rng(seed)
     most, levels = rng.integers(0, 6), rng.integers(1, 3)
-    documents = [rng.integers(-levels, levels + 1, (n, 3)).astype(np.float32) for n in rng.integers(0, most + 1, count)]
-    queries = [rng.integers(-levels, levels + 1, (n, 3)).astype(np.float32) for n in (1, 2, 0, 5)]
-    storage, offsets = kept(Float16Storage, documents, 3)
+    documents = [
+        rng.integers(-levels, levels + 1, (n, width)).astype(np.float32) for n in rng.integers(0, most + 1, count)
+    ]
+    queries = [rng.integers(-levels, levels + 1, (n, width)).astype(np.float32) for n in (1, 2, 0, 5)]
+    storage, offsets = kept(Float16Storage, documents, width)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(exact_search, "SMALL", small)
         check(ExactSearch.build(storage, offsets), storage, offsets, queries, k)
@@ -129,7 +131,8 @@ def test_scores_are_those_of_the_reference():
 def test_threads_change_nothing(threads, monkeypatch):
     monkeypatch.setattr(exact_search, "SMALL", 0)
     monkeypatch.setattr(exact_search, "threads", lambda: threads)
-    monkeypatch.setattr(exact_search, "_PRODUCTS", 200)
+    for piece in ("_PRODUCTS", "_ROWS", "_FINE_ROWS"):
+        monkeypatch.setattr(exact_search, piece, 200)
     storage, offsets = kept(Int8Storage, some_texts(16, 500, 9))
     check(ExactSearch.build(storage, offsets), storage, offsets, some_texts(17, 12, 6), 15)
 
