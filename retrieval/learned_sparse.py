@@ -241,7 +241,7 @@ class LearnedSparse(Retriever, TermSource, ScoreExplainer):
         session: Session,
         *,
         model: ModelName,
-        queries: Annotated[str | None, NamesPath()] = None,
+        queries: Annotated[str | None, NamesPath(or_name=True)] = None,
         activation: Activation = "model",
         prune_ratio: float = 0.0,
         top_terms: int | None = None,

@@ -10,6 +10,7 @@ from rankloom import Session
 from rankloom.encoders import SentenceEncoder
 from rankloom.errors import NotFoundError
 from rankloom.eval import load_collection
+from rankloom.eval.plan import plan_of
 from rankloom.models import resolve_model, shipped
 from rankloom.retrieval import BM25, LearnedSparse
 from rankloom.retrieval.inference_free import InferenceFreeEncoder
@@ -46,6 +47,12 @@ def test_it_is_small_and_says_what_it_was_trained_on():
     assert {"kind": "inference_free", **manifest["recipe"]} == recipe.model_dump()  # made before recipes had kinds
     with pytest.raises(NotFoundError, match="inference-free"):
         resolve_model("mini/nothing", offline=True, stage="test")
+
+
+def test_an_experiment_finds_it_by_its_name_for_documents_and_queries():
+    step = {"learned_sparse": {"model": NAME, "queries": NAME}}
+    (stage,) = plan_of({"sparse": [step]}, {}).stages
+    assert (stage.given["model"], stage.given["queries"]) == (NAME, NAME)
 
 
 @pytest.mark.usefixtures("no_network")
