@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from rankloom.fingerprint import digest
-from rankloom.pipeline import Top
+from rankloom.fusion import Fuser
+from rankloom.pipeline import Composition, Top
 from rankloom.registry import stage_class
-from rankloom.stage import Feedback, Retriever
+from rankloom.stage import Feedback, Retriever, Stage
 from rankloom.stage_schema import FUSIONS, first_parameter, inner_parameters, located, parameters
 
 _START = "start"
@@ -160,7 +161,7 @@ def _left(word: str, given: Mapping[str, Any], hits: int | None) -> int | None:
     """Most hits of a query that a stage leaves, given how many reach it."""
     stage = stage_class(word)
     if issubclass(stage, Feedback):
-        return None
+        return hits if stage.leaves_ranking(given) else None
     if issubclass(stage, Retriever):
         return int(given["k"])
     if issubclass(stage, Top):
@@ -193,7 +194,7 @@ def _told(word: str, given: Mapping[str, Any], definitions: Mapping[str, Any]) -
 
 
 def _steps(spec: Any, definitions: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Word and full parameters of each step, with names resolved."""
+    """Word and full parameters of each step, with names resolved and compositions written out."""
     if isinstance(spec, list):
         for step in spec:
             yield from _steps(step, definitions)
@@ -204,4 +205,14 @@ def _steps(spec: Any, definitions: Mapping[str, Any]) -> Iterator[tuple[str, dic
         if not isinstance(given, Mapping):
             given = {} if given is None else {str(first_parameter(word)): given}
         checked = parameters(word).model_validate(dict(given))
-        yield word, {name: getattr(checked, name) for name in type(checked).model_fields}
+        told = {name: getattr(checked, name) for name in type(checked).model_fields}
+        if word not in FUSIONS and issubclass(composition := stage_class(word), Composition):
+            yield from _steps(composition.steps(told, lambda part: _last(part, definitions)), definitions)
+        else:
+            yield word, told
+
+
+def _last(spec: Any, definitions: Mapping[str, Any]) -> tuple[type[Stage], Mapping[str, Any]]:
+    """The last stage of a pipeline, as its class and full parameters."""
+    word, given = list(_steps(spec, definitions))[-1]
+    return (Fuser if word in FUSIONS else stage_class(word)), given

@@ -5,11 +5,12 @@ form that the second retriever reads: weighted terms (`RM3`, `TermRocchio`, `Bo1
 weights) or a vector (`VectorPRF`, also for reranking). It reads the documents' terms or vectors from that retriever
 through the classes of `rankloom.sources`; nothing here imports a retriever. `TextPRF` writes texts, several for a query
 if asked to, and makes one ranking of what they find. One method a file; what those over terms share is in
-`term_feedback.py`, what those over vectors share in `mixture.py`. Interpolating feedback with the first ranking is
-fusion and needs nothing from here.
+`term_feedback.py`, what those over vectors share in `mixture.py`. `InterpolatedFeedback` is no method: it puts any of
+them between interpolations with a second retriever.
 """
 
 from rankloom.prf.bo1 import Bo1
+from rankloom.prf.interpolated import InterpolatedFeedback
 from rankloom.prf.kl import KL
 from rankloom.prf.rm3 import RM3
 from rankloom.prf.sparse_vector import SparseVectorPRF
@@ -18,4 +19,14 @@ from rankloom.prf.text import TextPRF
 from rankloom.prf.token_vector import ColBERTPRF
 from rankloom.prf.vector import VectorPRF
 
-__all__ = ["KL", "RM3", "Bo1", "ColBERTPRF", "SparseVectorPRF", "TermRocchio", "TextPRF", "VectorPRF"]
+__all__ = [
+    "KL",
+    "RM3",
+    "Bo1",
+    "ColBERTPRF",
+    "InterpolatedFeedback",
+    "SparseVectorPRF",
+    "TermRocchio",
+    "TextPRF",
+    "VectorPRF",
+]

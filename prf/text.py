@@ -128,6 +128,11 @@ class TextPRF(Feedback):
         by_method: dict[Method, int | None] = {"truncate": 1, "aggregate": int(given["docs"]), "window": None}
         return by_method[given["method"]]
 
+    @classmethod
+    def leaves_ranking(cls, given: Mapping[str, Any]) -> bool:
+        """If there is a stage to answer the new queries."""
+        return given["through"] is not None
+
     def flow(self, traits: Traits, *, after: str) -> Traits:
         """A ranking if there is a stage to answer the new queries; otherwise queries without terms and vectors."""
         left = super().flow(traits, after=after)

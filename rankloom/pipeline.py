@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
+from typing import Any
 
 from rankloom.checks import whole
 from rankloom.errors import CompositionError
@@ -116,6 +118,25 @@ class Pipeline(Stage):
     def __repr__(self) -> str:
         """The stages joined by `>>`."""
         return " >> ".join(repr(stage) for stage in self.stages)
+
+
+class Composition(Pipeline):
+    """A pipeline that has a word of its own, and is put together from parts that it is told.
+
+    Everywhere but in YAML it is its stages: inside another pipeline they take its place, and fingerprints, histories
+    and reports know nothing else. A subclass types its parts as `rankloom.parameter_kinds.Inner`, keeps its parameters
+    under their names, and calls the constructor of `Pipeline`.
+    """
+
+    @classmethod
+    @abstractmethod
+    def steps(cls, given: Mapping[str, Any], last: Callable[[Any], tuple[type[Stage], Mapping[str, Any]]]) -> list[Any]:
+        """The same pipeline in the words of YAML, from which an experiment is planned before anything is built.
+
+        Args:
+            given: All parameters, parts as they are written.
+            last: The last stage of a part, given as it is written: its class and all its parameters.
+        """
 
 
 def _check_stage(stage: object) -> None:

@@ -35,6 +35,7 @@ BUILT_IN: dict[str, str] = {
     "sparse_vector_prf": "rankloom.prf.sparse_vector:SparseVectorPRF",
     "colbert_prf": "rankloom.prf.token_vector:ColBERTPRF",
     "vector_prf": "rankloom.prf.vector:VectorPRF",
+    "interpolated_feedback": "rankloom.prf.interpolated:InterpolatedFeedback",
     "cross_encoder": "rankloom.rerank.cross_encoder:CrossEncoder",
     "bi_encoder": "rankloom.rerank.bi_encoder:BiEncoder",
     "stored_vectors": "rankloom.rerank.stored_vectors:StoredVectors",

@@ -355,6 +355,15 @@ class Feedback(Stage):
             raise self.unreadable(retriever)
         return self.replace(retriever=retriever)
 
+    @classmethod
+    def leaves_ranking(cls, given: Mapping[str, Any]) -> bool:
+        """Whether it leaves a ranking, be it the one that it read.
+
+        Args:
+            given: All its parameters, as a configuration has them.
+        """
+        return given.get("then") == "rerank"
+
     def unreadable(self, after: Stage) -> CompositionError:
         """The error for a stage behind it that can not read what it writes."""
         form = "" if self.reads is None else f" that is a {self.reads.__name__}"
