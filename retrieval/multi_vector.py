@@ -26,7 +26,7 @@ from rankloom.fingerprint import digest
 from rankloom.ledger import Note
 from rankloom.parameter_kinds import ModelName
 from rankloom.ranking import Ranking
-from rankloom.records import Documents, Query
+from rankloom.records import Document, Documents, Query
 from rankloom.retrieval.made_by import vectors_digest
 from rankloom.retrieval.token_index.contents import VERSION
 from rankloom.retrieval.token_index.document_encoder import DocumentEncoder
@@ -379,8 +379,7 @@ class MultiVector(Retriever, TokenSource):
             UsageError: Vectors are means of several tokens, or the index was opened without its corpus.
         """
         held = [doc_id for doc_id, code in zip(doc_ids, self.index.ids.codes(list(doc_ids)), strict=True) if code >= 0]
-        texts = [document.contents for document in self._texts().get(held)]
-        tokens = dict(zip(held, self.index.encoder.tokens(texts, session=session), strict=True))
+        tokens = dict(zip(held, self._tokens(self._texts().get(held), session), strict=True))
         return [tokens.get(doc_id, []) for doc_id in doc_ids]
 
     def token_document_frequencies(self, tokens: Sequence[str], session: Session) -> NDArray[np.int64]:
@@ -390,10 +389,16 @@ class MultiVector(Retriever, TokenSource):
             corpus = self._texts()
             for start in range(0, len(self.index), _COUNTED_TOGETHER):
                 codes = np.arange(start, min(start + _COUNTED_TOGETHER, len(self.index)), dtype=np.int32)
-                texts = [document.contents for document in corpus.get(self.index.ids.take(codes))]
-                counted.update(token for own in self.index.encoder.tokens(texts, session=session) for token in set(own))
+                documents = corpus.get(self.index.ids.take(codes))
+                counted.update(token for own in self._tokens(documents, session) for token in set(own))
             self._frequencies = counted
         return np.array([self._frequencies[token] for token in tokens], dtype=np.int64)
+
+    def _tokens(self, documents: Sequence[Document], session: Session) -> list[list[str]]:
+        """The tokens of documents that have a vector in the index; a blank one has none."""
+        texts = [document.contents for document in documents]
+        found = self.index.encoder.tokens(texts, session=session)
+        return [tokens if text.strip() else [] for text, tokens in zip(texts, found, strict=True)]
 
     def _texts(self) -> Documents:
         """The corpus."""
