@@ -17,7 +17,8 @@ def fill_for_experiment(experiment: Experiment, session: Session, *, cluster: Ra
     """Compute on a cluster what `experiment.run` will look for in the cache.
 
     Indexes that are not there are built first, in this process. A pipeline that fails on a worker is carried out by
-    `experiment.run`, and so are queries that only choose settings (`tune` with a collection of its own).
+    `experiment.run`, and so are queries that only choose settings (`tune` with a collection of its own), and settings
+    that are measured only if they are chosen.
 
     Args:
         experiment: The experiment.
@@ -33,6 +34,7 @@ def fill_for_experiment(experiment: Experiment, session: Session, *, cluster: Ra
     cache_of(session)
     collection = experiment.load(session)
     pipelines, _ = experiment.build(collection, session)  # the run itself reports what can not be built
+    pipelines = {name: one for name, one in pipelines.items() if name in experiment.config.measured}
     start = Run(queries=collection.queries, session=session)
     for name, error in fill_cache(pipelines, start, cluster=cluster).items():
         _log.warning("pipeline %s failed on a worker, and is carried out here: %s", name, error)

@@ -95,6 +95,13 @@ class Collection:
         values = pruning_measures(run, pruning, judged, sentences=self.sentences, answers=self.answers)
         return evaluation.with_values(values).in_order(measures)
 
+    def without(self, query_ids: Sequence[str]) -> Collection:
+        """The same collection without some queries."""
+        left_out = set(query_ids)
+        kept = tuple(query for query in self.queries if query.id not in left_out)
+        qrels = {query_id: grades for query_id, grades in self.qrels.items() if query_id not in left_out}
+        return replace(self, queries=kept, qrels=qrels) if left_out else self
+
     @property
     def answers(self) -> dict[str, tuple[str, ...]]:
         """Query id -> right answers, for queries that carry some under the key `answers`."""

@@ -54,8 +54,10 @@ def _bad_tuning(config: ExperimentConfig) -> Iterator[tuple[Place, str]]:
         return
     if config.tune.collection is not None:
         yield from _bad_source(config.tune.collection, ("tune", "collection"))
-        if config.tune.folds is not None:
-            yield ("tune", "folds"), "tuning is by `folds` or on a `collection`, not both"
+    elif config.tune.settings == "chosen":
+        yield ("tune", "settings"), "without a `collection` to choose on, all settings are measured on this one"
+    if config.tune.choose and config.tune.among:
+        yield ("tune", "choose"), "rows are named by `among`, or made by what the settings `choose`, not both"
     measure = config.tune.measure
     if measure is not None and measure not in config.effectiveness:
         hint = _did_you_mean(measure, config.effectiveness)

@@ -30,7 +30,7 @@ from rankloom.eval.results import ExperimentResult, Outcome
 from rankloom.eval.sweep import Setting
 from rankloom.eval.table import summarise
 from rankloom.eval.tuned_rows import Tuner
-from rankloom.eval.tuning import Tuning, check_apart
+from rankloom.eval.tuning import Tuning, shared_queries
 from rankloom.execution import apply
 from rankloom.fingerprint import digest
 from rankloom.pipeline import Pipeline
@@ -250,18 +250,24 @@ class Experiment:
         tuner = self._tuner(collection, pipelines, session)
         outcomes: dict[str, Outcome] = {}
         tunings: dict[str, Tuning] = {}
-        with session.progress.task("pipelines", len(pipelines)) as advance:
-            for name, pipeline in pipelines.items():
+
+        def measured(name: str) -> Outcome:
+            return self._outcome(pipelines[name], collection, session, written)
+
+        rows = [name for name in self.config.measured if name in pipelines]
+        with session.progress.task("pipelines", len(rows) + len(self.config.tuned_rows)) as advance:
+            for name in rows:
                 failed: dict[str, RankloomError] = {}
-                _keep(outcomes, failed, name, partial(self._outcome, pipeline, collection, session, written))
+                _keep(outcomes, failed, name, partial(measured, name))
                 _warn(failed)
                 failures.update(failed)
                 advance(1)
-        for name in self.config.tuned_rows:
-            rows: dict[str, tuple[Outcome, Tuning]] = {}
-            _keep(rows, failures, name, partial(tuner.row, name, outcomes))
-            for outcome, tuning in rows.values():
-                outcomes[name], tunings[name] = outcome, tuning
+            for name in self.config.tuned_rows:
+                tuned: dict[str, tuple[Outcome, Tuning]] = {}
+                _keep(tuned, failures, name, partial(tuner.row, name, outcomes, measured))
+                for outcome, tuning in tuned.values():
+                    outcomes[name], tunings[name] = outcome, tuning
+                advance(1)
         if not outcomes:
             raise next(iter(failures.values()))
         names = [*self.config.pipelines, *self.config.tuned_rows]
@@ -289,12 +295,13 @@ class Experiment:
             return Tuner(self.config, collection, None, {}, session)
         training = self._load(tune.collection, session)
         same = training.corpus.fingerprint() == collection.corpus.fingerprint()
-        check_apart(training.queries, collection.queries, same_corpus=same)
+        shared = shared_queries(training.queries, collection.queries, same_corpus=same)
+        training = training.without(shared)
         if not same:
             pipelines, failures = self.build(training, session)
             if failures:
                 raise next(iter(failures.values()))
-        return Tuner(self.config, collection, training, pipelines, session)
+        return Tuner(self.config, collection, training, pipelines, session, left_out=shared)
 
     def _outcome(
         self, pipeline: Pipeline, collection: Collection, session: Session, written: Mapping[str, str]

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from rankloom.errors import ConfigError
+from rankloom.errors import ConfigError, nearest
 from rankloom.eval.config_problems import bad_pipelines, described, inconsistencies, joined
 from rankloom.eval.correction import CorrectionName
 from rankloom.eval.costs import COSTS, Price
 from rankloom.eval.intervals import IntervalsName
 from rankloom.eval.significance import TestName
 from rankloom.eval.strict import Strict
-from rankloom.eval.sweep import Expansion, Sweep, expand
+from rankloom.eval.sweep import Expansion, Sweep, expand, tuned_groups
 from rankloom.eval.sweep_values import Range
 from rankloom.session import DType, OnTruncate
 from rankloom.stage_schema import stage_schema
@@ -101,11 +101,15 @@ class Tune(Strict):
 
     Args:
         measure: What is to be large; by default the first measure of effectiveness.
-        folds: Into how many parts the queries are cut for cross-validation; 5 if no collection is named.
+        folds: Into how many parts the queries are cut for cross-validation; 5 if no collection is named. With one, the
+            choice is made on all its queries, and cross-validation there says what such a choice is worth.
         collection: Choose on this collection instead, such as the training split.
         seed: Of the folds; by default the session's.
         among: Name of a row -> the pipelines it is chosen from; by default a row `PIPELINE,tuned` for each pipeline of
             the sweep.
+        choose: Paths of the sweep whose values are chosen; by default all. For each setting of the others there is a
+            row of its own.
+        settings: With a `collection`: whether `all` settings are measured, or only the `chosen` ones, as tuned rows.
     """
 
     measure: str | None = None
@@ -113,6 +117,8 @@ class Tune(Strict):
     collection: Source | None = None
     seed: int | None = None
     among: dict[str, list[str]] = Field(default_factory=dict)
+    choose: list[str] = Field(default_factory=list)
+    settings: Literal["all", "chosen"] = "all"
 
 
 class ExperimentConfig(Strict):
@@ -186,6 +192,14 @@ class ExperimentConfig(Strict):
         return {} if self.tune is None else self.tune.among
 
     @property
+    def measured(self) -> dict[str, Any]:
+        """The pipelines that are rows: all, or all but the settings of tuned rows."""
+        if self.tune is None or self.tune.settings == "all":
+            return self.pipelines
+        settings = {name for among in self.tuned_rows.values() for name in among}
+        return {name: spec for name, spec in self.pipelines.items() if name not in settings}
+
+    @property
     def baseline(self) -> str:
         """The pipeline that the others are compared with."""
         return self.compare.baseline or next(iter(self.pipelines))
@@ -218,9 +232,30 @@ def unfolded(values: Mapping[str, Any], locations: Locations) -> tuple[Experimen
         )
     plain = {**values, "pipelines": dict(found.pipelines), "sweep": None}
     if written.tune is not None and not written.tune.among:
-        rows = {f"{name},tuned": list(settings) for name, settings in found.groups.items() if len(settings) > 1}
-        plain["tune"] = {**values["tune"], "among": rows}
+        chosen = _chosen_paths(written, locations)
+        rows = {f"{row},tuned": names for row, names in tuned_groups(found, chosen).items() if len(names) > 1}
+        plain["tune"] = {**values["tune"], "among": rows, "choose": []}
     return ExperimentConfig.read(plain, found.locations), found, found.locations
+
+
+def _chosen_paths(config: ExperimentConfig, locations: Locations) -> frozenset[str] | None:
+    """The paths of the sweep whose values are chosen; None for all.
+
+    Raises:
+        ConfigError: The sweep has no such path.
+    """
+    if config.tune is None or config.sweep is None or not config.tune.choose:
+        return None
+    for number, path in enumerate(config.tune.choose):
+        if path not in config.sweep.over:
+            close = nearest(path, config.sweep.over)
+            raise ConfigError(
+                f"{locations.where(('tune', 'choose', number))}: the sweep has no such path",
+                value=path,
+                accepted=", ".join(config.sweep.over),
+                fix=f"did you mean {close!r}?" if close else None,
+            )
+    return frozenset(config.tune.choose)
 
 
 def _models() -> dict[str, type[BaseModel]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import random
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -139,6 +139,27 @@ def expand(
     lines = dict(where.lines)
     lines.update({("pipelines", name): _line(where, setting) for name, setting in settings.items()})
     return Expansion(found, settings, groups, Locations(where.file, lines))
+
+
+def tuned_groups(expansion: Expansion, chosen: Collection[str] | None) -> dict[str, list[str]]:
+    """The settings of each swept pipeline, in groups that differ only in what is chosen.
+
+    Args:
+        expansion: Of the sweep.
+        chosen: Paths; None for all.
+
+    Returns:
+        `PIPELINE,PARAMETER=VALUE,...` of what the settings of a group have in common -> their names.
+    """
+    groups: dict[str, list[str]] = {}
+    for base, names in expansion.groups.items():
+        kept = [path for path in expansion.settings[names[0]] if chosen is not None and path not in chosen]
+        common = [{path: expansion.settings[name][path] for path in kept} for name in names]
+        distinct = {repr(setting): setting for setting in common}
+        rows = dict(zip(distinct, _names(base, list(distinct.values())), strict=True))
+        for name, setting in zip(names, common, strict=True):
+            groups.setdefault(rows[repr(setting)], []).append(name)
+    return groups
 
 
 def _routes(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from rankloom.errors import StageError
+from rankloom.eval.catalog import wanted
 from rankloom.eval.collections import Collection
-from rankloom.eval.experiment_config import ExperimentConfig
+from rankloom.eval.experiment_config import ExperimentConfig, Tune
 from rankloom.eval.measures import Evaluation
 from rankloom.eval.results import Outcome
 from rankloom.eval.tuning import Tuning, chosen_elsewhere, cross_validated, put_together
@@ -16,6 +18,9 @@ from rankloom.pipeline import Pipeline
 from rankloom.run import Run
 from rankloom.session import Session
 
+Measured = Callable[[str], Outcome]
+_log = logging.getLogger("rankloom")
+_TO_TUNE_ON = ("train", "dev", "validation")
 _FOLDS = 5  # where the file names neither folds nor a collection
 
 
@@ -28,6 +33,7 @@ class Tuner:
         training: What is chosen on, if it is another collection.
         pipelines: The pipelines over the training collection.
         session: How they are carried out there.
+        left_out: Queries of the training collection that were left out, as they are measured.
     """
 
     def __init__(
@@ -37,11 +43,23 @@ class Tuner:
         training: Collection | None,
         pipelines: Mapping[str, Pipeline],
         session: Session,
+        *,
+        left_out: Sequence[str] = (),
     ) -> None:
         self._config, self._collection, self._training = config, collection, training
         self._pipelines, self._session = pipelines, session
+        tune = config.tune or Tune()
+        self._folds, self._measure = tune.folds, tune.measure or config.effectiveness[0]
+        self._seed = session.seed if tune.seed is None else tune.seed
+        asked = wanted(config.collection.name, config.collection.split)
+        splits = (
+            [] if asked is None or asked.record is None else [one for one in _TO_TUNE_ON if one in asked.record.splits]
+        )
+        self._remark = remark_on(collection.id, None if training is None else training.id, splits, left_out)
+        if self._remark and config.tuned_rows:
+            _log.warning("tune: %s", self._remark)
 
-    def row(self, name: str, outcomes: Mapping[str, Outcome]) -> tuple[Outcome, Tuning]:
+    def row(self, name: str, outcomes: Mapping[str, Outcome], measured: Measured) -> tuple[Outcome, Tuning]:
         """One tuned row, and how it was chosen.
 
         Its costs, and the pipeline it shows, are those of the setting to use from now on.
@@ -49,35 +67,83 @@ class Tuner:
         Args:
             name: The row.
             outcomes: Pipeline -> what it gave on the collection that is measured on.
+            measured: What a pipeline that is no row gives there.
 
         Raises:
             StageError: A setting that it is chosen from has failed.
         """
         among = self._config.tuned_rows[name]
-        if failed := [one for one in among if one not in outcomes]:
+        if failed := [one for one in among if one in self._config.measured and one not in outcomes]:
             raise StageError(
                 f"{len(failed)} of the {len(among)} settings to choose from have failed", stage="tune", value=failed[0]
             )
-        evaluations = {one: outcomes[one].evaluation for one in among}
-        tuning = self._choose(among, evaluations)
-        run = put_together({one: outcomes[one].run for one in among}, tuning)
-        evaluation = self._collection.evaluate(run, self._config.effectiveness)
-        return replace(outcomes[tuning.chosen], run=run, evaluation=evaluation), tuning
-
-    def _choose(self, among: Sequence[str], evaluations: Mapping[str, Evaluation]) -> Tuning:
-        """The choice among evaluated settings."""
-        tune = self._config.tune
-        folds, seed, measure = _FOLDS, self._session.seed, self._config.effectiveness[0]
-        if tune is not None:
-            folds = tune.folds or folds
-            seed = seed if tune.seed is None else tune.seed
-            measure = tune.measure or measure
         if self._training is None:
-            return cross_validated(evaluations, measure, folds=folds, seed=seed, collection=self._collection.id)
-        training = {one: self._trained(self._training, one, measure) for one in among}
-        return chosen_elsewhere(training, evaluations, measure, collection=self._training.id)
+            tuning = self._cross_validated({one: outcomes[one].evaluation for one in among})
+            run = put_together({one: outcomes[one].run for one in among}, tuning)
+            evaluation = self._collection.evaluate(run, self._config.effectiveness)
+            return replace(outcomes[tuning.chosen], run=run, evaluation=evaluation), tuning
+        found = dict(outcomes)
 
-    def _trained(self, training: Collection, name: str, measure: str) -> Evaluation:
-        """One setting on the collection that the choice is made on."""
+        def evaluated(one: str) -> Evaluation:
+            if one not in found:
+                found[one] = measured(one)
+            return found[one].evaluation
+
+        tuning = self._chosen(among, self._training, evaluated)
+        return found[tuning.chosen], tuning
+
+    def _cross_validated(self, evaluations: Mapping[str, Evaluation]) -> Tuning:
+        """The choice among settings by the queries that are measured."""
+        tuning = cross_validated(
+            evaluations, self._measure, folds=self._folds or _FOLDS, seed=self._seed, collection=self._collection.id
+        )
+        return replace(tuning, remark=self._remark)
+
+    def _chosen(self, among: Sequence[str], training: Collection, measured: Callable[[str], Evaluation]) -> Tuning:
+        """The choice among settings on a collection of its own."""
+        tuning = chosen_elsewhere(
+            {one: self._trained(training, one) for one in among},
+            measured,
+            self._measure,
+            folds=self._folds,
+            seed=self._seed,
+            collection=training.id,
+        )
+        return replace(tuning, remark=self._remark)
+
+    def _trained(self, training: Collection, name: str) -> Evaluation:
+        """One setting on the collection that the choice is made on; its hits are not kept, as settings may be many."""
         run = apply(self._pipelines[name], Run(queries=training.queries, session=self._session))
-        return training.evaluate(run, [measure])
+        if self._session.memo is not None:
+            self._session.memo.pop(run.lineage, None)
+        return training.evaluate(run, [self._measure])
+
+
+def remark_on(measured: str, training: str | None, splits: Sequence[str], left_out: Sequence[str] = ()) -> str:
+    """What is to be said of the queries that settings are chosen by; empty if there is nothing.
+
+    Args:
+        measured: Id of the collection that is measured.
+        training: Id of that which is chosen on; None for cross-validation among the queries that are measured.
+        splits: Splits to tune on that the collection which is measured has besides.
+        left_out: Queries that were not chosen by, as they are measured.
+
+    Example:
+        >>> remark_on("scifact/test", "scifact/train", ["train"])
+        ''
+        >>> remark_on("dl20", "dl19/test", [])
+        'chosen on a test split, dl19/test: do not report its figures as well'
+    """
+    if training is not None:
+        on_test = f"chosen on a test split, {training}: do not report its figures as well" if _is_test(training) else ""
+        both = f"chosen without {len(left_out)} queries that are measured, such as {left_out[0]}" if left_out else ""
+        return "; ".join(filter(None, [on_test, both]))
+    if not _is_test(measured) or not splits:
+        return ""
+    name = measured.rpartition("/")[0]
+    return f"chosen by cross-validation on a test split, {measured}; `collection: {name}/{splits[0]}` keeps it apart"
+
+
+def _is_test(collection: str) -> bool:
+    """Whether a collection is a test split, going by its id."""
+    return collection.replace(":", "/").rpartition("/")[2].removesuffix(".tsv") == "test"

@@ -2,12 +2,13 @@
 
 The best row of a sweep flatters itself: it was chosen on the queries it is measured on. A tuned row was not. Either the
 queries are parted into folds, and each fold is answered by the setting that is best on all others (cross-validation),
-or the setting is chosen on a collection of its own, such as the training split.
+or the setting is chosen on a collection of its own, such as the training split, where cross-validation then says what
+such a choice is worth.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -21,6 +22,7 @@ from rankloom.records import Query
 from rankloom.run import Run, Step
 
 _STAGE = "tune"
+_MOST_SHARED = 0.1  # of the queries of a training split may be queries of the test split
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class Tuning:
         chosen: The best setting on all of these: the one to use from now on.
         mean: The mean on queries that had no part in the choice: over all folds, or over the test collection.
         folds: The folds; empty if the choice was made on another collection.
+        elsewhere: The folds of that other collection, if the choice was validated there.
+        remark: What is to be said of how it was chosen; empty if there is nothing.
     """
 
     measure: str
@@ -59,6 +63,8 @@ class Tuning:
     chosen: str
     mean: float
     folds: tuple[Fold, ...] = ()
+    elsewhere: tuple[Fold, ...] = ()
+    remark: str = ""
 
     def choice(self, query_id: str) -> str:
         """The setting that answers a query of the test collection."""
@@ -70,9 +76,11 @@ class Tuning:
 
     def lines(self) -> list[str]:
         """The choice in words."""
+        remark = [self.remark] if self.remark else []
         if not self.folds:
             best = f"{self.chosen} is best of {len(self.means)} on {self.chosen_on}"
-            return [f"{best} ({self.measure} {self.means[self.chosen]:.4f}{self._tied()}) and has {self.mean:.4f} here"]
+            figures = f"({self.measure} {self.means[self.chosen]:.4f}{self._tied()}) and has {self.mean:.4f} here"
+            return [f"{best} {figures}", *self._validated(), *remark]
         told = [
             f"fold {number}: {fold.chosen} is best on the others ({self.measure} {fold.training:.4f}) and has "
             f"{fold.held_out:.4f} on these {len(fold.queries)} queries"
@@ -81,7 +89,15 @@ class Tuning:
         best = (
             f"{self.chosen} is best of {len(self.means)} on all queries ({self.means[self.chosen]:.4f}{self._tied()})"
         )
-        return [*told, f"cross-validated {self.measure} {self.mean:.4f}; {best}"]
+        return [*told, f"cross-validated {self.measure} {self.mean:.4f}; {best}", *remark]
+
+    def _validated(self) -> list[str]:
+        """What cross-validation says of the choice on the collection where it was made."""
+        if not self.elsewhere:
+            return []
+        agreed = f"{sum(fold.chosen == self.chosen for fold in self.elsewhere)} of the {len(self.elsewhere)} folds"
+        mean = _mean_of(self.elsewhere)
+        return [f"cross-validated there: {self.measure} {mean:.4f}; the same is chosen without each of {agreed}"]
 
     def _tied(self) -> str:
         """How many others are as good as the setting that was chosen, which is then only the first of them."""
@@ -141,52 +157,67 @@ def cross_validated(
         means = _means(values, others)
         chosen = _best(means)
         found.append(Fold(held, chosen, means[chosen], _means(values, held)[chosen]))
-    total = sum(fold.held_out * len(fold.queries) for fold in found)
     means = _means(values, queries)
-    return Tuning(measure, collection, means, _best(means), total / len(queries), tuple(found))
+    return Tuning(measure, collection, means, _best(means), _mean_of(found), tuple(found))
 
 
 def chosen_elsewhere(
-    training: Mapping[str, Evaluation], test: Mapping[str, Evaluation], measure: str, *, collection: str = ""
+    training: Mapping[str, Evaluation],
+    measured: Callable[[str], Evaluation],
+    measure: str,
+    *,
+    folds: int | None = None,
+    seed: int = 7,
+    collection: str = "",
 ) -> Tuning:
     """Choose among settings on one collection and measure the choice on another; of equal ones the first.
 
     Args:
         training: Setting -> its evaluation where it is chosen.
-        test: Setting -> its evaluation where the choice is measured.
+        measured: Evaluates a setting where the choice is measured; asked for the chosen one alone.
         measure: A measure of all of them, larger is better.
+        folds: Into how many parts the first collection is cut to validate the choice there; None for not at all.
+        seed: Of the parting.
         collection: Name of the first collection, for the record.
 
     Raises:
-        UsageError: Nothing to choose from, or evaluations of different queries.
+        UsageError: Nothing to choose from, evaluations of different queries, or a bad number of folds.
     """
     values = _values(training, measure)
     means = _means(values, list(next(iter(values.values()))))
     chosen = _best(means)
-    held_out = _values({chosen: test[chosen]}, measure)
-    return Tuning(measure, collection, means, chosen, _means(held_out, list(held_out[chosen]))[chosen])
+    parts = () if folds is None else cross_validated(training, measure, folds=folds, seed=seed).folds
+    held_out = _values({chosen: measured(chosen)}, measure)
+    mean = _means(held_out, list(held_out[chosen]))[chosen]
+    return Tuning(measure, collection, means, chosen, mean, elsewhere=parts)
 
 
-def check_apart(training: Sequence[Query], test: Sequence[Query], *, same_corpus: bool) -> None:
-    """Refuse to tune on queries that are measured afterwards.
+def shared_queries(training: Sequence[Query], test: Sequence[Query], *, same_corpus: bool) -> list[str]:
+    """The queries that settings can not be chosen by, as they are measured afterwards.
+
+    Collections have a few: two of SciFact's claims for training are claims of its test split, word for word.
 
     Args:
         training: What is chosen on.
         test: What is measured on.
         same_corpus: Whether equal ids mean equal queries; equal texts always do.
 
+    Returns:
+        Ids of training queries, in their order.
+
     Raises:
-        UsageError: Some queries stand on both sides.
+        UsageError: They are more than a tenth, so that the two are no splits of their own.
     """
     ids = {query.id for query in test} if same_corpus else set()
     texts = {" ".join(query.text.lower().split()) for query in test}
     both = [query.id for query in training if query.id in ids or " ".join(query.text.lower().split()) in texts]
-    if both:
+    if len(both) > _MOST_SHARED * len(training):
         raise UsageError(
             f"{len(both)} of the {len(training)} queries to tune on are also measured, such as {both[0]!r}",
             stage=_STAGE,
             fix="choose on another split, or by `folds`",
         )
+    return both
 
 
 def put_together(runs: Mapping[str, Run], tuning: Tuning) -> Run:
@@ -236,6 +267,12 @@ def _values(evaluations: Mapping[str, Evaluation], measure: str) -> dict[str, Ma
         if odd := sorted(set(known) ^ set(first)):
             raise UsageError(f"{name} was measured on other queries", stage=_STAGE, value=odd[0])
     return values
+
+
+def _mean_of(folds: Sequence[Fold]) -> float:
+    """The mean over all queries of folds, each answered by the setting that was chosen without it."""
+    total = sum(fold.held_out * len(fold.queries) for fold in folds)
+    return total / sum(len(fold.queries) for fold in folds)
 
 
 def _means(values: Mapping[str, Mapping[str, float]], queries: Sequence[str]) -> dict[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from rankloom.eval.collections import load_collection
 from rankloom.eval.experiment import Experiment
 from rankloom.eval.measures import Evaluation
 from rankloom.eval.outputs import read_evaluations
-from rankloom.eval.tuning import check_apart, chosen_elsewhere, cross_validated, folds_of, put_together
+from rankloom.eval.tuned_rows import remark_on
+from rankloom.eval.tuning import chosen_elsewhere, cross_validated, folds_of, put_together, shared_queries
 from rankloom.records import Query
 from rankloom.run import Run
 from rankloom.trec import read_run
@@ -97,10 +99,43 @@ def test_cross_validation_is_what_brute_force_says(table: list[list[float]], fol
 def test_choosing_elsewhere() -> None:
     training = {"a": evaluation({"t1": 0.2, "t2": 0.4}), "b": evaluation({"t1": 0.5, "t2": 0.3})}
     test = {"a": evaluation({"q1": 0.9, "q2": 0.7}), "b": evaluation({"q1": 0.1, "q2": 0.3})}
-    tuning = chosen_elsewhere(training, test, "AP", collection="train")
+    asked: list[str] = []
+
+    def measured(name: str) -> Evaluation:
+        asked.append(name)
+        return test[name]
+
+    tuning = chosen_elsewhere(training, measured, "AP", collection="train")
+    assert asked == ["b"]  # settings that were not chosen are not looked at
     assert (tuning.chosen, tuning.mean, tuning.folds, tuning.chosen_on) == ("b", 0.2, (), "train")
     assert tuning.choice("q1") == "b"
     assert tuning.lines() == ["b is best of 2 on train (AP 0.4000) and has 0.2000 here"]
+    validated = chosen_elsewhere(training, measured, "AP", folds=2, collection="train")
+    assert replace(validated, elsewhere=()) == tuning
+    assert validated.elsewhere == cross_validated(training, "AP", folds=2).folds
+    # without t1, b is chosen for t2's 0.3 < 0.4: a is; without t2, b is: a has 0.2 on t1, b has 0.3 on t2
+    assert (
+        validated.lines()[1] == "cross-validated there: AP 0.2500; the same is chosen without each of 1 of the 2 folds"
+    )
+
+
+@pytest.mark.parametrize(
+    ("measured", "training", "splits", "part"),
+    [
+        ("scifact/test", "scifact/train", ["train"], ""),
+        ("dl20/test", "dl19/test", [], "chosen on a test split, dl19/test"),
+        ("scifact/dev", "my/qrels/test.tsv", [], "chosen on a test split"),
+        ("scifact/test", None, ["train"], "`collection: scifact/train` keeps it apart"),
+        ("robust04/test", None, [], ""),
+        ("scifact/train", None, ["train"], ""),
+    ],
+)
+def test_choosing_on_a_test_split_is_remarked_on(
+    measured: str, training: str | None, splits: list[str], part: str
+) -> None:
+    said = remark_on(measured, training, splits)
+    assert part in said
+    assert bool(part) == bool(said)
 
 
 def test_what_can_not_be_chosen_from() -> None:
@@ -113,13 +148,16 @@ def test_what_can_not_be_chosen_from() -> None:
         cross_validated({"a": one, "b": evaluation({"q1": 0.5})}, "AP", folds=2)
 
 
-def test_queries_on_both_sides_are_refused() -> None:
+def test_queries_on_both_sides_are_left_out_or_refused() -> None:
     test = [Query("q1", "Why is the sky blue"), Query("q2", "bees")]
-    check_apart([Query("q1", "something else"), Query("t2", "another")], test, same_corpus=False)
-    with pytest.raises(UsageError, match=r"1 of the 2 queries to tune on are also measured, such as 'q1'"):
-        check_apart([Query("q1", "something else"), Query("t2", "another")], test, same_corpus=True)
+    many = [Query(f"t{number}", f"text {number}") for number in range(18)]
+    training = [Query("q1", "something else"), *many, Query("t18", " why is the  sky BLUE ")]
+    assert shared_queries(training, test, same_corpus=False) == ["t18"]
+    assert shared_queries(training, test, same_corpus=True) == ["q1", "t18"]
+    with pytest.raises(UsageError, match=r"2 of the 19 queries to tune on are also measured, such as 'q1'"):
+        shared_queries([*training[:-2], training[-1]], test, same_corpus=True)
     with pytest.raises(UsageError, match="'t1'"):
-        check_apart([Query("t1", " why is the  sky BLUE ")], test, same_corpus=False)
+        shared_queries([Query("t1", "bees")], test, same_corpus=False)
 
 
 def test_hits_come_from_the_setting_that_was_chosen() -> None:
@@ -238,6 +276,52 @@ def test_choosing_on_another_split(tmp_path: Path, cached: bool) -> None:
     assert tuning.mean == pytest.approx(chosen.evaluation.means["AP"])
 
 
+def test_a_shared_query_has_no_part_in_the_choice(tmp_path: Path) -> None:
+    train, test = half_of_mini(tmp_path, "train", odd=True), half_of_mini(tmp_path, "test", odd=False)
+    qrels = Path(train) / "qrels" / "test.tsv"
+    one = next(line for line in (Path(test) / "qrels" / "test.tsv").read_text().splitlines()[1:])
+    plain = experiment(tmp_path, collection=test, tune={"measure": "AP", "collection": train})
+    before = plain.evaluate(plain.session()).tunings["lengths,tuned"]
+    qrels.write_text(f"{qrels.read_text()}{one}\n")
+    after = plain.evaluate(plain.session()).tunings["lengths,tuned"]
+    assert f"chosen without 1 queries that are measured, such as {one.split()[0]}" in after.lines()[-1]
+    assert replace(after, remark=before.remark) == before
+
+
+def test_only_what_was_chosen_is_measured(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    train, test = half_of_mini(tmp_path, "train", odd=True), half_of_mini(tmp_path, "test", odd=False)
+    tune = {"measure": "AP", "collection": train, "folds": 3}
+    full = experiment(tmp_path, collection=test, tune=tune)
+    everything = full.evaluate(full.session())
+    done = experiment(tmp_path, collection=test, tune=tune | {"settings": "chosen"})
+    result = done.run(done.session(cache=tmp_path / "cache"))
+    assert list(result.outcomes) == ["words", "lengths,tuned"]
+    assert result.tunings == everything.tunings
+    assert len(result.tunings["lengths,tuned"].elsewhere) == 3
+    for name, outcome in result.outcomes.items():
+        assert outcome.evaluation == everything.outcomes[name].evaluation
+    assert "chosen on a test split" in caplog.text  # both halves are files called test.tsv
+    summary = (tmp_path / "out" / "summary.md").read_text()
+    assert "cross-validated there: AP" in summary
+    assert "chosen on a test split" in summary
+    tried = set(json.loads((tmp_path / "out" / "manifest.json").read_text())["tuning"]["lengths,tuned"]["means"])
+    assert tried == set(everything.outcomes) - set(result.outcomes)
+
+
+def test_a_row_for_each_setting_of_what_is_not_chosen(tmp_path: Path) -> None:
+    done = experiment(tmp_path, tune={"measure": "AP", "choose": [f"lengths.{WORDS}.k"]})
+    assert {name: len(among) for name, among in done.config.tuned_rows.items()} == {
+        "lengths,power=1.0,tuned": 3,
+        "lengths,power=2.0,tuned": 3,
+    }
+    result = done.run()
+    for power in (1.0, 2.0):
+        tuning = result.tunings[f"lengths,power={power},tuned"]
+        assert all(f"power={power}" in name for name in tuning.means)
+    again = Experiment.from_dict(json.loads((tmp_path / "out" / "manifest.json").read_text())["config"])
+    assert again.config == done.config
+
+
 def test_choosing_on_the_queries_that_are_measured_is_refused(tmp_path: Path, work_log: Path) -> None:
     with pytest.raises(UsageError, match="50 of the 50 queries to tune on are also measured"):
         experiment(tmp_path, tune={"collection": "mini"}).run()
@@ -267,7 +351,9 @@ def test_a_setting_that_fails_takes_the_tuned_row_with_it(tmp_path: Path) -> Non
         ({"measure": "nDCG"}, ["'nDCG' is not among the measures", "did you mean 'nDCG@10'?"]),
         ({"folds": 1}, ["tune.folds", "greater than or equal to 2"]),
         ({"fold": 4}, ["unknown key 'tune.fold'", "did you mean 'folds'?"]),
-        ({"folds": 4, "collection": "mini"}, ["not both"]),
+        ({"settings": "chosen"}, ["without a `collection`"]),
+        ({"choose": [f"lengths.{WORDS}.kk"]}, ["the sweep has no such path", f"did you mean 'lengths.{WORDS}.k'"]),
+        ({"choose": [f"lengths.{WORDS}.k"], "among": {"best": ["words", "lengths"]}}, ["not both"]),
         ({"collection": {"id": "mini", "qrels": "q.tsv"}}, ["a collection is an `id`"]),
         ({"among": {"best": ["words"]}}, ["'best' needs two pipelines"]),
         ({"among": {"best": ["words", "lenghts"]}}, ["'lenghts' is not a pipeline"]),
