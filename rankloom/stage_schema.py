@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Unpack, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
@@ -42,6 +42,9 @@ def parameters(word: str) -> type[BaseModel]:
     if word in FUSIONS:
         fields["inputs"] = (_inputs(FUSIONS[word]), ...)
     for name, parameter in inspect.signature(builder(word), eval_str=True).parameters.items():
+        if get_origin(parameter.annotation) is Unpack:  # a dictionary of parameters that several stages take
+            fields |= {key: (kind, None) for key, kind in get_type_hints(*get_args(parameter.annotation)).items()}
+            continue
         if name in _GIVEN or (word in FUSIONS and parameter.kind is not inspect.Parameter.KEYWORD_ONLY):
             continue
         required = parameter.default is inspect.Parameter.empty

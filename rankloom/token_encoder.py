@@ -6,7 +6,7 @@ Khattab and Zaharia: ColBERT, SIGIR 2020 (arXiv:2004.12832). A token encoder loa
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,20 @@ _PARTS: Mapping[Role, tuple[str, ...]] = {  # of the layout
 }
 _NONE = np.zeros(0, dtype=np.float32)
 _TOGETHER = 4096  # texts that are tokenised at once, to bound the memory of their tokens
+
+
+class TokenEncoderOptions(TypedDict, total=False):
+    """What stages take for the encoder besides a model, and `TokenEncoder` explains: equal ones make equal vectors."""
+
+    reduction: str | None
+    untrained: bool
+    query_tokens: int | None
+    document_tokens: int | None
+    expand_queries: bool | None
+    skip_punctuation: bool | None
+    query_prefix: str | None
+    document_prefix: str | None
+    precision: TokenPrecision | None
 
 
 class TokensEncoded(NamedTuple):

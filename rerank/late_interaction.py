@@ -7,6 +7,7 @@ over the query's tokens of the best match among the document's.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,13 @@ from rankloom.ranking import ScoreKind
 from rankloom.rerank.pair_stage import Pair
 from rankloom.rerank.pointwise import Pointwise, Scored
 from rankloom.session import Session
-from rankloom.token_encoder import DEFAULT_TOKEN_MODEL, TokenEncoder, TokenPrecision, without_blank
+from rankloom.token_encoder import (
+    DEFAULT_TOKEN_MODEL,
+    TokenEncoder,
+    TokenEncoderOptions,
+    TokenPrecision,
+    without_blank,
+)
 from rankloom.token_vectors import maxsim
 
 
@@ -34,6 +41,11 @@ class LateInteraction(Pointwise):
         untrained: Take a transformer or sentence encoder that was not trained for it, by the states of its tokens.
         query_tokens: How many tokens are read of a query. Default: as many as the model says.
         document_tokens: How many are read of a document. Default: as many as the model says.
+        expand_queries: Whether queries are filled up with [MASK]. Default: the model's, as for the next three; see
+            `TokenEncoder`.
+        skip_punctuation: Whether documents have no vectors for punctuation.
+        query_prefix: Put before each query; an empty one for none.
+        document_prefix: Put before each document; an empty one for none.
         precision: What vectors are computed with: `float32`, `bfloat16`, or `auto` for the faster. Default: the
             session's dtype.
         depth: How many hits of each query are scored; 100 as in most published reranking runs.
@@ -63,23 +75,21 @@ class LateInteraction(Pointwise):
         untrained: bool = False,
         query_tokens: int | None = None,
         document_tokens: int | None = None,
+        expand_queries: bool | None = None,
+        skip_punctuation: bool | None = None,
+        query_prefix: str | None = None,
+        document_prefix: str | None = None,
         precision: TokenPrecision | None = None,
         depth: int = 100,
         batch_size: int | None = None,
     ) -> None:
         self.model, self.reduction, self.untrained, self.precision = model, reduction, untrained, precision
-        self.query_tokens, self.document_tokens, self.batch_size = query_tokens, document_tokens, batch_size
+        self.query_tokens, self.document_tokens = query_tokens, document_tokens
+        self.expand_queries, self.skip_punctuation = expand_queries, skip_punctuation
+        self.query_prefix, self.document_prefix, self.batch_size = query_prefix, document_prefix, batch_size
         self.depth = whole(depth, least=1, stage=self.name, parameter="depth")
-        self._encoder = TokenEncoder(
-            model,
-            reduction=reduction,
-            untrained=untrained,
-            query_tokens=query_tokens,
-            document_tokens=document_tokens,
-            precision=precision,
-            batch_size=batch_size,
-            stage=self.name,
-        )
+        options: dict[str, Any] = {name: getattr(self, name) for name in TokenEncoderOptions.__annotations__}
+        self._encoder = TokenEncoder(model, **options, batch_size=batch_size, stage=self.name)
 
     def identity(self, session: Session | None = None) -> str:
         """The encoder's fingerprint; see `PairStage.identity`."""

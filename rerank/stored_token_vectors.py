@@ -7,7 +7,7 @@ Any first stage finds, and MaxSim over stored vectors decides, in the time that 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from rankloom.registry import stage_class
 from rankloom.rerank.stored_reranker import Compared, Hits, StoredReranker
 from rankloom.session import Session
 from rankloom.sources import TokenVectorSource
-from rankloom.token_encoder import DEFAULT_TOKEN_MODEL, TokenPrecision
+from rankloom.token_encoder import DEFAULT_TOKEN_MODEL, TokenEncoderOptions
 from rankloom.token_vectors import maxsim
 
 _TOGETHER = 256  # hits of a query whose vectors are held at a time: 13 MB of 100 vectors of 128 numbers each
@@ -58,47 +58,39 @@ class StoredTokenVectors(StoredReranker):
         session: Session,
         *,
         model: ModelName = DEFAULT_TOKEN_MODEL,
-        reduction: str | None = None,
-        untrained: bool = False,
-        query_tokens: int | None = None,
-        document_tokens: int | None = None,
-        precision: TokenPrecision | None = None,
         storage: str = "float16",
+        bits: int | None = None,
+        search: str | None = None,
+        centroids: int | None = None,
         depth: int = 1000,
+        **encoder: Unpack[TokenEncoderOptions],
     ) -> Self:
-        """A reranker by the token vectors of a corpus: the index is the one that `multi_vector` searches.
+        """A reranker by the token vectors of a corpus.
+
+        With the parameters of a `multi_vector` stage it reads that stage's index; so it does without `search` where
+        that stage searches exactly, and came first.
 
         Args:
             corpus: The documents.
             session: Its cache keeps the index.
             model: A multi-vector encoder; see `rankloom.token_encoder`.
-            reduction: What makes fewer vectors of a text's; see `rankloom.reduction`. Default: the model's.
-            untrained: Take a model that was not trained for it; see `TokenEncoder`, as for the next three.
-            query_tokens: How many tokens are read of a query.
-            document_tokens: How many are read of a document.
-            precision: What vectors are computed with; None for the session's dtype.
-            storage: As what vectors are stored; see `rankloom.retrieval.MultiVector`.
+            storage: As what vectors are stored, as for the next three; see `rankloom.retrieval.MultiVector`.
+            bits: For residual storage: bits of each number.
+            search: Whose index is read: `exact`, `centroids` or `none`. None takes that of `exact` if the cache holds
+                one, otherwise `none`: an index that keeps nothing but the vectors.
+            centroids: For residual storage and for an index that is searched by centroids: how many there are.
             depth: How many hits of each query are scored.
+            encoder: Parameters of `TokenEncoder`, such as `reduction`.
 
         Raises:
             NotFoundError: The model is not to be had.
             DataError: It gives no token vectors; or a document is longer than it reads, and the session's policy is
                 `error`.
-            UsageError: There is no such reduction or storage.
+            UsageError: There is no such storage or search, or a parameter does not go with it.
         """
         multi_vector: Any = stage_class("multi_vector")
-        retriever = multi_vector.for_corpus(
-            corpus,
-            session,
-            model=model,
-            reduction=reduction,
-            untrained=untrained,
-            query_tokens=query_tokens,
-            document_tokens=document_tokens,
-            precision=precision,
-            storage=storage,
-        )
-        return cls(retriever, depth=depth)
+        index = {"storage": storage, "bits": bits, "search": search, "centroids": centroids}
+        return cls(multi_vector.reading(corpus, session, model=model, **index, **encoder), depth=depth)
 
     def _compare(self, queries: Sequence[Query], hits: Hits, session: Session) -> Compared:
         """MaxSim of hits with their queries; a block of a query's hits at a time."""

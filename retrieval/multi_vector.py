@@ -12,35 +12,31 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from inspect import signature
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rankloom.cached_index import opened_or_built
 from rankloom.checks import choice, whole
 from rankloom.corpus import Corpus
 from rankloom.encoders import truncation_notes
 from rankloom.errors import CompositionError, DataError, UsageError
-from rankloom.fingerprint import digest
 from rankloom.ledger import Note
 from rankloom.parameter_kinds import ModelName
 from rankloom.ranking import Ranking
 from rankloom.records import Document, Documents, Query
-from rankloom.retrieval.made_by import vectors_digest
-from rankloom.retrieval.token_index.contents import VERSION
-from rankloom.retrieval.token_index.document_encoder import DocumentEncoder
+from rankloom.retrieval.token_index.exact_search import ExactSearch
 from rankloom.retrieval.token_index.index import TokenIndex
-from rankloom.retrieval.token_index.kinds import BUILD_SETTINGS, check_effort, check_kinds
+from rankloom.retrieval.token_index.kinds import BUILD_SETTINGS, NO_SEARCH, SEARCHES, check_effort, check_kinds
 from rankloom.run import Run
 from rankloom.session import Session
 from rankloom.sources import TokenSource
 from rankloom.stage import Retriever
-from rankloom.token_encoder import DEFAULT_TOKEN_MODEL, TokenEncoder, TokenPrecision, TokensEncoded
+from rankloom.token_encoder import DEFAULT_TOKEN_MODEL, TokenEncoder, TokenEncoderOptions, TokensEncoded
 from rankloom.token_vectors import TokenVectors
 
 #: What of the parameters is the encoder's; others are the stage's, or belong to building the index.
-_ENCODER_PARAMETERS = frozenset(signature(TokenEncoder).parameters) - {"model", "batch_size", "stage"}
+_ENCODER_PARAMETERS = frozenset(TokenEncoderOptions.__annotations__)
 _COUNTED_TOGETHER = 4096  # documents whose tokens are counted at once
 _BUILD_PARAMETERS = {"storage": "float16", "search": "exact"}
 
@@ -176,15 +172,6 @@ class MultiVector(Retriever, TokenSource):
         session: Session,
         *,
         model: ModelName = DEFAULT_TOKEN_MODEL,
-        reduction: str | None = None,
-        untrained: bool = False,
-        query_tokens: int | None = None,
-        document_tokens: int | None = None,
-        expand_queries: bool | None = None,
-        skip_punctuation: bool | None = None,
-        query_prefix: str | None = None,
-        document_prefix: str | None = None,
-        precision: TokenPrecision | None = None,
         storage: str = "float16",
         bits: int | None = None,
         search: str = "exact",
@@ -192,6 +179,7 @@ class MultiVector(Retriever, TokenSource):
         k: int = 1000,
         nprobe: int | None = None,
         candidates: int | None = None,
+        **encoder: Unpack[TokenEncoderOptions],
     ) -> Self:
         """A retriever over a corpus, by an index that the session's cache holds or is given now.
 
@@ -203,15 +191,6 @@ class MultiVector(Retriever, TokenSource):
             corpus: The documents.
             session: Its cache keeps the index.
             model: A multi-vector encoder, by default `mini/colbert`; see `TokenEncoder`.
-            reduction: What makes fewer vectors of a text's, such as `C8x32`; `none` for all. None takes the model's.
-            untrained: As for `TokenEncoder`, as the next seven: take a model that was not trained for it.
-            query_tokens: How many tokens are read of a query.
-            document_tokens: How many are read of a document.
-            expand_queries: Whether queries are filled up with [MASK].
-            skip_punctuation: Whether documents have no vectors for punctuation.
-            query_prefix: Put before each query.
-            document_prefix: Put before each document.
-            precision: What vectors are computed with; None for the session's dtype.
             storage: As what vectors are kept: `float16`, `int8`, or `residual`.
             bits: For residual storage: bits of each number, 1, 2 or 4. None takes 2.
             search: `exact`, or `centroids`: approximate, with exact scores of candidates.
@@ -219,6 +198,7 @@ class MultiVector(Retriever, TokenSource):
             k: Depth of the rankings.
             nprobe: As for the constructor.
             candidates: As for the constructor.
+            encoder: Parameters of `TokenEncoder`, such as `reduction`.
 
         Raises:
             NotFoundError: The model is not to be had.
@@ -228,33 +208,50 @@ class MultiVector(Retriever, TokenSource):
         """
         settings: dict[str, Any] = {"bits": bits, "centroids": centroids}
         params: dict[str, Any] = {"k": k, "nprobe": nprobe, "candidates": candidates}
+        choice(search, SEARCHES, stage=cls.name, parameter="search")
         cls._check(storage, search, settings, params)
-        encoder = TokenEncoder(
-            model,
-            reduction=reduction,
-            untrained=untrained,
-            query_tokens=query_tokens,
-            document_tokens=document_tokens,
-            expand_queries=expand_queries,
-            skip_punctuation=skip_punctuation,
-            query_prefix=query_prefix,
-            document_prefix=document_prefix,
-            precision=precision,
-            stage=cls.name,
-        )
-        built: dict[str, Any] = {"storage": storage, "search": search, "settings": settings}
-        if session.cache is None:
-            return cls(TokenIndex.of(corpus, encoder=encoder, session=session, **built), **params)
-        encoder.resolve(session)
-        vectors = digest(VERSION, vectors_digest(DocumentEncoder(encoder), session), corpus)
-        shards = session.cache.index_directory(f"{cls.name}_shards", vectors)
-        index = opened_or_built(
-            session.cache.index_directory(cls.name, digest(vectors, storage, search, settings)),
-            lambda there: TokenIndex.open(there, corpus=corpus, encoder=encoder),
-            lambda there: TokenIndex.build(corpus, there, encoder=encoder, session=session, shards=shards, **built),
-        )
-        index.check_truncation(session)
-        return cls(index, **params)
+        made = TokenEncoder(model, stage=cls.name, **encoder)
+        built: dict[str, Any] = {"storage": storage, "searches": [search], "settings": settings}
+        return cls(TokenIndex.for_corpus(corpus, session, encoder=made, **built), **params)
+
+    @classmethod
+    def reading(
+        cls,
+        corpus: Corpus,
+        session: Session,
+        *,
+        model: ModelName = DEFAULT_TOKEN_MODEL,
+        storage: str = "float16",
+        bits: int | None = None,
+        search: str | None = None,
+        centroids: int | None = None,
+        **encoder: Unpack[TokenEncoderOptions],
+    ) -> Self:
+        """The stored vectors of a corpus, for stages that read them and search nothing.
+
+        Args:
+            corpus: The documents.
+            session: Its cache keeps the index.
+            model: As for `for_corpus`, and so the others.
+            storage: As what vectors are kept.
+            bits: For residual storage.
+            search: Whose index is read. None takes one that the cache holds for exact search; where it holds none, an
+                index is built that can not be searched, and keeps nothing but vectors.
+            centroids: For residual storage, and for a search by centroids.
+            encoder: Parameters of `TokenEncoder`.
+
+        Raises:
+            NotFoundError: The model is not to be had.
+            DataError: It gives no token vectors; or a document is longer than it reads, and the session's policy is
+                `error`.
+            UsageError: There is no such storage or search, or a parameter does not go with it.
+        """
+        settings: dict[str, Any] = {"bits": bits, "centroids": centroids}
+        searches = [ExactSearch.kind, NO_SEARCH] if search is None else [search]
+        cls._check(storage, searches[-1], settings, {})
+        made = TokenEncoder(model, stage=cls.name, **encoder)
+        built: dict[str, Any] = {"storage": storage, "searches": searches, "settings": settings}
+        return cls(TokenIndex.for_corpus(corpus, session, encoder=made, **built))
 
     @classmethod
     def _parts(

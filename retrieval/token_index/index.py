@@ -6,13 +6,14 @@ What is stored is what is scored: exact scores are MaxSim over the vectors as th
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
+from rankloom.cached_index import opened_or_built
 from rankloom.checks import same_corpus, whole
 from rankloom.corpus import Corpus, corpus_beside
 from rankloom.encoders import truncation_note
@@ -23,12 +24,12 @@ from rankloom.ids import DocIds
 from rankloom.ledger import Ledger, Note
 from rankloom.models import resolve_device
 from rankloom.order import Codes
-from rankloom.retrieval.made_by import check_space, facts
+from rankloom.retrieval.made_by import check_space, facts, vectors_digest
 from rankloom.retrieval.token_index.candidate_search import CandidateSearch
 from rankloom.retrieval.token_index.contents import VERSION, TokenContents
 from rankloom.retrieval.token_index.document_encoder import DocumentEncoder
 from rankloom.retrieval.token_index.exact_search import ExactSearch
-from rankloom.retrieval.token_index.kinds import check_effort, check_kinds
+from rankloom.retrieval.token_index.kinds import SEARCHES, NoSearch, check_effort, check_kinds
 from rankloom.retrieval.token_index.scoring import document_rows
 from rankloom.retrieval.token_index.shards import EncodedCorpus
 from rankloom.retrieval.vectors.best_documents import Hits
@@ -109,7 +110,8 @@ class TokenIndex:
             encoder: The model, and what makes fewer vectors of a text's.
             session: How to carry it out.
             storage: As what vectors are kept: `float16`, `int8`, or `residual` (a centroid and a few bits a number).
-            search: What finds documents: `exact`, or `centroids` (approximate; exact scores of candidates).
+            search: What finds documents: `exact`, or `centroids` (approximate; exact scores of candidates); `none` for
+                vectors that are only read.
             settings: `bits` of residual storage; how many `centroids` there are.
             shards: A folder that keeps the shards, so that another index of the same vectors need not encode.
 
@@ -169,6 +171,48 @@ class TokenIndex:
         opened = cls(contents, encoder=encoder, documents=corpus, path=folder)
         opened.check_encoder()
         return opened
+
+    @classmethod
+    def for_corpus(
+        cls,
+        corpus: Corpus,
+        session: Session,
+        *,
+        encoder: TokenEncoder,
+        storage: str,
+        searches: Sequence[str],
+        settings: Mapping[str, Any],
+    ) -> Self:
+        """The index that the session's cache holds, or is given now; without a cache, one in memory.
+
+        Args:
+            corpus: The documents.
+            session: Its cache keeps the index, and the shards for others of the same vectors.
+            encoder: As for `build`, and so the others.
+            storage: As what vectors are kept.
+            searches: Kinds of search that will do: the first that the cache holds, otherwise the last.
+            settings: Of storage and search.
+
+        Raises:
+            NotFoundError: The model is not to be had.
+            UsageError: There is no such storage, search or setting.
+            DataError: As for `build`.
+        """
+        built: dict[str, Any] = {"storage": storage, "search": searches[-1], "settings": settings}
+        if session.cache is None:
+            return cls.of(corpus, encoder=encoder, session=session, **built)
+        encoder.resolve(session)
+        vectors = digest(VERSION, vectors_digest(DocumentEncoder(encoder), session), corpus)
+        shards = session.cache.index_directory(f"{_STAGE}_shards", vectors)
+        keys = [digest(vectors, storage, search, settings) for search in searches]
+        folders = [session.cache.index_directory(_STAGE, key) for key in keys]
+        index = opened_or_built(
+            next((folder for folder in folders if folder.is_dir()), folders[-1]),
+            lambda there: cls.open(there, corpus=corpus, encoder=encoder),
+            lambda there: cls.build(corpus, there, encoder=encoder, session=session, shards=shards, **built),
+        )
+        index.check_truncation(session)
+        return index
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as its folder, which is opened again wherever that is.
@@ -300,11 +344,20 @@ class TokenIndex:
 
         Raises:
             DataError: The queries have not the index's dimensions, or a number is not finite.
-            UsageError: `k` or a setting is out of range, or the kind of search does not have the setting.
+            UsageError: `k` or a setting is out of range, or the kind of search does not have the setting; or the index
+                was built without one.
         """
         whole(k, least=1, stage=_STAGE, parameter="k")
         check_effort(self.contents.search.kind, effort, k, stage=_STAGE)
         search = self.contents.search
+        if isinstance(search, NoSearch):
+            raise UsageError(
+                "the index was built to be read, not to be searched",
+                stage=_STAGE,
+                value=f"search={search.kind}",
+                accepted=" or ".join(SEARCHES),
+                fix="build it with search='exact'",
+            )
         if isinstance(search, CandidateSearch):
             return search.search(queries, k, **effort)
         asked = "cpu" if session is None else session.device

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 from rankloom.checks import choice, whole
 from rankloom.errors import UsageError
+from rankloom.order import Offsets
 from rankloom.retrieval.token_index.candidate_search import CandidateSearch
 from rankloom.retrieval.token_index.effort import check_effort as check_ranges
 from rankloom.retrieval.token_index.exact_search import ExactSearch
@@ -15,13 +17,36 @@ from rankloom.retrieval.token_index.storage import Float16Storage, Int8Storage, 
 
 STORAGES = ("float16", "int8", "residual")
 SEARCHES = ("exact", "centroids")
+#: The word for an index that is only read: rerankers need no search, and what it keeps beside the vectors.
+NO_SEARCH = "none"
 #: Settings of a build, and the storage or search that has each.
 BUILD_SETTINGS: Mapping[str, tuple[str, ...]] = {"bits": ("residual",), "centroids": ("residual", "centroids")}
 #: Settings of one search, likewise.
 EFFORT: Mapping[str, tuple[str, ...]] = {"nprobe": ("centroids",), "candidates": ("centroids",)}
 
 
-TokenSearch = ExactSearch | CandidateSearch
+class NoSearch:
+    """What stands in an index for its search, where there is none."""
+
+    kind, exact, nbytes = NO_SEARCH, True, 0
+
+    @classmethod
+    def build(cls, storage: TokenStorage, offsets: Offsets, *, folder: Path | None = None) -> Self:  # noqa: ARG003
+        """Nothing is built."""
+        return cls()
+
+    @classmethod
+    def read(cls, folder: Path, storage: TokenStorage, offsets: Offsets, settings: dict[str, Any]) -> Self:  # noqa: ARG003
+        """Nothing is read."""
+        return cls()
+
+    def settings(self) -> dict[str, Any]:
+        """Nothing: it has none."""
+        return {}
+
+
+TokenSearch = ExactSearch | CandidateSearch | NoSearch
+_SEARCHES: tuple[type[TokenSearch], ...] = (ExactSearch, CandidateSearch, NoSearch)
 _STORAGES: tuple[type[TokenStorage], ...] = (Float16Storage, Int8Storage, ResidualStorage)
 
 
@@ -41,8 +66,8 @@ def search_kind(word: str, *, stage: str) -> type[TokenSearch]:
     Raises:
         UsageError: There is none.
     """
-    choice(word, SEARCHES, stage=stage, parameter="search")
-    return CandidateSearch if word == CandidateSearch.kind else ExactSearch
+    choice(word, (*SEARCHES, NO_SEARCH), stage=stage, parameter="search")
+    return next(kind for kind in _SEARCHES if kind.kind == word)
 
 
 def check_kinds(storage: str, search: str, settings: Mapping[str, Any], *, stage: str) -> None:
@@ -52,7 +77,7 @@ def check_kinds(storage: str, search: str, settings: Mapping[str, Any], *, stage
         UsageError: There is no such storage or search, neither has such a setting, or it is out of range.
     """
     choice(storage, STORAGES, stage=stage, parameter="storage")
-    choice(search, SEARCHES, stage=stage, parameter="search")
+    choice(search, (*SEARCHES, NO_SEARCH), stage=stage, parameter="search")
     _check_had(settings, BUILD_SETTINGS, (storage, search), stage=stage)
     if settings.get("bits") is not None:
         check_bits(settings["bits"])

@@ -418,3 +418,12 @@ def test_an_encoder_is_pickled_without_its_model(folders):
 def test_what_can_not_be_is_refused(wrong):
     with pytest.raises(UsageError):
         TokenEncoder("any", **wrong)
+
+
+def test_stages_take_all_parameters_of_the_encoder_but_who_asks():
+    from inspect import signature
+
+    from rankloom.token_encoder import TokenEncoderOptions
+
+    others = {"model", "batch_size", "stage"}
+    assert set(TokenEncoderOptions.__annotations__) == set(signature(TokenEncoder).parameters) - others

@@ -178,3 +178,57 @@ def test_yaml_names_a_model_and_searches_the_index_that_multi_vector_has_built(c
         pipeline = builder.build(steps, corpus=CORPUS, session=session)
         assert len(pipeline.run("the moon and the sky", session=session)["q1"]) >= 2
     assert sorted(texts) == sorted([*TEXTS.values(), *["the moon and the sky"] * 2])  # no document twice
+
+
+LAYOUT = {
+    "reduction": "C2x3",
+    "query_tokens": 9,
+    "document_tokens": 7,
+    "expand_queries": True,
+    "skip_punctuation": False,
+    "query_prefix": "why ",
+    "document_prefix": "so ",
+    "precision": "float32",
+}
+
+
+def test_one_layout_serves_retriever_and_both_rerankers(colbert, tmp_path):
+    session = Session(offline=True, device="cpu", cache=tmp_path)
+    question = "the moon and the sky"
+    options = {"model": colbert, **LAYOUT}
+    ranked = {}
+    for steps in (
+        [{"multi_vector": options}],
+        [{"multi_vector": options}, {"stored_token_vectors": options}],
+        ["bm25", {"late_interaction": options}],
+    ):
+        builder = PipelineBuilder({})
+        builder.check(steps, at=())
+        run = builder.build(steps, corpus=CORPUS, session=session).run(question, session=session)
+        ranked[len(ranked)] = run.to_dict()["q1"]
+    assert ranked[1] == ranked[0]
+    for doc_id, score in ranked[2].items():
+        assert score == pytest.approx(ranked[0][doc_id], rel=2e-3)  # float16 there
+    assert len(list((tmp_path / "indexes").glob("multi_vector-*"))) == 1
+
+
+def test_an_index_that_is_only_read_keeps_nothing_but_vectors(colbert, tmp_path, monkeypatch):
+    monkeypatch.setattr("rankloom.retrieval.token_index.exact_search.SMALL", 0)
+    session = Session(offline=True, device="cpu", cache=tmp_path)
+    read = StoredTokenVectors.for_corpus(CORPUS, session, model=colbert).retriever
+    held = read.index.contents
+    assert (held.search.kind, held.search.nbytes) == ("none", 0)
+    assert list((read.index.path / "search").iterdir()) == []
+    with pytest.raises(UsageError, match="to be read, not to be searched"):
+        read.run("the moon", session=session)
+    searched = MultiVector.for_corpus(CORPUS, session, model=colbert)
+    assert searched.index.contents.search.nbytes > 0
+    for search, found in ((None, searched), ("exact", searched), ("none", read)):
+        again = StoredTokenVectors.for_corpus(CORPUS, session, model=colbert, search=search).retriever
+        assert again.index.path == found.index.path
+    in_memory = StoredTokenVectors.for_corpus(CORPUS, SESSION, model=colbert).retriever
+    assert in_memory.index.contents.search.kind == "none"
+    with pytest.raises(UsageError, match="unknown search"):
+        MultiVector.for_corpus(CORPUS, session, model=colbert, search="none")
+    with pytest.raises(UsageError, match="none has no nprobe"):
+        MultiVector(read.index, nprobe=3)

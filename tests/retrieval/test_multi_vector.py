@@ -263,7 +263,7 @@ def test_a_manifest_that_lies_is_found(tiny, tmp_path):
     MultiVector.build(CORPUS, tmp_path / "index", model=tiny, session=SESSION)
     place = tmp_path / "index" / "manifest.json"
     whole = json.loads(place.read_text(encoding="utf-8"))
-    for name, wrong in {"vectors": 7, "dimensions": 3, "documents": 5, "storage": "int4", "search": "none"}.items():
+    for name, wrong in {"vectors": 7, "dimensions": 3, "documents": 5, "storage": "int4", "search": "hnsw"}.items():
         place.write_text(json.dumps({**whole, name: wrong}), encoding="utf-8")
         with pytest.raises(DamagedIndexError):
             MultiVector.open(tmp_path / "index", CORPUS)
