@@ -20,7 +20,7 @@ from rankloom.errors import UsageError
 from rankloom.eval.answer_text import exact_match, holds, token_f1
 from rankloom.eval.measures import Evaluation
 from rankloom.fingerprint import digest
-from rankloom.language_model import Completion, LanguageModel, Prompt, complete
+from rankloom.language_model import Completion, LanguageModel, Prompt, complete, output_notes
 from rankloom.ledger import Cost, Ledger, Note
 from rankloom.ranked_list import RankedList
 from rankloom.records import Query
@@ -133,6 +133,7 @@ def answer(
         tokens=done.tokens,
         seconds=time.perf_counter() - begun,
         written=done.written,
+        model=model.name,
     )
     return Answers(answers, run.ledger.noted(*notes).spent(cost))
 
@@ -218,8 +219,8 @@ def _notes(one: Answer, said: Completion | None) -> Iterable[Note]:
     """What the ledger should know of an answer."""
     if said is None:
         yield Note(STAGE, "no_context", one.query_id, detail="the model was not asked")
-    elif said.cut:
-        yield Note(STAGE, "cut_output", one.query_id, amount=said.written)
+    else:
+        yield from output_notes(said, stage=STAGE, query_id=one.query_id)
     if one.unknown:
         yield Note(STAGE, "unknown_citation", one.query_id, amount=len(one.unknown), detail=str(list(one.unknown)))
 

@@ -16,6 +16,7 @@ from rankloom.eval.significance import TestName
 from rankloom.eval.strict import Strict
 from rankloom.eval.sweep import Expansion, Sweep, expand, tuned_groups
 from rankloom.eval.sweep_values import Range
+from rankloom.language_models.words import language_model_schema
 from rankloom.session import DType, OnTruncate
 from rankloom.stage_schema import stage_schema
 from rankloom.yaml_file import Locations
@@ -274,10 +275,11 @@ def _models() -> dict[str, type[BaseModel]]:
 
 
 def experiment_schema() -> dict[str, Any]:
-    """The JSON schema of experiments: the keys of the file, and under `stages` the parameters of every stage."""
+    """The JSON schema of experiments: its keys, and the parameters of every stage and language model."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **ExperimentConfig.model_json_schema(),
         "title": "rankloom experiment",
         "stages": stage_schema(),
+        "language_models": language_model_schema(),
     }

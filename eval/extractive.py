@@ -7,13 +7,13 @@ model has to beat.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rankloom.context import estimate_tokens
 from rankloom.errors import DataError
 from rankloom.eval.answers import NO_ANSWER
 from rankloom.fingerprint import digest
-from rankloom.language_model import Completion, Prompt
+from rankloom.language_model import Completion, LanguageModel, Prompt
 from rankloom.rerank.sentences import split_sentences
 from rankloom.retrieval.analysis import EnglishAnalyzer
 from rankloom.session import Session
@@ -22,7 +22,7 @@ _PROMPT = re.compile(r"(?P<passages>.*)\n\nQuestion: (?P<question>.*)\nAnswer:",
 _PASSAGE = re.compile(r"^\[(\d+)\] ", re.MULTILINE)
 
 
-class BestSentence:
+class BestSentence(LanguageModel):
     r"""Answers a prompt of `rankloom.eval.answers.answer_prompt` with one sentence and its citation.
 
     Words are compared stemmed, stop words left out; of sentences that share as many, the first is quoted. A passage's
@@ -30,9 +30,13 @@ class BestSentence:
 
     Example:
         >>> prompt = Prompt("[1] Bread needs yeast. Air scatters blue light.\n\nQuestion: why blue?\nAnswer:")
-        >>> BestSentence().generate([prompt], max_tokens=50, session=Session())[0].text
+        >>> [(_, said)] = BestSentence().generate([prompt], max_tokens=50, session=Session())
+        >>> said.text
         'Air scatters blue light. [1]'
     """
+
+    name = "best sentence"
+    greedy = True
 
     def __init__(self) -> None:
         self._analyse = EnglishAnalyzer()
@@ -41,13 +45,19 @@ class BestSentence:
         """A digest of the rules."""
         return digest("best sentence", 1, self._analyse)
 
-    def generate(self, prompts: Sequence[Prompt], *, max_tokens: int, session: Session) -> list[Completion]:  # noqa: ARG002  # it computes nothing that a session decides
+    def generate(
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        max_tokens: int,
+        session: Session,  # noqa: ARG002  # it computes nothing that a session decides
+    ) -> Iterator[tuple[Prompt, Completion]]:
         """The best sentence of each prompt, cut after `max_tokens` words.
 
         Raises:
             DataError: A prompt is not of the form that it reads.
         """
-        return [self._completion(prompt, max_tokens) for prompt in prompts]
+        return ((prompt, self._completion(prompt, max_tokens)) for prompt in prompts)
 
     def _completion(self, prompt: Prompt, max_tokens: int) -> Completion:
         """One completion."""

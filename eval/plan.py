@@ -15,6 +15,7 @@ from typing import Any
 
 from rankloom.fingerprint import digest
 from rankloom.fusion import Fuser
+from rankloom.language_models import words as model_words
 from rankloom.pipeline import Composition, Top
 from rankloom.registry import stage_class
 from rankloom.stage import Feedback, Retriever, Stage
@@ -146,7 +147,7 @@ def _applications(
             left = _left(word, given, hits)
         model = given.get("model")
         reach = None if word not in FUSIONS and issubclass(stage_class(word), Retriever) else hits
-        name = model if isinstance(model, str) else ""
+        name = model if isinstance(model, str) else model_words.written_name(model)
         yield before, PlannedStage(word, given, shown, reach, left, name, times=times)
         hits = left
 

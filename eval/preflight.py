@@ -1,8 +1,8 @@
-"""What an experiment needs besides its collection, looked for before any work: optional packages, and models."""
+"""What an experiment needs besides its collection, looked for before any work: packages, models, servers, keys."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,13 @@ from typing import Any
 from rankloom.errors import MissingExtraError, NotFoundError, RankloomError
 from rankloom.eval.plan import PlannedStage
 from rankloom.extras import extra_of, installed
+from rankloom.language_models import words as model_words
 from rankloom.models import model_is_here
-from rankloom.parameter_kinds import NamesModel
+from rankloom.openai_client import check_may_be_asked, key_in
+from rankloom.parameter_kinds import NamesModel, NamesServer, NamesVariable
 from rankloom.registry import stage_class
-from rankloom.stage_schema import FUSIONS, kinds
+from rankloom.signature_schema import Mark, marks
+from rankloom.stage_schema import FUSIONS, kinds, model_parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,19 +93,51 @@ def _models(stage: PlannedStage, *, offline: bool, folder: Path) -> list[NeededM
     """The models of one stage, whose packages are looked for first."""
     if stage.word in FUSIONS:
         return []
-    for module in stage_class(stage.word).requires:
+    _check_packages(stage.word, stage_class(stage.word).requires)
+    found = _named(stage.word, kinds(stage.word), stage.given, offline=offline, folder=folder)
+    for name in model_parameters(stage.word):
+        if stage.given[name] is not None:
+            found += _backend(stage.given[name], offline=offline, folder=folder)
+    return found
+
+
+def _backend(spec: Any, *, offline: bool, folder: Path) -> list[NeededModel]:
+    """The models of a language model, and of another inside it."""
+    word, given = model_words.parted(spec)
+    _check_packages(word, model_words.backend(word).requires)
+    found = _named(word, marks(model_words.parameters(word)), given, offline=offline, folder=folder)
+    for name in model_words.inner_models(word):
+        found += _backend(given[name], offline=offline, folder=folder)
+    return found
+
+
+def _check_packages(word: str, modules: Iterable[str]) -> None:
+    """Look for the optional packages of a stage or a backend."""
+    for module in modules:
         if not installed(module):
             extra = extra_of(module)
             fix = f"pip install 'rankloom[{extra}]'" if extra else f"install {module}"
-            raise MissingExtraError(f"the module '{module}' is not installed", stage=stage.word, fix=fix)
+            raise MissingExtraError(f"the module '{module}' is not installed", stage=word, fix=fix)
+
+
+def _named(
+    word: str, named: Mapping[str, Mark], given: Mapping[str, Any], *, offline: bool, folder: Path
+) -> list[NeededModel]:
+    """The models that parameters name; variables that are not set, and servers out of reach, are errors."""
     found = []
-    for name, mark in kinds(stage.word).items():
-        model = stage.given.get(name)
-        if isinstance(mark, NamesModel) and isinstance(model, str):
+    for name, mark in named.items():
+        value = given.get(name)
+        if not isinstance(value, str):
+            continue
+        if isinstance(mark, NamesVariable):
+            key_in(value, stage=word, parameter=name)
+        elif isinstance(mark, NamesServer):
+            check_may_be_asked(value, offline=offline, stage=word)
+        elif isinstance(mark, NamesModel):
             try:
-                here = model_is_here(model, offline=offline, stage=stage.word, organisation=mark.organisation)
+                here = model_is_here(value, offline=offline, stage=word, organisation=mark.organisation)
             except NotFoundError as error:
-                beside = "" if folder.resolve() == Path.cwd() else f", the folder {folder / model}"
-                raise NotFoundError(error.problem + beside, stage=stage.word, value=model, fix=error.fix) from error
-            found.append(NeededModel(stage.word, model, here))
+                beside = "" if folder.resolve() == Path.cwd() else f", the folder {folder / value}"
+                raise NotFoundError(error.problem + beside, stage=word, value=value, fix=error.fix) from error
+            found.append(NeededModel(word, value, here))
     return found

@@ -5,27 +5,33 @@ current folder.
 
 A step is a word (`bm25`), a word with a value for its first parameter (`{top: 100}`), a word with parameters
 (`{rm3: {docs: 10}}`), or a name from `define`. Fusions take `inputs`, a list of steps or of lists of steps. A stage
-that carries out others takes a step or a list of steps, such as `{text_prf: {through: bm25}}`.
+that carries out others takes a step or a list of steps, such as `{text_prf: {through: bm25}}`. A language model is a
+map of one word, `{hyde: {model: {local: folder}}}`; see `rankloom.language_models.words`.
 """
 
 from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
+from rankloom import signature_schema
 from rankloom.corpus import Corpus
 from rankloom.errors import CompositionError, ConfigError, RankloomError, nearest
+from rankloom.language_model import LanguageModel
+from rankloom.language_models import words as model_words
 from rankloom.pipeline import Pipeline
 from rankloom.registry import stage_class, stage_words
 from rankloom.session import Session
 from rankloom.stage import REWRITTEN, Retriever, Stage
-from rankloom.stage_schema import FUSIONS, builder, first_parameter, inner_parameters, located, parameters
+from rankloom.stage_schema import FUSIONS, builder, first_parameter, inner_parameters, model_parameters, parameters
 from rankloom.stand_in import StandIn
 from rankloom.yaml_file import Locations, Place
+
+_Made = TypeVar("_Made")
 
 
 class PipelineBuilder:
@@ -40,6 +46,7 @@ class PipelineBuilder:
         self.definitions = definitions
         self.locations = locations or Locations()
         self._built: dict[str, Stage] = {}
+        self._models: dict[str, LanguageModel] = {}
 
     def check(self, spec: Any, *, at: Place) -> None:
         """Check a pipeline's names, parameters and composition; no index is built and no model is loaded.
@@ -102,11 +109,30 @@ class PipelineBuilder:
         for name in inner_parameters(word):
             if values.get(name) is not None:
                 values[name] = self._stage(values[name], (*at, word, name), inside, corpus=corpus, session=session)
+        for name in model_parameters(word):
+            if values.get(name) is not None:
+                values[name] = self._language_model(values[name], (*at, word, name))
         if session is None:
             return self._made(at, lambda: _sketch(word, values))
         if key not in self._built:
             self._built[key] = self._over_corpus(word, values, at, corpus, session)
         return self._built[key]
+
+    def _language_model(self, spec: Any, at: Place) -> LanguageModel:
+        """A language model; those with the same word and parameters are one object, and keep one rate together."""
+        try:
+            word, given = model_words.parted(spec)
+            model = model_words.parameters(word)
+        except ConfigError as error:
+            raise ConfigError(f"{self.locations.where(at)}: {error}") from error
+        values = self._checked(word, model, given, at)
+        key = json.dumps([word, values], sort_keys=True, default=str)
+        for name in model_words.inner_models(word):
+            if values.get(name) is not None:
+                values[name] = self._language_model(values[name], (*at, word, name))
+        if key not in self._models:
+            self._models[key] = self._made(at, lambda: model_words.backend(word)(**values))
+        return self._models[key]
 
     def _word(self, spec: Any, at: Place) -> tuple[str, Any]:
         """The word of a step and what it is told."""
@@ -135,12 +161,17 @@ class PipelineBuilder:
             if first is None:
                 raise self._error(at, f"{word} takes no value", value=given)
             given = {first: given}
+        return self._checked(word, model, given, at)
+
+    def _checked(self, word: str, model: type[BaseModel], given: Mapping[str, Any], at: Place) -> dict[str, Any]:
+        """Parameters of a step or of a language model, of the right types, with files as they are found."""
         try:
             checked = model.model_validate(dict(given))
         except ValidationError as error:
             raise self._invalid(word, error, at, list(model.model_fields)) from None
+        values = {name: getattr(checked, name) for name in given}
         try:
-            return located(word, {name: getattr(checked, name) for name in given}, self.locations.folder)
+            return signature_schema.located(model, values, self.locations.folder, stage=word)
         except ConfigError as error:
             raise ConfigError(f"{self.locations.where((*at, word))}: {error}") from error
 
@@ -155,17 +186,16 @@ class PipelineBuilder:
             raise self._error(at, f"{word} needs a corpus", fix="name one under `collection`")
         return self._made(at, lambda: make(corpus, session, **values))
 
-    def _made(self, at: Place, make: Any) -> Stage:
+    def _made(self, at: Place, make: Callable[[], _Made]) -> _Made:
         """What `make` makes; a refused parameter is an error with file and line."""
         try:
-            stage: Stage = make()
+            return make()
         except TypeError as error:  # such as a fusion of two that is given three inputs
-            raise self._error(at, f"the stage can not be made: {error}") from error
+            raise self._error(at, f"it can not be made: {error}") from error
         except RankloomError as error:
             if error.exit_code in (2, 5) and not isinstance(error, CompositionError | ConfigError):
                 raise ConfigError(f"{self.locations.where(at)}: {error}") from error
             raise
-        return stage
 
     def _invalid(self, word: str, error: ValidationError, at: Place, known: list[str]) -> ConfigError:
         """All that is wrong with a step's parameters, as one error."""

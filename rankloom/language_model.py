@@ -1,23 +1,24 @@
 """The seam to language models: prompts in, completions out, each paid for once.
 
-A backend (an HTTP API, a model on this machine, a recording) implements `LanguageModel` and knows nothing of caches;
-`complete` asks it, in units, for what the session's cache does not hold.
+A backend (an HTTP API, a model on this machine, a recording) is a `LanguageModel` and knows nothing of caches;
+`complete` asks it for what the session's cache does not hold, and keeps each answer as soon as it is there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple
 
 from rankloom.cache import Cache
 from rankloom.codec import pack, unpack
-from rankloom.errors import DataError, StageError
+from rankloom.errors import DataError, StageError, UsageError
 from rankloom.fingerprint import digest
+from rankloom.ledger import Note
 from rankloom.session import Session
 
-_FORMAT = "completion 1"  # part of every key
-_UNIT = 16  # prompts sent and stored at a time: what a killed process loses at most
+_FORMAT = "completion 2"  # part of every key
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +28,13 @@ class Prompt:
     Args:
         text: The request.
         system: Instructions that stand before it, for models that tell the two apart; may be empty.
+        sample: Which of several outputs for the same request. A model that draws its outputs at random draws another
+            for each; one that does not gives the same.
     """
 
     text: str
     system: str = ""
+    sample: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,7 @@ class Completion:
         text: The output.
         read: Tokens of the prompt, as the backend counts them.
         written: Tokens of the output.
-        cut: Whether the output was stopped at its limit of tokens.
+        cut: Whether the output was stopped before its end, mostly at its limit of tokens.
     """
 
     text: str
@@ -50,22 +54,50 @@ class Completion:
     cut: bool = False
 
 
-class LanguageModel(Protocol):
-    """A backend. Equal fingerprints promise equal completions, as far as the model can promise that."""
+class LanguageModel(ABC):
+    """A backend. Equal fingerprints promise equal completions, as far as the model can promise that.
 
+    Attributes:
+        name: What ledgers and prices call the model.
+        greedy: Whether equal requests get equal outputs whatever their `sample`, so that several are pointless.
+        requires: Optional modules that it runs on; an experiment looks for them before it begins.
+    """
+
+    name: str = ""
+    greedy: bool = False
+    requires: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
     def fingerprint(self) -> str:
         """A digest of the model and of all that changes its output, such as the temperature; never of a key."""
-        ...
 
-    def generate(self, prompts: Sequence[Prompt], *, max_tokens: int, session: Session) -> list[Completion]:
-        """A completion for each prompt, in order.
+    @abstractmethod
+    def generate(
+        self, prompts: Sequence[Prompt], *, max_tokens: int, session: Session
+    ) -> Iterator[tuple[Prompt, Completion]]:
+        """Each prompt with its completion, as soon as that is there, in any order.
+
+        What has been given back before an error is kept, so nothing that was paid for is lost.
 
         Args:
             prompts: Some prompts, all different; a backend may send them side by side.
             max_tokens: Limit of each output.
             session: Device, seed, and whether sockets may be opened.
         """
-        ...
+
+    @classmethod
+    def named_by(cls, given: Mapping[str, Any]) -> str:
+        """The `name` of a model with some parameters, without making it: by default that of the parameter `name`."""
+        return str(given.get("name", cls.name))
+
+    def resolve(self, session: Session) -> None:  # noqa: B027  # most have nothing to look for
+        """Find what is needed, without loading it; afterwards the fingerprint does not change."""
+
+    def load(self, session: Session) -> None:  # noqa: B027  # likewise
+        """Get ready now rather than on first use."""
+
+    def close(self) -> None:  # noqa: B027  # likewise
+        """Free what was loaded."""
 
 
 class Completed(NamedTuple):
@@ -91,6 +123,9 @@ def complete(
 ) -> Completed:
     """Ask a language model; equal prompts once, and those that the session's cache knows not at all.
 
+    Each completion is in the cache as soon as the model has given it: after an error, or when the process is killed,
+    the next call asks only for the rest.
+
     Args:
         model: The backend.
         prompts: What to ask, equal ones or not.
@@ -99,29 +134,73 @@ def complete(
         stage: Who asks, for errors and the cache's bookkeeping.
 
     Raises:
-        StageError: The model gave another number of completions than it got prompts.
+        StageError: The model gave a completion that was not asked for, or did not give one that was.
     """
+    model.resolve(session)
     common = digest(_FORMAT, model, max_tokens, session.numerics())
-    keys = [digest(common, prompt.system, prompt.text) for prompt in prompts]
+    keys = {prompt: digest(common, prompt.system, prompt.text, prompt.sample) for prompt in prompts}
     known = _known(session.cache, keys)
-    cached = sum(key in known for key in keys)
-    missing = {key: prompt for key, prompt in zip(keys, prompts, strict=True) if key not in known}
-    fresh: list[Completion] = []
+    cached = sum(prompt in known for prompt in prompts)
+    missing = [prompt for prompt in keys if prompt not in known]
+    fresh: dict[Prompt, Completion] = {}
     with session.progress.task(stage, len(missing)) as advance:
-        for start in range(0, len(missing), _UNIT):
-            unit = dict(list(missing.items())[start : start + _UNIT])
-            answers = model.generate(list(unit.values()), max_tokens=max_tokens, session=session)
-            if len(answers) != len(unit):
-                raise StageError(f"the model gave {len(answers)} completions for {len(unit)} prompts", stage=stage)
+        for prompt, answer in _asked(model, missing, max_tokens=max_tokens, session=session, stage=stage):
             if session.cache is not None:
-                packed = {key: _packed(answer) for key, answer in zip(unit, answers, strict=True)}
-                session.cache.put(packed, stage=stage)
-            known.update(zip(unit, answers, strict=True))
-            fresh += answers
-            advance(len(unit))
-    written = sum(answer.written for answer in fresh)
-    tokens = written + sum(answer.read for answer in fresh)
-    return Completed([known[key] for key in keys], cached, len(fresh), tokens, written)
+                session.cache.put({keys[prompt]: _packed(answer)}, stage=stage)
+            fresh[prompt] = answer
+            advance(1)
+    written = sum(answer.written for answer in fresh.values())
+    tokens = written + sum(answer.read for answer in fresh.values())
+    known.update(fresh)
+    return Completed([known[prompt] for prompt in prompts], cached, len(fresh), tokens, written)
+
+
+def output_notes(completion: Completion, *, stage: str, query_id: str, doc_id: str = "") -> list[Note]:
+    """What the ledger should know of an output: that it was cut, or that there is none.
+
+    Args:
+        completion: The output.
+        stage: Who asked.
+        query_id: For which query.
+        doc_id: About which document, if it is about one.
+    """
+    notes = []
+    if completion.cut:
+        notes.append(Note(stage, "cut_output", query_id, doc_id, amount=completion.written))
+    if not completion.text.strip():
+        notes.append(Note(stage, "empty_output", query_id, doc_id, detail="it counts for nothing"))
+    return notes
+
+
+def checked_model(model: object, *, stage: str) -> LanguageModel:
+    """The model, if it is one.
+
+    Raises:
+        UsageError: It is something else, such as a name.
+    """
+    if not isinstance(model, LanguageModel):
+        raise UsageError(
+            "model is not a language model",
+            stage=stage,
+            value=model,
+            accepted="a backend of rankloom.language_models, or a subclass of LanguageModel",
+        )
+    return model
+
+
+def _asked(
+    model: LanguageModel, prompts: Sequence[Prompt], *, max_tokens: int, session: Session, stage: str
+) -> Iterator[tuple[Prompt, Completion]]:
+    """What a model gives for some prompts, each exactly once."""
+    due = dict.fromkeys(prompts)
+    for prompt, answer in model.generate(prompts, max_tokens=max_tokens, session=session) if prompts else ():
+        if prompt not in due:
+            raise StageError("the model gave a completion that was not asked for", stage=stage, value=prompt.text)
+        del due[prompt]
+        yield prompt, answer
+    if due:
+        given = len(prompts) - len(due)
+        raise StageError(f"the model gave {given} completions for {len(prompts)} prompts", stage=stage)
 
 
 def _packed(one: Completion) -> bytes:
@@ -129,18 +208,19 @@ def _packed(one: Completion) -> bytes:
     return pack({"text": one.text, "read": one.read, "written": one.written, "cut": one.cut}, {})
 
 
-def _known(cache: Cache | None, keys: Sequence[str]) -> dict[str, Completion]:
+def _known(cache: Cache | None, keys: dict[Prompt, str]) -> dict[Prompt, Completion]:
     """The completions that the cache holds; a damaged one is asked for again."""
-    known: dict[str, Completion] = {}
+    known: dict[Prompt, Completion] = {}
     if cache is None:
         return known
-    damaged = []
-    for key, data in cache.get(dict.fromkeys(keys)).items():
-        try:
-            values, _ = unpack(data)
-        except DataError:
-            damaged.append(key)
-            continue
-        known[key] = Completion(**values)  # type: ignore[arg-type]  # as packed
+    held, damaged = cache.get(keys.values()), []
+    for prompt, key in keys.items():
+        if key in held:
+            try:
+                values, _ = unpack(held[key])
+            except DataError:
+                damaged.append(key)
+                continue
+            known[prompt] = Completion(**values)  # type: ignore[arg-type]  # as packed
     cache.drop(damaged)
     return known

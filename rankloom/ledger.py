@@ -28,7 +28,9 @@ NoteKind = Literal[
     "empty_document",  # a document has no text, so that nothing will find it; or no term, for feedback to read
     "skipped_record",  # a bad record was passed over, as asked for
     "no_context",  # a query had no passage to be answered from, and the language model was not asked
-    "cut_output",  # an output of a language model was stopped at its limit, after `amount` tokens
+    "cut_output",  # an output of a language model was stopped before its end (at its limit), after `amount` tokens
+    "empty_output",  # a language model said nothing
+    "unparsed_output",  # an output of a language model has not the form asked for; `detail` says what became of it
     "unknown_citation",  # an answer cites `amount` numbers that no passage has
     "skipped_files",  # `amount` files of a folder of documents are of another format
     "unverified_download",  # neither its checksum nor its length could be checked; it may have been cut off

@@ -21,6 +21,7 @@ READ = (
     "*.safetensors",
     "*.safetensors.index.json",
     "config.json",
+    "generation_config.json",
     "modules.json",
     "router_config.json",
     "config_sentence_transformers.json",

@@ -7,16 +7,12 @@ also be named outright as `module:Class`.
 
 from __future__ import annotations
 
-import importlib
-import logging
 from functools import cache
-from importlib.metadata import entry_points
 
-from rankloom.errors import ConfigError, nearest
+from rankloom.named_classes import class_of, known_words
 from rankloom.stage import Stage
 
 GROUP = "rankloom.stages"
-_log = logging.getLogger("rankloom")
 BUILT_IN: dict[str, str] = {
     "bm25": "rankloom.retrieval.bm25:BM25",
     "lucene": "rankloom.retrieval.lucene.stage:Lucene",
@@ -56,11 +52,7 @@ def stage_words() -> dict[str, str]:
 
     A stage whose word is taken is named in a warning, and can still be had as `module:Class`.
     """
-    words = dict(BUILT_IN)
-    for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
-        if words.setdefault(point.name, point.value) != point.value:
-            _log.warning("the stage %s can not be called %r: %s is", point.value, point.name, words[point.name])
-    return words
+    return known_words(BUILT_IN, group=GROUP, kind="stage")
 
 
 def stage_class(word: str) -> type[Stage]:
@@ -76,20 +68,4 @@ def stage_class(word: str) -> type[Stage]:
         >>> stage_class("top").__name__
         'Top'
     """
-    target = word if ":" in word else stage_words().get(word)
-    if target is None:
-        close = nearest(word, stage_words())
-        raise ConfigError(
-            "unknown stage",
-            value=word,
-            accepted=", ".join(sorted(stage_words())),
-            fix=f"did you mean {close!r}?" if close else None,
-        )
-    module, _, name = target.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"the stage can not be imported: {error}", value=target) from error
-    if not isinstance(found, type) or not issubclass(found, Stage):
-        raise ConfigError("this is not a stage", value=target, accepted="a subclass of rankloom.Stage")
-    return found
+    return class_of(word, stage_words(), Stage, kind="stage")  # type: ignore[type-abstract]  # subclasses of it

@@ -6,16 +6,17 @@ import inspect
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Unpack, get_args, get_origin, get_type_hints
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, Field
 
-from rankloom.errors import NotFoundError
+from rankloom import signature_schema
 from rankloom.fusion import fuse, interpolate, rrf
-from rankloom.parameter_kinds import HoldsSteps, NamesModel, NamesPath
+from rankloom.language_models import words as model_words
+from rankloom.parameter_kinds import HoldsModel, HoldsSteps
 from rankloom.registry import stage_class, stage_words
+from rankloom.signature_schema import Mark, marked, marks, signature_model
 from rankloom.stage import Stage
-from rankloom.yaml_file import find_beside, places_tried
 
 #: Words that take `inputs:`, a list of pipelines, besides their keyword parameters.
 FUSIONS: dict[str, Callable[..., Stage]] = {"interpolate": interpolate, "rrf": rrf, "fuse": fuse}
@@ -38,22 +39,12 @@ def parameters(word: str) -> type[BaseModel]:
     Raises:
         ConfigError: The word is unknown.
     """
-    fields: dict[str, Any] = {}
-    if word in FUSIONS:
-        fields["inputs"] = (_inputs(FUSIONS[word]), ...)
-    for name, parameter in inspect.signature(builder(word), eval_str=True).parameters.items():
-        if get_origin(parameter.annotation) is Unpack:  # a dictionary of parameters that several stages take
-            fields |= {key: (kind, None) for key, kind in get_type_hints(*get_args(parameter.annotation)).items()}
-            continue
-        if name in _GIVEN or (word in FUSIONS and parameter.kind is not inspect.Parameter.KEYWORD_ONLY):
-            continue
-        required = parameter.default is inspect.Parameter.empty
-        annotation = Any if parameter.annotation is inspect.Parameter.empty else parameter.annotation
-        if HoldsSteps() in get_args(annotation):
-            annotation = Annotated[Any, HoldsSteps()]  # a step or a list of steps, of which the builder makes stages
-        fields[name] = (annotation, ... if required else parameter.default)
-    config = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True, protected_namespaces=())
-    return create_model(word.replace(":", "_"), __config__=config, **fields)
+    make = builder(word)
+    if word not in FUSIONS:
+        return signature_model(word, make, without=_GIVEN)
+    named = inspect.signature(make).parameters.values()
+    positional = [one.name for one in named if one.kind is not inspect.Parameter.KEYWORD_ONLY]
+    return signature_model(word, make, without={*_GIVEN, *positional}, first={"inputs": _inputs(make)})
 
 
 def _inputs(fusion: Callable[..., Stage]) -> Any:
@@ -67,19 +58,17 @@ def _inputs(fusion: Callable[..., Stage]) -> Any:
 
 def inner_parameters(word: str) -> tuple[str, ...]:
     """The parameters of a word that hold steps, besides the `inputs` of a fusion."""
-    fields = parameters(word).model_fields
-    return tuple(name for name, field in fields.items() if HoldsSteps() in field.metadata)
+    return marked(parameters(word), HoldsSteps())
 
 
-def kinds(word: str) -> dict[str, NamesModel | NamesPath]:
+def model_parameters(word: str) -> tuple[str, ...]:
+    """The parameters of a word that hold a language model."""
+    return marked(parameters(word), HoldsModel())
+
+
+def kinds(word: str) -> dict[str, Mark]:
     """The parameters of a word that name models, files or folders."""
-    fields = parameters(word).model_fields
-    return {
-        name: mark
-        for name, field in fields.items()
-        for mark in field.metadata
-        if isinstance(mark, NamesModel | NamesPath)
-    }
+    return marks(parameters(word))
 
 
 def located(word: str, values: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -96,20 +85,10 @@ def located(word: str, values: Mapping[str, Any], folder: Path) -> dict[str, Any
         NotFoundError: A file or folder is in neither place; names both.
         ConfigError: Something is in both places.
     """
-    found = dict(values)
-    for name, mark in kinds(word).items():
-        value = values.get(name)
-        if value is None or value == parameters(word).model_fields[name].default:
-            continue
-        path = find_beside(str(value), folder)
-        if path is not None:
-            found[name] = str(path)
-        elif isinstance(mark, NamesPath) and not mark.or_name:
-            raise NotFoundError(
-                f"there is no such file or folder; looked for: {places_tried(str(value), folder)}",
-                stage=word,
-                value=str(value),
-            )
+    found = signature_schema.located(parameters(word), values, folder, stage=word)
+    for name in model_parameters(word):
+        if isinstance(found.get(name), Mapping):
+            found[name] = model_words.located(found[name], folder)
     return found
 
 

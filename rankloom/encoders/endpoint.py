@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,16 +15,22 @@ from rankloom.codec import pack, unpack
 from rankloom.encoders.embedding_reply import checked_reply, share_of_tokens
 from rankloom.encoders.encoder import Encoded, Role
 from rankloom.encoders.reading import readable
-from rankloom.errors import DataError, NotFoundError, StageError, UsageError
-from rankloom.extras import require
+from rankloom.errors import DataError, StageError
 from rankloom.fingerprint import digest
-from rankloom.loopback import on_loopback
+from rankloom.openai_client import (
+    OPENAI,
+    check_may_be_asked,
+    checked_address,
+    connected,
+    described,
+    key_in,
+    may_be_asked,
+    without_key,
+)
 from rankloom.parallel import completed
 from rankloom.session import Session
 
-OPENAI = "https://api.openai.com/v1"
 _VERSION = 1  # raised when the same reply becomes another vector
-_NO_KEY = "none"  # what a server that asks for no key is told
 _WORTH_A_REQUEST = 32  # texts; fewer are not split among requests that run at once
 _log = logging.getLogger("rankloom")
 
@@ -87,12 +91,8 @@ class EmbeddingEndpoint:
         timeout: float = 60.0,
         stage: str = "encoder",
     ) -> None:
-        self.model, self.base_url, self.key_variable, self.stage = model, base_url.rstrip("/"), key_variable, stage
-        address = urlsplit(self.base_url)
-        secrets = (address.username, address.password)  # http://:password@host has an empty user
-        if address.scheme not in ("http", "https") or not address.hostname or address.query or secrets != (None, None):
-            accepted = "http(s)://HOST[:PORT]/PATH without a user, a password or a query"
-            raise UsageError("base_url is no address of an endpoint", stage=stage, accepted=accepted)
+        self.model, self.key_variable, self.stage = model, key_variable, stage
+        self.base_url = checked_address(base_url, stage=stage, parameter="base_url")
         self.prefixes: dict[Role, str] = {"query": query_prefix, "document": document_prefix}
         self.normalize, self.timeout = normalize, timeout
         self.batch_size = whole(batch_size, least=1, stage=stage, parameter="batch_size")
@@ -143,7 +143,7 @@ class EmbeddingEndpoint:
             UsageError: The environment variable with the key is not set.
             MissingExtraError: `openai` is not installed.
         """
-        if self._may_ask(session):
+        if may_be_asked(self.base_url, offline=session.offline):
             self._connected(session)
 
     def close(self) -> None:
@@ -238,46 +238,26 @@ class EmbeddingEndpoint:
             characters += length
         return [tuple(request) for request in requests]
 
-    def _may_ask(self, session: Session) -> bool:
-        """Whether a session lets the endpoint be asked."""
-        return not session.offline or on_loopback(self.base_url)
-
     def _connected(self, session: Session) -> Any:
         """The client, made by the first who asks."""
-        if not self._may_ask(session):
-            raise NotFoundError(
-                "the session is offline, and the endpoint is on another machine",
-                stage=self.stage,
-                value=self.base_url,
-                fix="Session(offline=False) allows the network, or take a model on this machine",
-            )
-        library = require("openai", extra="api", stage=self.stage)
         with self._lock:
             if self._client is None:
-                # A proxy of the environment is another machine, and may not know a server on this one.
-                direct = library.DefaultHttpxClient(trust_env=False) if on_loopback(self.base_url) else None
-                self._client = library.OpenAI(
-                    api_key=self._key(),
-                    base_url=self.base_url,
-                    max_retries=self.retries,
+                self._client = connected(
+                    self.base_url,
+                    self.key_variable,
+                    parameter="key_variable",
+                    offline=session.offline,
+                    retries=self.retries,
                     timeout=self.timeout,
-                    http_client=direct,
+                    stage=self.stage,
                 )
+            else:  # which another session may have let in
+                check_may_be_asked(self.base_url, offline=session.offline, stage=self.stage)
             return self._client
 
     def _key(self) -> str:
         """The key from the environment."""
-        if self.key_variable is None:
-            return _NO_KEY
-        key = os.environ.get(self.key_variable, "")
-        if not key:
-            raise UsageError(
-                "the environment variable with the endpoint's key is not set",
-                stage=self.stage,
-                value=self.key_variable,
-                fix=f"export {self.key_variable}=..., or key_variable=None for a server that asks for no key",
-            )
-        return key
+        return key_in(self.key_variable, stage=self.stage, parameter="key_variable")
 
     def _answer(self, texts: list[str]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Vectors and tokens of one request."""
@@ -297,7 +277,7 @@ class EmbeddingEndpoint:
     def _failure(self, error: Exception, texts: list[str]) -> StageError:
         """What is said of a request that failed for good, without the key."""
         status = getattr(error, "status_code", None)
-        reason = str(error).replace(self._key(), "***") if self.key_variable else str(error)
+        reason = without_key(str(error), self._key())
         longest = max(len(text) for text in texts)
         fixes = {
             400: f"if a text is too long (the longest here has {longest} characters): split documents into passages",
@@ -307,10 +287,9 @@ class EmbeddingEndpoint:
             413: "a smaller batch_size or batch_characters; or split documents into passages",
             429: "less concurrency, more retries, or a higher quota",
         }
-        described = type(error).__name__ if status is None else f"status {status}"
         fix = fixes.get(status or 0, "check that the endpoint is up; what was answered before is kept in the cache")
         return StageError(
-            f"the endpoint did not answer a request for {len(texts)} texts ({described}: {reason[:500]})",
+            f"the endpoint did not answer a request for {len(texts)} texts ({described(error)}: {reason})",
             stage=self.stage,
             value=self.base_url,
             fix=fix,

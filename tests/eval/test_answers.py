@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from rankloom.eval.collections import load_collection
 from rankloom.eval.extractive import BestSentence
 from rankloom.eval.table import summarise
 from rankloom.fingerprint import digest
-from rankloom.language_model import Completion, Prompt
+from rankloom.language_model import Completion, LanguageModel, Prompt
 from rankloom.records import Query, Span
 from rankloom.retrieval import BM25
 from rankloom.run import Run
@@ -31,7 +31,7 @@ DOCUMENTS = MemoryDocuments(
 QUERIES = [Query("q1", "why is the sky blue"), Query("q2", "is tea hot"), Query("q3", "nothing")]
 
 
-class Says:
+class Says(LanguageModel):
     """Gives fixed answers, by a word of the question."""
 
     def __init__(self, **answers: str) -> None:
@@ -41,11 +41,14 @@ class Says:
     def fingerprint(self) -> str:
         return digest(self.answers)
 
-    def generate(self, prompts: Sequence[Prompt], *, max_tokens: int, session: Session) -> list[Completion]:
+    def generate(
+        self, prompts: Sequence[Prompt], *, max_tokens: int, session: Session
+    ) -> Iterator[tuple[Prompt, Completion]]:
         assert session is not None
         self.prompts += prompts
         said = [next(text for word, text in self.answers.items() if f" {word}" in one.text) for one in prompts]
-        return [Completion(text, 100, len(text.split()), cut=len(text.split()) >= max_tokens) for text in said]
+        for prompt, text in zip(prompts, said, strict=True):
+            yield prompt, Completion(text, 100, len(text.split()), cut=len(text.split()) >= max_tokens)
 
 
 def a_run(session: Session | None = None) -> Run:
@@ -141,17 +144,21 @@ def test_an_extractive_model_beats_citing_the_first_passage_of_the_last_hit() ->
     assert set(best.measures) <= set(ANSWER_MEASURES)
 
 
+def said(model: LanguageModel, prompt: Prompt, max_tokens: int) -> Completion:
+    return dict(model.generate([prompt], max_tokens=max_tokens, session=Session()))[prompt]
+
+
 def test_the_extractive_model() -> None:
-    model, session = BestSentence(), Session()
+    model = BestSentence()
     passages = "[1] The sky\nBread needs yeast.\n\n[2] A sky scatters blue. The sky is blue, why not."
     prompt = Prompt(f"{passages}\n\nQuestion: is the sky blue\nAnswer:")
-    assert model.generate([prompt], max_tokens=50, session=session)[0].text == "A sky scatters blue. [2]"
-    cut = model.generate([prompt], max_tokens=2, session=session)[0]
+    assert said(model, prompt, 50).text == "A sky scatters blue. [2]"
+    cut = said(model, prompt, 2)
     assert (cut.text, cut.cut) == ("A sky", True)
     nothing = Prompt("[1] Bread needs yeast.\n\nQuestion: tides\nAnswer:")
-    assert model.generate([nothing], max_tokens=9, session=session)[0].text == "No answer"
+    assert said(model, nothing, 9).text == "No answer"
     with pytest.raises(DataError, match="answer_prompt"):
-        model.generate([Prompt("hello")], max_tokens=9, session=session)
+        said(model, Prompt("hello"), 9)
 
 
 def test_odd_citations() -> None:

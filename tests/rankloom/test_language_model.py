@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from rankloom.errors import StageError
+from rankloom.errors import StageError, UsageError
 from rankloom.fingerprint import digest
-from rankloom.language_model import Completion, Prompt, complete
+from rankloom.language_model import Completion, LanguageModel, Prompt, checked_model, complete, output_notes
 from rankloom.session import Session
 
 
-class Echo:
-    """Repeats the prompt; says how often it was asked."""
+class Echo(LanguageModel):
+    """Repeats the prompt, the last first; says what it was asked."""
 
-    def __init__(self, name: str = "echo", lose: int = 0, fail_after: int = 99) -> None:
-        self.name, self.lose, self.fail_after = name, lose, fail_after
+    def __init__(self, name: str = "echo", lose: int = 0, fail_after: int = 99, also: Prompt | None = None) -> None:
+        self.name, self.lose, self.fail_after, self.also = name, lose, fail_after, also
         self.asked: list[list[str]] = []
 
     def fingerprint(self) -> str:
         return digest(self.name)
 
-    def generate(self, prompts: Sequence[Prompt], *, max_tokens: int, session: Session) -> list[Completion]:
+    def generate(
+        self, prompts: Sequence[Prompt], *, max_tokens: int, session: Session
+    ) -> Iterator[tuple[Prompt, Completion]]:
         assert session is not None
-        if len(self.asked) == self.fail_after:
-            raise ConnectionError("the line is dead")
         self.asked.append([prompt.text for prompt in prompts])
-        done = [Completion(prompt.text[:max_tokens], 10, 3, cut=len(prompt.text) > max_tokens) for prompt in prompts]
-        return done[self.lose :]
+        for number, prompt in enumerate(reversed(prompts[self.lose :])):
+            if number == self.fail_after:
+                raise ConnectionError("the line is dead")
+            yield prompt, Completion(prompt.text[:max_tokens], 10, 3, cut=len(prompt.text) > max_tokens)
+        if self.also is not None:
+            yield self.also, Completion("unasked")
 
 
 PROMPTS = [Prompt("a"), Prompt("bb"), Prompt("a"), Prompt("a", system="be brief")]
@@ -56,12 +60,20 @@ def test_whatever_changes_an_output_asks_anew(tmp_path: Path, change: str) -> No
     assert complete(other, PROMPTS, max_tokens=6 if change == "limit" else 5, session=session, stage="test").calls == 3
 
 
-def test_what_was_paid_for_before_a_failure_is_kept(tmp_path: Path) -> None:
+def test_samples_of_one_text_are_prompts_of_their_own(tmp_path: Path) -> None:
+    model, session = Echo(), Session(cache=tmp_path)
+    prompts = [Prompt("a", sample=number) for number in (0, 1, 2, 1)]
+    assert complete(model, prompts, max_tokens=1, session=session, stage="test").calls == 3
+    assert complete(model, [Prompt("a", sample=3)], max_tokens=1, session=session, stage="test").calls == 1
+    assert complete(model, prompts, max_tokens=1, session=session, stage="test").cached == 4
+
+
+def test_what_was_paid_for_before_a_failure_is_kept_to_the_last_answer(tmp_path: Path) -> None:
     prompts = [Prompt(str(number)) for number in range(40)]
     with pytest.raises(ConnectionError):
-        complete(Echo(fail_after=2), prompts, max_tokens=9, session=Session(cache=tmp_path), stage="test")
+        complete(Echo(fail_after=37), prompts, max_tokens=9, session=Session(cache=tmp_path), stage="test")
     done = complete(Echo(), prompts, max_tokens=9, session=Session(cache=tmp_path), stage="test")
-    assert (done.cached, done.calls) == (32, 8)
+    assert (done.cached, done.calls) == (37, 3)
     assert [one.text for one in done.completions] == [str(number) for number in range(40)]
 
 
@@ -73,6 +85,30 @@ def test_a_damaged_entry_is_asked_for_again(tmp_path: Path) -> None:
     assert (done.cached, done.calls, done.completions[0].text) == (0, 1, "a")
 
 
-def test_a_model_that_loses_an_answer_is_an_error() -> None:
+def test_a_model_that_loses_or_invents_an_answer_is_an_error() -> None:
     with pytest.raises(StageError, match="2 completions for 3 prompts"):
         complete(Echo(lose=1), PROMPTS, max_tokens=5, session=Session(), stage="test")
+    for also in (Prompt("nobody asked"), PROMPTS[0]):  # the latter a second time
+        with pytest.raises(StageError, match="not asked for"):
+            complete(Echo(also=also), PROMPTS, max_tokens=5, session=Session(), stage="test")
+
+
+def test_no_prompts_ask_nothing() -> None:
+    model = Echo()
+    assert complete(model, [], max_tokens=5, session=Session(), stage="test").completions == []
+    assert model.asked == []
+
+
+def test_what_the_ledger_should_know_of_an_output() -> None:
+    notes = output_notes(Completion(" ", 5, 7, cut=True), stage="test", query_id="q", doc_id="d")
+    assert [(note.kind, note.query_id, note.doc_id, note.amount) for note in notes] == [
+        ("cut_output", "q", "d", 7),
+        ("empty_output", "q", "d", 1),
+    ]
+    assert output_notes(Completion("fine"), stage="test", query_id="q") == []
+
+
+def test_only_a_language_model_will_do() -> None:
+    assert checked_model(model := Echo(), stage="test") is model
+    with pytest.raises(UsageError, match="test: model is not a language model; got 'gpt'"):
+        checked_model("gpt", stage="test")
