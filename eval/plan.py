@@ -70,7 +70,7 @@ class Plan:
 
     def written_models(self) -> dict[str, str]:
         """Models as they were found -> as they are written."""
-        return {str(stage.given["model"]): stage.model for stage in self.stages if stage.model}
+        return {_model_name(stage.given["model"]): stage.model for stage in self.stages if stage.model}
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON form."""
@@ -145,11 +145,15 @@ def _applications(
         else:
             before = digest(before, word, repr(given))
             left = _left(word, given, hits)
-        model = given.get("model")
         reach = None if word not in FUSIONS and issubclass(stage_class(word), Retriever) else hits
-        name = model if isinstance(model, str) else model_words.written_name(model)
+        name = _model_name(given.get("model"))
         yield before, PlannedStage(word, given, shown, reach, left, name, times=times)
         hits = left
+
+
+def _model_name(written: Any) -> str:
+    """What the ledger calls the model of a stage, as it is written."""
+    return written if isinstance(written, str) else model_words.written_name(written)
 
 
 def _product(*factors: int | None) -> int | None:

@@ -5,13 +5,19 @@ form that the second retriever reads: weighted terms (`RM3`, `TermRocchio`, `Bo1
 weights) or a vector (`VectorPRF`, also for reranking). It reads the documents' terms or vectors from that retriever
 through the classes of `rankloom.sources`; nothing here imports a retriever. `TextPRF` writes texts, several for a query
 if asked to, and makes one ranking of what they find. One method a file; what those over terms share is in
-`term_feedback.py`, what those over vectors share in `mixture.py`. `InterpolatedFeedback` is no method: it puts any of
-them between interpolations with a second retriever.
+`term_feedback.py`, what those over vectors share in `mixture.py`. A language model writes for four more: `PromptPRF`
+puts what it has drawn out of the best documents into the query, `HyDE`, `Query2Doc` and `GRF` let it answer the query
+before anything is found (`generation.py`); their prompts are files in `prompts/`. `InterpolatedFeedback` is no method:
+it puts any of them between interpolations with a second retriever.
 """
 
 from rankloom.prf.bo1 import Bo1
+from rankloom.prf.grf import GRF
+from rankloom.prf.hyde import HyDE
 from rankloom.prf.interpolated import InterpolatedFeedback
 from rankloom.prf.kl import KL
+from rankloom.prf.prompt import PromptPRF
+from rankloom.prf.query2doc import Query2Doc
 from rankloom.prf.rm3 import RM3
 from rankloom.prf.sparse_vector import SparseVectorPRF
 from rankloom.prf.term_rocchio import TermRocchio
@@ -20,10 +26,14 @@ from rankloom.prf.token_vector import ColBERTPRF
 from rankloom.prf.vector import VectorPRF
 
 __all__ = [
+    "GRF",
     "KL",
     "RM3",
     "Bo1",
     "ColBERTPRF",
+    "HyDE",
+    "PromptPRF",
+    "Query2Doc",
     "InterpolatedFeedback",
     "SparseVectorPRF",
     "TermRocchio",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable
 from contextvars import ContextVar
 from dataclasses import replace
 
@@ -123,19 +124,24 @@ def _started(stage: Stage, queries: object, session: Session | None) -> Run:
 
 def _finished(stage: Stage, before: Run, after: Run, *, lineage: str, seconds: float, cached: int) -> Run:
     """What a stage returned, with its cost and history."""
-    own = [cost for cost in after.ledger.costs if cost.lineage == ""]
-    cost = Cost(
-        stage.name,
-        lineage,
+    told = [cost for cost in after.ledger.costs if cost.lineage == ""]
+    own = [cost for cost in told if cost.model in ("", stage.model_name)]
+    others = dict.fromkeys(cost.model for cost in told if cost.model not in ("", stage.model_name))
+    cost = replace(
+        _summed(stage.name, lineage, own),
         inputs=sum(cost.inputs for cost in own) or len(before),
         cached=cached + sum(cost.cached for cost in own),
-        calls=sum(cost.calls for cost in own),
-        tokens=sum(cost.tokens for cost in own),
-        written=sum(cost.written for cost in own),
         seconds=seconds,
         model=stage.model_name,
     )
-    ledger = replace(after.ledger, costs=tuple(cost for cost in after.ledger.costs if cost.lineage)).spent(cost)
+    apart = [
+        replace(
+            _summed(stage.name, digest(lineage, model), [cost for cost in told if cost.model == model]), model=model
+        )
+        for model in others
+    ]
+    kept = tuple(cost for cost in after.ledger.costs if cost.lineage)
+    ledger = replace(after.ledger, costs=(*kept, *apart, cost))
     branches = after.steps[-1].branches if len(after.steps) > len(before.steps) else ()
     step = Step(
         stage.name, after.queries, after.ranking, branches, by=stage, asked=before.queries, given=before.ranking
@@ -156,6 +162,18 @@ def _with_unread_settings(run: Run) -> Run:
         if stage not in readers
     ]
     return run.noted(*notes)
+
+
+def _summed(stage: str, lineage: str, costs: Iterable[Cost]) -> Cost:
+    """What was spent on one model."""
+    found = list(costs)
+    return Cost(
+        stage,
+        lineage,
+        calls=sum(cost.calls for cost in found),
+        tokens=sum(cost.tokens for cost in found),
+        written=sum(cost.written for cost in found),
+    )
 
 
 async def _aapply(stage: Stage, run: Run, pending: _Pending) -> Run:

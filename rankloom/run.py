@@ -265,7 +265,16 @@ class Run(Mapping[str, RankedList]):
         """The same run with notes in its ledger."""
         return replace(self, ledger=self.ledger.noted(*notes)) if notes else self
 
-    def counted(self, *, inputs: int = 0, cached: int = 0, calls: int = 0, tokens: int = 0, written: int = 0) -> Run:
+    def counted(
+        self,
+        *,
+        inputs: int = 0,
+        cached: int = 0,
+        calls: int = 0,
+        tokens: int = 0,
+        written: int = 0,
+        model: str = "",
+    ) -> Run:
         """The same run with what a stage says of its own spending; its label and seconds are added around it.
 
         Args:
@@ -274,8 +283,9 @@ class Run(Mapping[str, RankedList]):
             calls: Model calls.
             tokens: Tokens read and written by models.
             written: Those of them that models wrote.
+            model: On which model it was spent, if on another than the stage's; it then stands apart in the ledger.
         """
-        cost = Cost("", "", inputs=inputs, cached=cached, calls=calls, tokens=tokens, written=written)
+        cost = Cost("", "", inputs=inputs, cached=cached, calls=calls, tokens=tokens, written=written, model=model)
         return replace(self, ledger=self.ledger.spent(cost))
 
     def select(self, numbers: Sequence[int]) -> Run:

@@ -81,6 +81,10 @@ class VectorSource(ABC):
         (`rankloom.encoders.truncation_notes`): nobody else does.
         """
 
+    def encode_passages(self, texts: Sequence[str], session: Session) -> Encoded:
+        """A vector for each of some texts that are like documents; by default they are encoded as queries are."""
+        return self.encode_queries([Query(f"passage {place}", text) for place, text in enumerate(texts)], session)
+
     def query_vectors(self, queries: Sequence[Query], session: Session) -> NDArray[np.float32]:
         """The vectors of `encode_queries` alone, float32 of shape (queries, dimensions), to look at; not for stages."""
         return self.encode_queries(queries, session).vectors

@@ -99,9 +99,11 @@ class StoredReranker(Reranker):
         cut = truncation_notes(run.session, queries, found.encoded.truncated, stage=self.name)
         notes = [*cut, *self._notes_of_hits(run, np.flatnonzero(head), found), *self._notes_of_queries(run)]
         after = reranked(ordered, found.scores[found.held], scored, kind=ScoreKind.SIMILARITY)
-        spent = {"calls": found.encoded.calls, "tokens": int(found.encoded.tokens.sum())}
+        tokens = int(found.encoded.tokens.sum())
         typed = replace(run, queries=tuple(query.as_typed() for query in run.queries))
-        return typed.ranked(after).noted(*notes).counted(inputs=int(found.held.sum()), **spent)
+        return typed.ranked(after).noted(*notes).counted(
+            inputs=int(found.held.sum()), calls=found.encoded.calls, tokens=tokens
+        )
 
     @property
     def model_name(self) -> str:

@@ -354,6 +354,10 @@ class Dense(Retriever, VectorSource):
         space, dimensions = self.space, self.index.dimensions
         return encode_queries(queries, self._load, session, space=space, dimensions=dimensions, stage=self.name)
 
+    def encode_passages(self, texts: Sequence[str], session: Session) -> Encoded:
+        """A vector for each text, encoded as the documents are; a long one by its beginning, not by windows."""
+        return self._load(session).encode(list(texts), role="document", session=session)
+
     def document_vectors(self, doc_ids: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Stored vectors, float32 (documents, dimensions), zero for unknown ones; and whether each is known, bool."""
         codes = self.index.ids.codes(list(doc_ids))

@@ -196,3 +196,57 @@ def tiny_prettr(folder: Path, *, seed: int = 1, split: int = 1, query_tokens: in
     tokenizer = AutoTokenizer.from_pretrained(plain)
     PreTTRModel(model, tokenizer, PreTTRSettings(split, query_tokens, max_tokens)).save(folder / "prettr")
     return folder / "prettr"
+
+
+CHAT = (
+    "{% for message in messages %}<{{ message['role'] }}>{{ message['content'] }}{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>{% endif %}"
+)
+
+
+def tiny_byte_tokenizer(folder: Path, *, max_length: int, chat: str | None = None) -> None:
+    """A tokenizer of bytes, with a token that ends texts; a chat template if one is given."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    words = Tokenizer(models.BPE(vocab={letter: number for number, letter in enumerate(letters)}, merges=[]))
+    words.pre_tokenizer, words.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    words.add_special_tokens(["<end>", "<pad>"])
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=words, eos_token="<end>", pad_token="<pad>", model_max_length=max_length
+    )
+    tokenizer.chat_template = chat
+    tokenizer.save_pretrained(folder)
+
+
+def tiny_causal(folder: Path, *, seed: int = 1, max_length: int = 128, chat: str | None = None) -> Path:
+    """A causal language model of bytes, whose file asks for sampling, as those of many models do."""
+    import torch
+    from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(seed)
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = LlamaConfig(vocab_size=258, max_position_embeddings=max_length, initializer_range=0.3, **sizes)
+    model = LlamaForCausalLM(config)
+    model.generation_config = GenerationConfig(
+        do_sample=True, temperature=5.0, repetition_penalty=3.0, eos_token_id=[256, 257], pad_token_id=257
+    )
+    model.save_pretrained(folder)
+    tiny_byte_tokenizer(folder, max_length=max_length, chat=chat)
+    return folder
+
+
+def tiny_seq2seq(folder: Path, *, seed: int = 1, max_length: int = 64) -> Path:
+    """An encoder-decoder language model of bytes."""
+    import torch
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    torch.manual_seed(seed)
+    sizes = {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 2, "num_heads": 2}
+    special = {"decoder_start_token_id": 257, "eos_token_id": 256, "pad_token_id": 257}
+    T5ForConditionalGeneration(T5Config(vocab_size=258, initializer_factor=3.0, **sizes, **special)).save_pretrained(
+        folder
+    )
+    tiny_byte_tokenizer(folder, max_length=max_length)
+    return folder

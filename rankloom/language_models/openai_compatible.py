@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 from rankloom.checks import between, choice, whole
+from rankloom.encoders import readable
 from rankloom.errors import StageError, UsageError
 from rankloom.fingerprint import digest
 from rankloom.language_model import Completion, LanguageModel, Prompt
@@ -188,10 +189,10 @@ class OpenAICompatible(LanguageModel):
 
     def _answer(self, prompt: Prompt, max_tokens: int, seed: int) -> Completion:
         """The completion of one prompt."""
-        system = [{"role": "system", "content": prompt.system}] if prompt.system else []
+        system = [{"role": "system", "content": readable(prompt.system)}] if prompt.system else []
         request: dict[str, Any] = {
             "model": self.name,
-            "messages": [*system, {"role": "user", "content": prompt.text}],
+            "messages": [*system, {"role": "user", "content": readable(prompt.text)}],
             self.limit_name: max_tokens,
             "extra_body": self.body,
         }

@@ -88,8 +88,7 @@ class Replay(LanguageModel):
 
 def missing_prompt(prompt: Prompt, known: Iterable[Prompt], *, path: str) -> DataError:
     """The error for a prompt that a transcript does not hold, with where the nearest one differs."""
-    words = set(prompt.text.split())
-    near = max(known, key=lambda one: _nearness(one, prompt, words), default=None)
+    near = max(known, key=lambda one: _nearness(one, prompt), default=None)
     if near is None:
         problem = "the transcript holds no prompt"
     elif near.text == prompt.text and near.system == prompt.system:
@@ -110,10 +109,16 @@ def missing_prompt(prompt: Prompt, known: Iterable[Prompt], *, path: str) -> Dat
     )
 
 
-def _nearness(one: Prompt, wanted: Prompt, words: set[str]) -> tuple[bool, float]:
-    """How near a recorded prompt is: the share of words in common; equal texts first."""
-    held = set(one.text.split())
-    return one.text == wanted.text, len(held & words) / max(1, len(held | words))
+def _nearness(one: Prompt, wanted: Prompt) -> tuple[bool, bool, float, float]:
+    """How near a recorded prompt is: equal texts first, then equal system texts, then by words in common."""
+    shares = (_shared_words(one.text, wanted.text), _shared_words(one.system, wanted.system))
+    return one.text == wanted.text, one.system == wanted.system, *shares
+
+
+def _shared_words(one: str, other: str) -> float:
+    """The share of words in common."""
+    words, others = set(one.split()), set(other.split())
+    return len(words & others) / max(1, len(words | others))
 
 
 def _common(one: str, other: str) -> int:

@@ -82,6 +82,10 @@ def test_no_tokens_counted_and_nothing_said(server):
     assert asked(model(server), ["a"]).completions == [Completion("")]
 
 
+def test_any_text_can_be_asked(server):
+    assert asked(model(server), ["half a pair \ud83d \x00 \u5929"]).completions[0].text == "half a pair ? \x00 \u5929"
+
+
 @pytest.mark.parametrize(("finish", "cut"), [("stop", False), ("length", True), ("content_filter", True)])
 def test_outputs_that_were_stopped_are_cut(server, finish, cut):
     server.finish = finish
@@ -195,7 +199,7 @@ class TestTheNetwork:
         with pytest.raises(NotFoundError, match=r"offline.*192\.0\.2\.1"):
             asked(OpenAICompatible("m", url="http://192.0.2.1/v1"), ["sky"])
 
-    def test_a_session_offline_does_not_use_the_client_of_another(self, monkeypatch):
+    def test_a_session_offline_does_not_use_the_client_of_another(self):
         backend = OpenAICompatible("m", url="http://192.0.2.1/v1")
         backend.load(Session(offline=False))  # opens no socket
         with pytest.raises(NotFoundError, match="offline"):

@@ -25,7 +25,7 @@ class Clock:
         self.now += seconds
 
 
-class Refusal(Exception):
+class RefusalError(Exception):
     def __init__(self, status, **headers):
         self.status_code, self.response = status, SimpleNamespace(headers=headers)
 
@@ -41,17 +41,17 @@ def ask(*failures, retries=5, deadline=1000.0):
 
     try:
         answer = Retrying(retries, deadline, clock, clock.sleep).ask(request, stage="test")
-    except (Refusal, GarbledReplyError) as error:
+    except (RefusalError, GarbledReplyError) as error:
         answer = error
     return answer, clock.slept, left
 
 
 def test_pauses_grow_and_are_partly_random():
-    answer, slept, _ = ask(*[Refusal(500)] * 5)
+    answer, slept, _ = ask(*[RefusalError(500)] * 5)
     assert answer == "done"
     assert all(0.25 * 2**n <= seconds <= 0.5 * 2**n for n, seconds in enumerate(slept))
     assert len(slept) == 5
-    assert ask(*[Refusal(500)] * 5)[1] != slept
+    assert ask(*[RefusalError(500)] * 5)[1] != slept
 
 
 def test_no_pause_is_longer_than_half_a_minute():
@@ -60,23 +60,23 @@ def test_no_pause_is_longer_than_half_a_minute():
 
 
 def test_the_server_says_how_long():
-    assert ask(Refusal(429, **{"retry-after": "7"}))[:2] == ("done", [7.0])
-    assert ask(Refusal(503, **{"retry-after-ms": "250", "retry-after": "7"}))[:2] == ("done", [0.25])
+    assert ask(RefusalError(429, **{"retry-after": "7"}))[:2] == ("done", [7.0])
+    assert ask(RefusalError(503, **{"retry-after-ms": "250", "retry-after": "7"}))[:2] == ("done", [0.25])
 
 
 def test_what_lasts_is_raised_at_once():
     for status in (400, 401, 403, 404, 413, 422):
-        answer, slept, _ = ask(Refusal(status))
+        answer, slept, _ = ask(RefusalError(status))
         assert (answer.status_code, slept) == (status, [])
 
 
 def test_the_last_failure_is_raised():
-    answer, slept, left = ask(*[Refusal(500)] * 2, Refusal(503), Refusal(504), retries=2)
+    answer, slept, left = ask(*[RefusalError(500)] * 2, RefusalError(503), RefusalError(504), retries=2)
     assert (answer.status_code, len(slept), len(left)) == (503, 2, 1)
 
 
 def test_after_the_deadline_nothing_is_sent():
-    answer, slept, left = ask(*[Refusal(429, **{"retry-after": "4"})] * 5, deadline=10.0)
+    answer, slept, left = ask(*[RefusalError(429, **{"retry-after": "4"})] * 5, deadline=10.0)
     assert (answer.status_code, slept, len(left)) == (429, [4.0, 4.0], 2)
 
 

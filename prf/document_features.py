@@ -1,0 +1,113 @@
+"""What a language model draws out of documents, whatever the query: keywords, entities, summaries, essays."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from rankloom.fingerprint import digest
+from rankloom.language_model import Completion, LanguageModel, complete, output_notes
+from rankloom.ledger import Cost, Note
+from rankloom.prf.words import first_words
+from rankloom.prompt_template import PromptTemplate
+from rankloom.records import Document
+from rankloom.session import Session
+
+Feature = Literal["keywords", "entities", "summary", "cot_keywords", "essay"]
+#: Feature -> what several of them are called in a query, and the limit of tokens of one.
+FEATURES: dict[Feature, tuple[str, int]] = {
+    "keywords": ("keywords", 64),
+    "entities": ("entities", 64),
+    "summary": ("summaries", 128),
+    "cot_keywords": ("keywords", 256),
+    "essay": ("essays", 512),
+}
+_KEYWORDS = re.compile(r"^\W*keywords\W*:", re.IGNORECASE | re.MULTILINE)
+
+
+class Drawn(NamedTuple):
+    """What was drawn out of a document.
+
+    Args:
+        text: The feature, on one line; empty if there is none.
+        notes: What is to be said of it, of no query.
+    """
+
+    text: str
+    notes: tuple[Note, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureMaker:
+    """Draws one feature out of documents. Texts that are equal are asked about once, and those in the cache not at all.
+
+    Args:
+        model: Who is asked.
+        feature: What for.
+        template: The prompt, with the gap `{document}`.
+        max_words: Words of a document that stand in the prompt.
+        max_tokens: Limit of an output.
+        stage: Who asks, for notes and errors.
+    """
+
+    model: LanguageModel
+    feature: Feature
+    template: PromptTemplate
+    max_words: int
+    max_tokens: int
+    stage: str
+
+    def draw(self, documents: Sequence[Document], session: Session) -> tuple[dict[str, Drawn], Cost]:
+        """The feature of each document by its id, and what it cost. Documents without text are not asked about."""
+        begun = time.perf_counter()
+        shown = {one.id: first_words(one.contents, self.max_words) for one in documents if one.contents.strip()}
+        prompts = [self.template.prompt(document=text) for text, _ in shown.values()]
+        done = complete(self.model, prompts, max_tokens=self.max_tokens, session=session, stage=self.stage)
+        said = dict(zip(shown, done.completions, strict=True))
+        drawn = {one.id: self._drawn(one.id, said.get(one.id), shown.get(one.id, ("", 0))[1]) for one in documents}
+        cost = Cost(
+            self.stage,
+            digest(self.stage, self.model, [prompt.text for prompt in prompts]),
+            inputs=len(prompts),
+            cached=done.cached,
+            calls=done.calls,
+            tokens=done.tokens,
+            seconds=time.perf_counter() - begun,
+            written=done.written,
+            model=self.model.name,
+        )
+        return drawn, cost
+
+    def _drawn(self, doc_id: str, said: Completion | None, cut_words: int) -> Drawn:
+        """The feature in what was said of a document."""
+        if said is None:
+            return Drawn("", (Note(self.stage, "empty_document", "", doc_id, detail="it gives no feedback"),))
+        notes = output_notes(said, stage=self.stage, query_id="", doc_id=doc_id)
+        if cut_words:
+            detail = f"words beyond {self.max_words}"
+            notes.append(Note(self.stage, "cut_feedback", "", doc_id, amount=cut_words, detail=detail))
+        text = said.text
+        if self.feature == "cot_keywords" and text.strip():
+            found = last_keywords(text)
+            if found is None:
+                detail = "no line begins with 'Keywords:'; the document is passed over"
+                notes.append(Note(self.stage, "unparsed_output", "", doc_id, detail=detail))
+            text = found or ""
+        return Drawn(" ".join(text.split()), tuple(notes))
+
+
+def last_keywords(text: str) -> str | None:
+    r"""What stands behind the last `Keywords:` at the beginning of a line; None if no line begins so.
+
+    Args:
+        text: A chain of thought and what it leads to.
+
+    Example:
+        >>> last_keywords("It is about light.\n**Keywords:** sky, blue")
+        'sky, blue'
+    """
+    ends = [found.end() for found in _KEYWORDS.finditer(text)]
+    return text[ends[-1] :].strip(" \n\t*_") if ends else None

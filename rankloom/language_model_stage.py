@@ -1,0 +1,40 @@
+"""What all stages share that ask a language model: its name in the ledger, loading, and prompts that count."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rankloom.fingerprint import digest
+from rankloom.language_model import LanguageModel
+from rankloom.prompt_template import PromptTemplate
+from rankloom.session import Session
+from rankloom.stage import Stage
+
+
+class LanguageModelStage(Stage):
+    """A stage that asks a language model.
+
+    Attributes:
+        model: The language model, a parameter of the constructor.
+        templates: The prompts that it was made with; what they say is part of the fingerprint.
+    """
+
+    model: LanguageModel
+    templates: Sequence[PromptTemplate] = ()
+
+    def fingerprint(self) -> str:
+        """A digest of the parameters and of what the prompts say, wherever they come from."""
+        return digest(super().fingerprint(), list(self.templates))
+
+    @property
+    def model_name(self) -> str:
+        """The language model, for the ledger and prices."""
+        return self.model.name
+
+    def warm_up(self, session: Session | None = None) -> None:
+        """Load the language model."""
+        self.model.load(session or Session())
+
+    def close(self) -> None:
+        """Free the language model."""
+        self.model.close()
