@@ -101,8 +101,10 @@ class StoredReranker(Reranker):
         after = reranked(ordered, found.scores[found.held], scored, kind=ScoreKind.SIMILARITY)
         tokens = int(found.encoded.tokens.sum())
         typed = replace(run, queries=tuple(query.as_typed() for query in run.queries))
-        return typed.ranked(after).noted(*notes).counted(
-            inputs=int(found.held.sum()), calls=found.encoded.calls, tokens=tokens
+        return (
+            typed.ranked(after)
+            .noted(*notes)
+            .counted(inputs=int(found.held.sum()), calls=found.encoded.calls, tokens=tokens)
         )
 
     @property
