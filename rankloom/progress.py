@@ -24,3 +24,6 @@ class Silent:
     def task(self, label: str, total: int) -> Iterator[Advance]:
         """Accept a piece of work and show nothing of it."""
         yield lambda _: None
+
+
+SILENT = Silent()

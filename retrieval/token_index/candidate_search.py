@@ -14,12 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankloom.order import Codes, Offsets, Scores, top_order
+from rankloom.progress import SILENT, Progress
 from rankloom.retrieval.token_index.centroids import SEED, Centroids, number_of_centroids, samples
 from rankloom.retrieval.token_index.effort import ROUGH, Effort, effort
 from rankloom.retrieval.token_index.inverted_lists import InvertedLists
 from rankloom.retrieval.token_index.residual import ResidualStorage, code_type
 from rankloom.retrieval.token_index.scoring import hits_of, score_documents
-from rankloom.retrieval.token_index.storage import Matrix, TokenStorage, check_codes, new_array, read_array, read_only
+from rankloom.retrieval.token_index.storage import (
+    Matrix,
+    TokenStorage,
+    check_codes,
+    new_array,
+    read_array,
+    read_only,
+    shown,
+)
 from rankloom.retrieval.vectors.best_documents import Hits, checked_queries
 from rankloom.retrieval.vectors.crew import Crew, threads
 from rankloom.retrieval.vectors.float_product import float_product
@@ -27,7 +36,6 @@ from rankloom.token_vectors import TokenVectors
 
 _STAGE = "multi_vector"
 _CENTROIDS, _CODES = "centroids.npy", "codes.npy"
-_BLOCK = 1 << 13
 _LANES = 16  # query vectors that one instruction takes
 
 
@@ -74,6 +82,7 @@ class CandidateSearch:
         offsets: Offsets,
         *,
         folder: Path | None = None,
+        progress: Progress = SILENT,
         centroids: int | None = None,
         seed: int = SEED,
     ) -> Self:
@@ -83,6 +92,7 @@ class CandidateSearch:
             storage: The vectors, which are read through twice.
             offsets: Where those of each document start.
             folder: Where the files go, an existing folder; None keeps all in memory.
+            progress: What is shown of it.
             centroids: How many; see `number_of_centroids`. Nothing where the storage has its own.
             seed: Of the sample and of k-means.
 
@@ -95,10 +105,12 @@ class CandidateSearch:
             centres, codes = storage.centroids, storage.codes
         else:
             count = number_of_centroids(len(storage), centroids, stage=_STAGE)
-            drawn = samples(storage, count, seed=seed)
-            centres = Centroids.learned(drawn.learned, count, normalized=drawn.normalized, seed=seed, stage=_STAGE)
+            drawn = samples(storage, count, seed=seed, progress=progress)
+            centres = Centroids.learned(
+                drawn.learned, count, normalized=drawn.normalized, seed=seed, stage=_STAGE, progress=progress
+            )
             codes = new_array(folder, _CODES, (len(storage),), code_type(count))
-            for first, block in storage.blocks(_BLOCK):
+            for first, block in shown(storage, progress, "nearest centroids"):
                 codes[first : first + len(block)] = centres.nearest(block)
             if folder is not None:
                 np.save(folder / _CENTROIDS, centres.matrix)

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from rankloom.checks import whole
 from rankloom.errors import StageError, UsageError
 from rankloom.extras import require
-from rankloom.retrieval.token_index.storage import Matrix, Rows
+from rankloom.progress import SILENT, Progress
+from rankloom.retrieval.token_index.storage import Matrix, Rows, shown
 from rankloom.retrieval.vectors.faiss_search import one_thread
 from rankloom.retrieval.vectors.quantised import checked_lengths
 
@@ -26,7 +27,6 @@ POINTS = 64  # rows learned from for each centroid
 _ROUNDS = 4
 _HELD_OUT, _MOST_HELD_OUT = 0.05, 50_000
 _UNIT = 0.01  # how far the length of a vector may be from 1 after it has been rounded to float16 or int8
-_BLOCK = 1 << 13
 _MANY, _MANY_PAIRS = 1 << 16, 1 << 22  # rows, and rows times centroids, from which on several threads are faster
 
 
@@ -58,9 +58,20 @@ class Centroids:
 
     @classmethod
     def learned(
-        cls, vectors: Matrix, count: int, *, normalized: bool, seed: int = SEED, stage: str = "multi_vector"
+        cls,
+        vectors: Matrix,
+        count: int,
+        *,
+        normalized: bool,
+        seed: int = SEED,
+        stage: str = "multi_vector",
+        progress: Progress = SILENT,
     ) -> Self:
         """The centres that k-means finds.
+
+        It multiplies every vector with every centre in each of four rounds: 1e12 products of vectors for the 65,536
+        centroids of 40 million vectors, an hour or so on two processors. To find the nearest of them for all vectors
+        takes two and a half times as long.
 
         Args:
             vectors: What to learn from, float32 of shape (rows, dimensions), no fewer rows than `count`.
@@ -68,6 +79,7 @@ class Centroids:
             normalized: Whether centres shall be of length 1, as all vectors are.
             seed: Of the first centres.
             stage: Who asks, for errors.
+            progress: What is shown of it.
 
         Raises:
             MissingExtraError: FAISS is not installed.
@@ -82,8 +94,9 @@ class Centroids:
             min_points_per_centroid=1, max_points_per_centroid=2**31 - 1,
         )  # fmt: skip
         try:
-            with one_thread(len(vectors) < _MANY):
+            with one_thread(len(vectors) < _MANY), progress.task(f"{stage} centroids", count) as advance:
                 means.train(np.ascontiguousarray(vectors, dtype=np.float32))
+                advance(count)
         except RuntimeError as error:
             raise StageError(f"FAISS can not find centroids: {error}", stage=stage, value=count) from error
         return cls(means.centroids, normalized)
@@ -131,7 +144,7 @@ def number_of_centroids(rows: int, asked: int | None = None, *, stage: str = "mu
     return asked
 
 
-def samples(rows: Rows, count: int, *, seed: int = SEED) -> Samples:
+def samples(rows: Rows, count: int, *, seed: int = SEED, progress: Progress = SILENT) -> Samples:
     """Vectors to learn `count` centroids from, and others that were held out, to see how far vectors are from them.
 
     `POINTS` rows for each centroid, one of each of as many stretches of equal length; one in twenty of them is held
@@ -145,23 +158,32 @@ def samples(rows: Rows, count: int, *, seed: int = SEED) -> Samples:
     held = min(int(_HELD_OUT * drawn), _MOST_HELD_OUT)
     rng = np.random.default_rng(seed)
     edges = np.linspace(0, len(rows), drawn + 1).astype(np.int64)
-    chosen, normalized = _taken(rows, rng.integers(edges[:-1], edges[1:]))
+    numbers = rng.integers(edges[:-1], edges[1:])
     if held == 0 or drawn - held < count:
-        return Samples(chosen, chosen, normalized)
-    order = rng.permutation(drawn)
-    return Samples(chosen[order[held:]], chosen[order[:held]], normalized)
+        taken, normalized = _taken(rows, numbers, np.arange(drawn), progress)
+        return Samples(taken, taken, normalized)
+    taken, normalized = _taken(rows, numbers, np.argsort(rng.permutation(drawn)), progress)
+    return Samples(taken[held:], taken[:held], normalized)
 
 
-def _taken(rows: Rows, numbers: NDArray[np.int64]) -> tuple[Matrix, bool]:
+def _taken(
+    rows: Rows, numbers: NDArray[np.int64], places: NDArray[np.int64], progress: Progress
+) -> tuple[Matrix, bool]:
     """The rows of ascending numbers, read through in order; and whether all rows, but for rounding, are of length 1.
+
+    Args:
+        rows: All of them.
+        numbers: Which are taken.
+        places: Where each is put, so that none has to be moved, which would take the memory twice.
+        progress: What is shown of it.
 
     Raises:
         DataError: A number among all rows is not finite, or a row is longer than 1e15.
     """
     taken, normalized = np.empty((len(numbers), rows.dimensions), dtype=np.float32), True
-    for first, block in rows.blocks(_BLOCK):
+    for first, block in shown(rows, progress, "sample"):
         lengths = checked_lengths(block, stage="multi_vector")
         normalized = normalized and bool((np.abs(lengths - 1) <= _UNIT).all())
-        begin, end = np.searchsorted(numbers, (first, first + len(block)))
-        taken[begin:end] = block[numbers[begin:end] - first]
+        part = slice(*np.searchsorted(numbers, (first, first + len(block))).tolist())
+        taken[places[part]] = block[numbers[part] - first]
     return taken, normalized

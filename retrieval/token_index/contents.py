@@ -26,6 +26,7 @@ from rankloom.files import Manifest, refused_by_system
 from rankloom.fingerprint import digest
 from rankloom.ids import DocIds
 from rankloom.order import Offsets
+from rankloom.progress import Progress
 from rankloom.retrieval.index.storage import read_strings, write_strings
 from rankloom.retrieval.token_index.kinds import TokenSearch, build_settings, search_kind, storage_kind
 from rankloom.retrieval.token_index.shards import EncodedCorpus
@@ -64,7 +65,13 @@ class TokenContents:
 
     @classmethod
     def build(
-        cls, corpus: Corpus, encoded: EncodedCorpus, origin: Mapping[str, Any], *, folder: Path | None
+        cls,
+        corpus: Corpus,
+        encoded: EncodedCorpus,
+        origin: Mapping[str, Any],
+        *,
+        folder: Path | None,
+        progress: Progress,
     ) -> TokenContents:
         """Keep the vectors of a corpus, and make what is searched of them.
 
@@ -74,6 +81,7 @@ class TokenContents:
             origin: What they are made by (`made_by.facts`); `encoder_parameters`, to make the encoder again; and under
                 `asked` the storage, the search, and settings.
             folder: Where all is written, not there yet; None keeps it in memory.
+            progress: What is shown of it.
         """
         asked = origin["asked"]
         places: dict[str, Path | None] = {_VECTORS: None, _SEARCH: None}
@@ -83,11 +91,11 @@ class TokenContents:
                 (folder / name).mkdir(parents=True)
         kept = storage_kind(asked["storage"], stage=_STAGE)
         taken = build_settings(kept.kind, asked["settings"])
-        storage = kept.build(encoded, folder=places[_VECTORS], **taken)
+        storage = kept.build(encoded, folder=places[_VECTORS], progress=progress, **taken)
         found = search_kind(asked["search"], stage=_STAGE)
         others = {name: value for name, value in asked["settings"].items() if name not in taken}
         settings = build_settings(found.kind, others)
-        search = found.build(storage, encoded.offsets, folder=places[_SEARCH], **settings)
+        search = found.build(storage, encoded.offsets, folder=places[_SEARCH], progress=progress, **settings)
         made = (origin["encoder"], origin["precision"])
         about = {**origin, "corpus": corpus.fingerprint(), "contents": digest(*made, corpus, asked)}
         built = cls(storage, encoded.offsets, corpus.ids, encoded.truncated, search, about)

@@ -20,11 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankloom.order import Codes, Offsets, Scores, top_order
+from rankloom.progress import SILENT, Progress
 from rankloom.retrieval.token_index.asked import Asked
 from rankloom.retrieval.token_index.device_search import DeviceSearch
 from rankloom.retrieval.token_index.scan_codes import build_codes, own_bytes, read_codes
 from rankloom.retrieval.token_index.scoring import hits_of, pieces, score_documents
-from rankloom.retrieval.token_index.storage import TokenStorage
+from rankloom.retrieval.token_index.storage import TokenStorage, read_only
 from rankloom.retrieval.vectors.best_documents import Hits, checked_queries
 from rankloom.retrieval.vectors.crew import Crew, threads
 from rankloom.retrieval.vectors.quantised import Quantised, checked_lengths, unquantised
@@ -65,9 +66,11 @@ class ExactSearch:
         self._moving = Lock()  # a device's memory may hold the vectors once, not once for each thread that asks
 
     @classmethod
-    def build(cls, storage: TokenStorage, offsets: Offsets, *, folder: Path | None = None) -> Self:
+    def build(
+        cls, storage: TokenStorage, offsets: Offsets, *, folder: Path | None = None, progress: Progress = SILENT
+    ) -> Self:
         """Quantise the vectors, if that is of use; in memory, or into an existing folder."""
-        return cls(storage, offsets, build_codes(storage, folder) if _scans_codes(storage) else None)
+        return cls(storage, offsets, build_codes(storage, folder, progress) if _scans_codes(storage) else None)
 
     @classmethod
     def read(cls, folder: Path, storage: TokenStorage, offsets: Offsets, settings: dict[str, Any]) -> Self:  # noqa: ARG003
@@ -151,8 +154,7 @@ class ExactSearch:
     @cached_property
     def _scanned(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """Codes and measures, of one kind of array whether they are mapped or not: kernels are compiled for each."""
-        codes, measures = (np.ascontiguousarray(array).view() for array in self.scanned or ())
-        codes.flags.writeable = measures.flags.writeable = False
+        codes, measures = (read_only(np.ascontiguousarray(array)) for array in self.scanned or ())
         return codes, measures
 
     def _crew(self, *, few: bool) -> Crew:

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 import numpy as np
@@ -77,13 +78,19 @@ class TokenIndex:
         search: str = "exact",
         settings: Mapping[str, Any] = _NO_SETTINGS,
     ) -> Self:
-        """Encode a corpus and keep the index in memory; the parameters are those of `build`."""
+        """Encode a corpus and keep the index in memory; the parameters are those of `build`.
+
+        Until it is built, the vectors lie in float32 in a temporary folder (`TMPDIR` says where): they are two to
+        sixteen times as large as the index.
+        """
         session = session or Session()
         check_kinds(storage, search, settings, stage=_STAGE)
         encoder.resolve(session)
-        encoded = EncodedCorpus(corpus, encoder, session, folder=None, stage=_STAGE)
         origin = _origin(encoder, session, storage, search, settings)
-        return cls(TokenContents.build(corpus, encoded, origin, folder=None), encoder=encoder, documents=corpus)
+        with TemporaryDirectory(prefix="rankloom-") as folder:
+            encoded = EncodedCorpus(corpus, encoder, session, folder=Path(folder), stage=_STAGE)
+            contents = TokenContents.build(corpus, encoded, origin, folder=None, progress=session.progress)
+        return cls(contents, encoder=encoder, documents=corpus)
 
     @classmethod
     def build(
@@ -127,7 +134,7 @@ class TokenIndex:
         encoded = EncodedCorpus(corpus, encoder, session, folder=folder, stage=_STAGE)
         origin = _origin(encoder, session, storage, search, settings)
         with atomic_path(target) as temporary:
-            TokenContents.build(corpus, encoded, origin, folder=temporary)
+            TokenContents.build(corpus, encoded, origin, folder=temporary, progress=session.progress)
         if shards is None:
             shutil.rmtree(folder, ignore_errors=True)
         return cls.open(target, corpus=corpus, encoder=encoder)

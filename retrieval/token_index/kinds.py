@@ -31,7 +31,7 @@ class NoSearch:
     kind, exact, nbytes = NO_SEARCH, True, 0
 
     @classmethod
-    def build(cls, storage: TokenStorage, offsets: Offsets, *, folder: Path | None = None) -> Self:  # noqa: ARG003
+    def build(cls, storage: TokenStorage, offsets: Offsets, **_: Any) -> Self:  # noqa: ARG003
         """Nothing is built."""
         return cls()
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankloom.errors import UsageError
+from rankloom.progress import SILENT, Progress
 from rankloom.retrieval.token_index.centroids import SEED, Centroids, number_of_centroids, samples
 from rankloom.retrieval.token_index.storage import (
     Matrix,
@@ -25,12 +26,12 @@ from rankloom.retrieval.token_index.storage import (
     no_settings,
     read_array,
     read_only,
+    shown,
 )
 
 BITS = (1, 2, 4)
 _STAGE = "multi_vector"
 _CENTROIDS, _CODES, _RESIDUALS, _LEVELS = "centroids.npy", "codes.npy", "residuals.npy", "levels.npy"
-_BLOCK = 1 << 13
 
 
 class ResidualStorage(TokenStorage):
@@ -67,6 +68,7 @@ class ResidualStorage(TokenStorage):
         rows: Rows,
         *,
         folder: Path | None = None,
+        progress: Progress = SILENT,
         bits: int = 2,
         centroids: int | None = None,
         seed: int = SEED,
@@ -77,6 +79,7 @@ class ResidualStorage(TokenStorage):
         Args:
             rows: The vectors, which are read through twice.
             folder: As for every storage.
+            progress: What is shown of it.
             bits: Of each number of a residual: 1, 2 or 4.
             centroids: How many; see `number_of_centroids`.
             seed: Of the sample and of k-means.
@@ -92,13 +95,13 @@ class ResidualStorage(TokenStorage):
         no_settings(settings)
         check_bits(bits)
         count = number_of_centroids(len(rows), centroids, stage=_STAGE)
-        learned, held_out, normalized = samples(rows, count, seed=seed)
-        centres = Centroids.learned(learned, count, normalized=normalized, seed=seed, stage=_STAGE)
+        learned, held_out, normalized = samples(rows, count, seed=seed, progress=progress)
+        centres = Centroids.learned(learned, count, normalized=normalized, seed=seed, stage=_STAGE, progress=progress)
         cutoffs, levels = _quantiles(held_out - centres.matrix[centres.nearest(held_out)], bits)
         codes = new_array(folder, _CODES, (len(rows),), code_type(count))
         width = -(-rows.dimensions * bits // 8)
         residuals = new_array(folder, _RESIDUALS, (len(rows), width), np.uint8)
-        for first, block in rows.blocks(_BLOCK):
+        for first, block in shown(rows, progress, "nearest centroids"):
             part = slice(first, first + len(block))
             codes[part] = nearest = centres.nearest(block)
             packed_residuals(block, centres.matrix, nearest, cutoffs, bits, residuals[part])

@@ -10,20 +10,21 @@ from pathlib import Path
 
 import numpy as np
 
-from rankloom.retrieval.token_index.storage import Int8Storage, TokenStorage, new_array, read_array
+from rankloom.progress import SILENT, Progress
+from rankloom.retrieval.token_index.storage import Int8Storage, TokenStorage, new_array, read_array, shown
 from rankloom.retrieval.vectors.quantised import Quantised, kept_codes, quantised
 
-_BLOCK = 1 << 13  # vectors that are quantised at a time
 _CODES, _MEASURES = "scan_codes.npy", "scan_measures.npy"
 _STAGE = "multi_vector"
 
 
-def build_codes(storage: TokenStorage, folder: Path | None) -> Quantised:
+def build_codes(storage: TokenStorage, folder: Path | None, progress: Progress = SILENT) -> Quantised:
     """Codes of all vectors of a storage, made one block in memory at a time.
 
     Args:
         storage: The vectors.
         folder: Where the files go, an existing folder; None keeps all in memory.
+        progress: What is shown of it.
     """
     measures = new_array(folder, _MEASURES, (3, len(storage)), np.float32)
     codes = (
@@ -31,7 +32,7 @@ def build_codes(storage: TokenStorage, folder: Path | None) -> Quantised:
         if isinstance(storage, Int8Storage)
         else new_array(folder, _CODES, (len(storage), storage.dimensions), np.int8)
     )
-    for first, block in _blocks(storage):
+    for first, block in _blocks(storage, progress):
         part = slice(first, first + len(block.codes))
         measures[:, part] = block.measures
         if not isinstance(storage, Int8Storage):
@@ -58,12 +59,11 @@ def own_bytes(codes: Quantised, storage: TokenStorage) -> int:
     return codes.measures.nbytes + (0 if isinstance(storage, Int8Storage) else codes.codes.nbytes)
 
 
-def _blocks(storage: TokenStorage) -> Iterator[tuple[int, Quantised]]:
+def _blocks(storage: TokenStorage, progress: Progress) -> Iterator[tuple[int, Quantised]]:
     """Codes and measures of all vectors, in blocks: the number of the first, and they."""
-    if isinstance(storage, Int8Storage):
-        for first in range(0, len(storage), _BLOCK):
-            part = slice(first, first + _BLOCK)
+    for first, block in shown(storage, progress, "scan codes"):
+        if isinstance(storage, Int8Storage):
+            part = slice(first, first + len(block))
             yield first, kept_codes(storage.codes[part], storage.scales[part])
-    else:
-        for first, block in storage.blocks(_BLOCK):
+        else:
             yield first, quantised(block, stage=_STAGE)

@@ -36,18 +36,15 @@ class EncodedCorpus:
         corpus: The documents; `Document.contents` is what is encoded. A blank one has no vectors.
         encoder: The model.
         session: Device and dtype, and what happens to a text that is cut.
-        folder: Where finished shards are kept, and read again; None keeps all vectors in memory.
+        folder: Where finished shards are kept, and read again: one is in memory at a time.
         stage: Name for errors.
 
     Raises:
         DataError: A document is longer than the model reads, and the session's policy is `error`.
     """
 
-    def __init__(
-        self, corpus: Corpus, encoder: TokenEncoder, session: Session, *, folder: Path | None, stage: str
-    ) -> None:
+    def __init__(self, corpus: Corpus, encoder: TokenEncoder, session: Session, *, folder: Path, stage: str) -> None:
         self._corpus, self._encoder, self._session, self._folder, self._stage = corpus, encoder, session, folder, stage
-        self._in_memory: list[Matrix] = []
         lengths, truncated = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
         self._dimensions = 0
         with session.progress.task(f"{stage} index", len(corpus)) as advance:
@@ -56,8 +53,6 @@ class EncodedCorpus:
                 self._dimensions = shard.vectors.dimensions
                 lengths.append(shard.vectors.lengths)
                 truncated.append(shard.truncated)
-                if folder is None:
-                    self._in_memory.append(shard.vectors.vectors)
                 advance(len(shard.vectors))
         #: Where each document's vectors start, int64 of shape (documents + 1,).
         self.offsets: Offsets = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
@@ -77,7 +72,7 @@ class EncodedCorpus:
         """Stretches of at most `size` vectors in order: the number of the first, and they; a shard in memory."""
         first = 0
         for number in range(self._count):
-            vectors = self._in_memory[number] if self._in_memory else self._shard(number).vectors.vectors
+            vectors = self._shard(number).vectors.vectors
             check_width(vectors, self._dimensions)
             for start in range(0, len(vectors), size):
                 yield first + start, vectors[start : start + size]
@@ -95,17 +90,16 @@ class EncodedCorpus:
         texts = [document.contents for document in self._corpus.slice(first, first + SHARD_SIZE)]
         computed = on_device(encoder.precision_in(session), session, stage=self._stage)
         made_from = digest("token vectors", vectors_digest(DocumentEncoder(encoder), session), computed, texts)
-        path = None if self._folder is None else shard_path(self._folder, number)
-        found = None if path is None else kept(path, made_from)
+        path = shard_path(self._folder, number)
+        found = kept(path, made_from)
         if found is not None:
             columns = found[1]
             vectors = TokenVectors(columns["vectors"], columns["offsets"])
             shard = TokensEncoded(vectors, columns["tokens"], columns["truncated"], calls=0)
         else:
             shard = without_blank(encoder.encode(texts, role="document", session=session), texts)
-            if path is not None:
-                arrays = {"vectors": shard.vectors.vectors, "offsets": shard.vectors.offsets}
-                keep(path, made_from, {**arrays, "tokens": shard.tokens, "truncated": shard.truncated})
+            arrays = {"vectors": shard.vectors.vectors, "offsets": shard.vectors.offsets}
+            keep(path, made_from, {**arrays, "tokens": shard.tokens, "truncated": shard.truncated})
         for cut in np.flatnonzero(shard.truncated)[:1].tolist():  # an error in some sessions, also of a kept shard
             doc_id = self._corpus.ids[first + cut]
             truncation_note(session, stage=self._stage, tokens=int(shard.truncated[cut]), doc_id=doc_id)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from rankloom.errors import DamagedIndexError, DataError
+from rankloom.progress import SILENT, Progress
 from rankloom.retrieval.vectors.npy_file import mapped
 from rankloom.retrieval.vectors.quantised import quantised
 
@@ -44,12 +45,13 @@ class TokenStorage(ABC):
 
     @classmethod
     @abstractmethod
-    def build(cls, rows: Rows, *, folder: Path | None = None, **settings: Any) -> Self:
+    def build(cls, rows: Rows, *, folder: Path | None = None, progress: Progress = SILENT, **settings: Any) -> Self:
         """Encode vectors, one block in memory at a time.
 
         Args:
             rows: The vectors.
             folder: Where the files go, an existing folder; None keeps all in memory.
+            progress: What is shown of it.
             settings: Those of the kind, by name.
 
         Raises:
@@ -119,11 +121,11 @@ class Float16Storage(TokenStorage):
         self.values = values
 
     @classmethod
-    def build(cls, rows: Rows, *, folder: Path | None = None, **settings: Any) -> Self:
+    def build(cls, rows: Rows, *, folder: Path | None = None, progress: Progress = SILENT, **settings: Any) -> Self:
         """Round every number; see `TokenStorage.build`. There are no settings."""
         no_settings(settings)
         values = new_array(folder, cls._FILE, (len(rows), rows.dimensions), np.float16)
-        for first, block in rows.blocks(_BLOCK):
+        for first, block in shown(rows, progress, "vectors"):
             with np.errstate(over="ignore"):  # looked at below
                 part = block.astype(np.float16)
             bad = np.flatnonzero(~_holds(part, block))
@@ -197,12 +199,12 @@ class Int8Storage(TokenStorage):
         self.codes, self.scales = codes, scales
 
     @classmethod
-    def build(cls, rows: Rows, *, folder: Path | None = None, **settings: Any) -> Self:
+    def build(cls, rows: Rows, *, folder: Path | None = None, progress: Progress = SILENT, **settings: Any) -> Self:
         """Round every number to a multiple of its vector's scale; see `TokenStorage.build`. There are no settings."""
         no_settings(settings)
         codes = new_array(folder, cls._CODES, (len(rows), rows.dimensions), np.int8)
         scales = new_array(folder, cls._SCALES, (len(rows),), np.float32)
-        for first, block in rows.blocks(_BLOCK):
+        for first, block in shown(rows, progress, "vectors"):
             part = quantised(block, stage=_STAGE)
             codes[first : first + len(block)] = part.codes
             scales[first : first + len(block)] = part.measures[0]
@@ -239,6 +241,14 @@ class Int8Storage(TokenStorage):
         """Some vectors as float32: codes times scale, rounded once."""
         decoded: Matrix = chosen(self.codes, rows) * chosen(self.scales, rows)[:, None]
         return decoded
+
+
+def shown(rows: Rows, progress: Progress, what: str) -> Iterator[tuple[int, Matrix]]:
+    """All vectors in blocks, as `Rows.blocks` gives them, and how far one has come."""
+    with progress.task(f"{_STAGE} {what}", len(rows)) as advance:
+        for first, block in rows.blocks(_BLOCK):
+            yield first, block
+            advance(len(block))
 
 
 def chosen(array: NDArray[Any], rows: slice | NDArray[np.int64]) -> NDArray[Any]:

@@ -3,6 +3,7 @@
 import json
 import pickle
 import shutil
+from contextlib import contextmanager
 from dataclasses import asdict
 
 import numpy as np
@@ -13,6 +14,7 @@ from rankloom.corpus import Corpus
 from rankloom.errors import CompositionError, DamagedIndexError, DataError, NotFoundError, UsageError
 from rankloom.retrieval import MultiVector, TokenIndex
 from rankloom.retrieval.token_index import shards
+from rankloom.retrieval.token_index.contents import TokenContents
 from rankloom.testing import StageConformance
 from rankloom.token_adapter import read_settings
 from rankloom.token_encoder import TokenEncoder
@@ -321,6 +323,52 @@ def test_a_default_may_be_named():
     other = TokenEncoder("mini/crisp", reduction="none")
     with pytest.raises(UsageError, match="reduction 'C32x32' there, 'none' here"):
         TokenIndex(stage.index.contents, encoder=other, documents=CORPUS).check_encoder()
+
+
+@pytest.mark.usefixtures("small_shards")
+@pytest.mark.parametrize("options", STORAGES)
+def test_without_a_cache_vectors_wait_in_a_temporary_folder(options, tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    waiting = []
+    build = TokenContents.build.__func__
+
+    def looking(cls, corpus, encoded, origin, **where):
+        waiting.append(len(list(tmp_path.rglob("*.shard"))))
+        return build(cls, corpus, encoded, origin, **where)
+
+    monkeypatch.setattr(TokenContents, "build", classmethod(looking))
+    index = MultiVector.for_corpus(CORPUS, SESSION, model=tiny, **options).index
+    assert waiting == [3]
+    assert list(tmp_path.iterdir()) == []
+    assert index.path is None
+    on_disk = MultiVector.build(CORPUS, tmp_path / "index", model=tiny, session=SESSION, **options).index
+    everything = np.arange(len(CORPUS), dtype=np.int32)
+    np.testing.assert_array_equal(index.vectors(everything).vectors, on_disk.vectors(everything).vectors)
+
+
+def test_long_work_shows_how_far_it_has_come(tiny, tmp_path):
+    done = {}
+
+    class Shown:
+        @contextmanager
+        def task(self, label, total):
+            done[label] = [total, 0]
+
+            def advance(units):
+                done[label][1] += units
+
+            yield advance
+
+    options = {"model": tiny, "storage": "residual", "search": "centroids", "centroids": 8}
+    session = Session(offline=True, device="cpu", progress=Shown())
+    index = MultiVector.build(CORPUS, tmp_path / "index", session=session, **options).index
+    rows = len(index.contents.storage)
+    assert done == {
+        "multi_vector index": [6, 6],
+        "multi_vector sample": [rows, rows],
+        "multi_vector centroids": [8, 8],
+        "multi_vector nearest centroids": [rows, rows],
+    }
 
 
 def test_the_cache_keeps_indexes_and_vectors(tiny, tmp_path, calls):

@@ -82,6 +82,7 @@ def test_samples_are_seeded_spread_and_held_out():
     together = np.sort(np.concatenate([learned, held_out])[:, 0])
     assert len(set(together)) == len(together)  # none is held out and learned from
     np.testing.assert_array_equal(together // 20, np.arange(len(together)))
+    assert learned.base is held_out.base  # drawn into one array, and not copied to be divided
     again, other = samples(rows, 100).learned, samples(rows, 100, seed=9).learned
     assert learned.tobytes() == again.tobytes() != other.tobytes()
 
