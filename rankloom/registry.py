@@ -42,6 +42,7 @@ BUILT_IN: dict[str, str] = {
     "stored_token_vectors": "rankloom.rerank.stored_token_vectors:StoredTokenVectors",
     "late_interaction": "rankloom.rerank.late_interaction:LateInteraction",
     "prettr": "rankloom.rerank.prettr:PreTTR",
+    "mono_t5": "rankloom.rerank.mono_t5:MonoT5",
     "tk": "rankloom.rerank.tk:TK",
     "sentence_pruner": "rankloom.rerank.sentence_pruner:SentencePruner",
     "source_filter": "rankloom.rerank.source_weight:SourceFilter",

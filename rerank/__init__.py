@@ -9,6 +9,7 @@ torch.
 from rankloom.rerank.bi_encoder import BiEncoder
 from rankloom.rerank.cross_encoder import CrossEncoder
 from rankloom.rerank.late_interaction import LateInteraction
+from rankloom.rerank.mono_t5 import MonoT5
 from rankloom.rerank.pair_stage import PairStage
 from rankloom.rerank.pointwise import Pointwise
 from rankloom.rerank.prettr import PreTTR
@@ -24,6 +25,7 @@ __all__ = [
     "BiEncoder",
     "CrossEncoder",
     "LateInteraction",
+    "MonoT5",
     "PairStage",
     "Pointwise",
     "PreTTR",

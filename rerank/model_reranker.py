@@ -34,7 +34,7 @@ class Batch(NamedTuple):
 
 
 class ModelReranker(Pointwise):
-    """Rerank by a model that is trained by `rankloom train`, recipe kind `distillation`.
+    """Rerank by a model that reads pairs in batches of its own, such as those that `rankloom train` makes.
 
     The document is read as `Document.contents`; what the model does not read of a pair is noted.
 

@@ -57,6 +57,27 @@ def tiny_cross_encoder(folder: Path, *, seed: int = 1, max_length: int = 48, lab
     return folder
 
 
+def tiny_t5(folder: Path, *, seed: int = 1) -> Path:
+    """A T5 as transformers saves it, with a SentencePiece-like tokenizer of the tests' words and letters."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
+
+    torch.manual_seed(seed)
+    words = [f"▁{word}" for word in ("true", "false", "Query:", "Document:", "Relevant:", *WORDS)]
+    letters = [chr(code) for code in range(ord("!"), ord("~") + 1)]
+    scored = [(word, -2.0) for word in dict.fromkeys([*words, "▁", *letters])]
+    pieces = Tokenizer(models.Unigram([("<pad>", 0.0), ("</s>", 0.0), ("<unk>", -50.0), *scored], unk_id=2))
+    pieces.pre_tokenizer, pieces.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
+    pieces.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    names = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
+    PreTrainedTokenizerFast(tokenizer_object=pieces, **names).save_pretrained(folder)
+    sizes = {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 2, "num_heads": 2}
+    config = T5Config(vocab_size=len(scored) + 3, decoder_start_token_id=0, initializer_factor=4.0, **sizes)
+    T5ForConditionalGeneration(config).save_pretrained(folder)
+    return folder
+
+
 def tiny_splade(folder: Path, *, seed: int = 1, max_length: int = 32, two_logs: bool = False) -> Path:
     """A masked language model as transformers saves it, or (two_logs) a sparse encoder of sentence-transformers.
 
