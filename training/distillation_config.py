@@ -12,7 +12,7 @@ from rankloom.eval.strict import Strict
 from rankloom.training.recipe_config import TaughtRecipe, Teachers
 from rankloom.training.teacher_file import TEACHER
 
-StudentLoss = Literal["margin_mse", "listwise_margin_mse", "ranknet", "softmax", "contrastive"]
+StudentLoss = Literal["margin_mse", "listwise_margin_mse", "ranknet", "softmax", "contrastive", "pg_rank"]
 
 
 class MarginTeachers(Teachers):
@@ -144,8 +144,8 @@ class DistillationRecipe(TaughtRecipe):
         kind: `distillation`.
         teachers: What the student learns from.
         student: What is trained.
-        loss: `margin_mse` and `listwise_margin_mse` learn from the teachers; `ranknet`, `softmax` and `contrastive`
-            from judgements alone, of the same examples, for comparison. See `rankloom.training.ranking_losses`.
+        loss: `margin_mse` and `listwise_margin_mse` learn from the teachers; `ranknet`, `softmax`, `contrastive` and
+            `pg_rank` from judgements alone, of the same examples. See `rankloom.training.ranking_losses`.
     """
 
     negatives: ClassVar[bool] = True

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from rankloom.training import plackett_luce
+
 
 def margin_mse(scores: Tensor, teacher: Tensor) -> Tensor:
     """Mean of ((s_0 - s_i) - (t_0 - t_i))^2 over documents i after the first.
@@ -36,6 +38,17 @@ def ranknet(scores: Tensor) -> Tensor:
 def softmax(scores: Tensor) -> Tensor:
     """Cross entropy of telling the first document from the others of its query."""
     return functional.cross_entropy(scores, torch.zeros(len(scores), dtype=torch.long, device=scores.device))
+
+
+def pg_rank(scores: Tensor) -> Tensor:
+    """Minus the expected nDCG@10 of rankings drawn by the scores, of which the first document is the relevant one.
+
+    See `rankloom.training.plackett_luce`. It is for models that rank already: where the relevant document stands last,
+    hardly any sample finds it.
+    """
+    gains = torch.zeros_like(scores)
+    gains[:, 0] = 1
+    return plackett_luce.pg_rank(scores, gains)
 
 
 def contrastive(scores: Tensor) -> Tensor:

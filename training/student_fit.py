@@ -31,6 +31,7 @@ _BY_LABELS = {
     "ranknet": ranking_losses.ranknet,
     "softmax": ranking_losses.softmax,
     "contrastive": ranking_losses.contrastive,
+    "pg_rank": ranking_losses.pg_rank,
 }
 
 

@@ -120,7 +120,7 @@ def test_a_killed_training_ends_as_an_uninterrupted_one(finished, tmp_path, arch
         assert torch.equal(one, twice[weight]), weight
 
 
-@pytest.mark.parametrize("loss", ["listwise_margin_mse", "ranknet", "softmax", "contrastive"])
+@pytest.mark.parametrize("loss", ["listwise_margin_mse", "ranknet", "softmax", "contrastive", "pg_rank"])
 def test_other_losses_train_the_same_student(tmp_path, loss):
     recipe = recipe_of(tmp_path, "dot", loss=loss)
     result = train(recipe, SESSION, output=tmp_path / "out")
