@@ -60,6 +60,21 @@ def add_low_rank(
     peft.inject_adapter_in_model(config, model)
 
 
+def merge_low_rank(model: Any, *, extra: str, stage: str) -> None:
+    """Put low-rank changes, where there are any, into the weights they change; an ordinary model remains.
+
+    Args:
+        model: A model whose weights are its own: merged ones are changed in place.
+        extra: Who brings peft.
+        stage: Who asks, for errors.
+    """
+    peft = require("peft", extra=extra, stage=stage)
+    layers = {name: module for name, module in model.named_modules() if isinstance(module, peft.tuners.lora.LoraLayer)}
+    for name, module in layers.items():
+        module.merge()
+        model.set_submodule(name, module.get_base_layer())
+
+
 def trainable(parts: Mapping[str, Any]) -> dict[str, Tensor]:
     """Name -> parameter, of those of some modules that training changes.
 

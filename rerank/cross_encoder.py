@@ -38,7 +38,8 @@ class CrossEncoder(Pointwise):
     that is longer than the model reads is cut at the end of its longer side, and noted, unless windows are asked for.
 
     Args:
-        model: A name such as `cross-encoder/ms-marco-MiniLM-L6-v2`, or a folder; see `rankloom.models.resolve_model`.
+        model: A name such as `cross-encoder/ms-marco-MiniLM-L6-v2`, or a folder, also of an adapter that
+            `rankloom train` has made; see `rankloom.models.resolve_model`.
         precision: What scores are computed with: `float32` and `bfloat16` on torch, `onnx-float32` and `onnx-int8` on
             ONNX Runtime, or `auto`; see `rankloom.encoders.SentenceEncoder`. Default: the session's.
         window: Tokens of a window of long documents, without the query and special tokens; each window is scored.
@@ -132,7 +133,8 @@ class CrossEncoder(Pointwise):
 
     def _precision(self, found: ResolvedModel, session: Session) -> str:
         """What scores are computed with in a session."""
-        return chosen_precision(self.precision, session, folder=found.path, stage=self.name)
+        folder = found.path if found.backbone is None else found.backbone.path
+        return chosen_precision(self.precision, session, folder=folder, stage=self.name)
 
     def _load(self, session: Session) -> LoadedModel:
         """The model in memory."""

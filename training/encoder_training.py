@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from rankloom import adapter
 from rankloom.encoders import token_counts
 from rankloom.errors import StageError
-from rankloom.extras import require
 from rankloom.files import MANIFEST, atomic_path, write_json
 from rankloom.models import model_identity, resolve_device, resolve_model
 from rankloom.session import Session
@@ -26,6 +25,7 @@ from rankloom.training.training_folder import Trained, TrainingFolder
 _STAGE = "training"
 _SAMPLE, _AT_ONCE = 2000, 32  # texts that are looked at, and how many together
 _log = logging.getLogger("rankloom")
+Item = TypeVar("Item")
 
 
 def train_encoder(
@@ -84,7 +84,7 @@ def train_encoder(
             checkpoints=checkpoints,
             progress=session.progress,
         )
-        merge_low_rank(encoder)
+        adapter.merge_low_rank(encoder, extra="train", stage=_STAGE)
     end = measured(encoder, pool)
     encoder.max_seq_length = reads
     manifest = folder.manifest(data, examples=len(rows), held_out=len(pool), documents_cut=cut, start=start, end=end)
@@ -104,8 +104,8 @@ def share_cut(encoder: Any, texts: Sequence[str], *, seed: int) -> float:
     return longer / len(drawn)
 
 
-def some_of(texts: Sequence[str], count: int, *, seed: int) -> list[str]:
-    """At most so many texts, drawn at random."""
+def some_of(texts: Sequence[Item], count: int, *, seed: int) -> list[Item]:
+    """At most so many texts, or rows, drawn at random."""
     return [texts[place] for place in np.random.default_rng(seed).permutation(len(texts))[:count].tolist()]
 
 
@@ -145,17 +145,6 @@ def add_low_rank(encoder: Any, how: LowRank) -> None:
     )
 
 
-def merge_low_rank(encoder: Any) -> None:
-    """Put low-rank changes, where there are any, into the weights they change; an ordinary encoder remains."""
-    peft = require("peft", extra="train", stage=_STAGE)
-    layers = {
-        name: module for name, module in encoder.named_modules() if isinstance(module, peft.tuners.lora.LoraLayer)
-    }
-    for name, module in layers.items():
-        module.merge()
-        encoder.set_submodule(name, module.get_base_layer())
-
-
 def save_encoder(
     encoder: Any, folder: Path, *, card: str, manifest: Mapping[str, Any], more: Mapping[str, Any] | None = None
 ) -> None:
@@ -176,12 +165,14 @@ def save_encoder(
         write_json(temporary / MANIFEST, manifest)
 
 
-def before_training(encoder: Any, pool: Pool, memory: Path) -> dict[str, float]:
+def before_training(
+    encoder: Any, pool: Pool, memory: Path, *, measure: Callable[[Any, Pool], dict[str, float]] = measured
+) -> dict[str, float]:
     """What the encoder is worth untrained; remembered, since a training that goes on asks again."""
     if memory.is_file():
         remembered: dict[str, float] = json.loads(memory.read_text(encoding="utf-8"))
         return remembered
-    start = measured(encoder, pool)
+    start = measure(encoder, pool)
     _log.info("before training: %s", start)
     write_json(memory, start)
     return start

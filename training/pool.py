@@ -14,12 +14,20 @@ _PROMPTS = {"query": ("query",), "document": ("document", "passage", "corpus")} 
 
 
 class Pool:
-    """Held-out queries, relevant documents, and others; all documents make one pool."""
+    """Held-out queries, relevant documents, and others; all documents make one pool.
+
+    Attributes:
+        queries: Texts by id.
+        documents: Texts by id.
+        relevant: The relevant documents of each query that are in the pool.
+        candidates: What the first stage has found for each query, the best first.
+    """
 
     def __init__(self) -> None:
         self.queries: dict[str, Any] = {}  # texts; the library takes more
         self.documents: dict[str, Any] = {}
         self.relevant: dict[str, set[str]] = {}
+        self.candidates: dict[str, list[str]] = {}
 
     def __len__(self) -> int:
         """How many queries there are."""
@@ -37,8 +45,10 @@ class Pool:
         text = next(query.text for query in source.held_out if query.id == query_id)
         grades = source.relevant_to(query_id)
         best = sorted(grades, key=lambda doc_id: (-grades[doc_id], doc_id))[:_CUT]
-        among = list(dict.fromkeys([*best, *doc_ids]))
+        found = list(doc_ids)
+        among = list(dict.fromkeys([*best, *found]))
         self.put(name, query_id, text, [doc_id for doc_id in among if doc_id in grades])
+        self.candidates[f"{name}\t{query_id}"] = [f"{name}\t{doc_id}" for doc_id in found]
         for document in source.corpus.get(among):
             self.documents[f"{name}\t{document.id}"] = document.contents
 

@@ -14,6 +14,7 @@ from rankloom.config import PipelineBuilder
 from rankloom.errors import ConfigError, nearest
 from rankloom.session import Session
 from rankloom.training.contrastive_config import ContrastiveRecipe
+from rankloom.training.cross_encoder_config import CrossEncoderRecipe
 from rankloom.training.distillation_config import DistillationRecipe
 from rankloom.training.inference_free_config import InferenceFreeRecipe
 from rankloom.training.multi_vector_config import MultiVectorRecipe
@@ -38,6 +39,7 @@ class Kind:
 
 KINDS = {
     "contrastive": Kind(ContrastiveRecipe, "rankloom.training.contrastive"),
+    "cross_encoder": Kind(CrossEncoderRecipe, "rankloom.training.cross_encoder"),
     "distillation": Kind(DistillationRecipe, "rankloom.training.distillation_recipe"),
     "inference_free": Kind(InferenceFreeRecipe, "rankloom.training.inference_free"),
     "multi_vector": Kind(MultiVectorRecipe, "rankloom.training.multi_vector"),

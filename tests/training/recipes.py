@@ -105,3 +105,10 @@ def multi_vector_recipe(folder: Path, **training):
         "reduction": "C3x5",
         "loss": {"temperature": 0.1},
     }
+
+
+def cross_encoder_recipe(folder: Path, **training):
+    """The values of a recipe for a cross-encoder whose data and backbone lie in a folder."""
+    contrastive = contrastive_recipe(folder, **training)
+    encoder = {"model": contrastive["encoder"]["model"], "max_tokens": 40, "lora": {"rank": 2}}
+    return {**contrastive, "kind": "cross_encoder", "encoder": encoder, "loss": "softmax"}

@@ -4,10 +4,11 @@ import pytest
 import torch
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainingArguments
 
+from rankloom.adapter import merge_low_rank
 from rankloom.training.contrastive_config import Contrast, LowRank
 from rankloom.training.contrasts import Row, batches
 from rankloom.training.encoder_fit import ContrastTrainer, _dataset, contrast_loss, trained_weights
-from rankloom.training.encoder_training import add_low_rank, merge_low_rank
+from rankloom.training.encoder_training import add_low_rank
 from tests.tiny_models import WORDS, tiny_encoder
 
 ROWS = []
@@ -66,6 +67,6 @@ def test_a_checkpoint_holds_what_is_trained(encoder, tmp_path, low_rank):
             one.zero_()
     trainer._load_from_checkpoint(str(tmp_path / "checkpoint"))
     assert encoder.encode(["the sky"]) == pytest.approx(vectors)
-    merge_low_rank(encoder)
+    merge_low_rank(encoder, extra="train", stage="test")
     assert encoder.encode(["the sky"]) == pytest.approx(vectors, abs=1e-5)
     assert not any("lora" in name or "base_layer" in name for name in encoder.state_dict())

@@ -1,0 +1,164 @@
+"""Adapters of cross-encoders: what training has changed of a sentence encoder so that it reads a query and a document.
+
+Beside low-rank changes of the backbone's layers, one holds the head: how the first token becomes a score. See
+`rankloom.adapter`.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rankloom.adapter import (
+    add_low_rank,
+    read_fields,
+    read_weights,
+    restore,
+    shared_transformer,
+    trainable,
+    unreadable,
+    write_adapter,
+)
+from rankloom.extras import require
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_STAGE = "cross_encoder"
+FORMAT, VERSION = "rankloom-cross-encoder-adapter", 1
+
+
+@dataclass(frozen=True, slots=True)
+class CrossEncoderSettings:
+    """How a backbone is changed.
+
+    Args:
+        backbone: Name or folder of a sentence encoder.
+        max_tokens: Tokens that are read of a query and a document together.
+        rank: Of the changes to each matrix; 0 leaves the backbone as it is and trains the head alone.
+        alpha: The changes count alpha / rank.
+        layers: How many of the backbone's layers are changed, from the top; None changes all.
+        modules: Ends of the names of the matrices that are changed; BERT's by default.
+    """
+
+    backbone: str
+    max_tokens: int = 256
+    rank: int = 16
+    alpha: int = 32
+    layers: int | None = None
+    modules: tuple[str, ...] = ("query", "key", "value", "dense")
+
+
+def adapted(backbone: Any, settings: CrossEncoderSettings) -> Any:
+    """A `CrossEncoder` of sentence-transformers: the backbone with its low-rank changes, and a head.
+
+    The backbone's parameters are the same tensors as before and stay as they are; only the changes and the head can be
+    trained. The head's weights are arbitrary until an adapter is loaded or trained.
+
+    Args:
+        backbone: A `SentenceTransformer` whose first module is a transformer.
+        settings: How it is changed.
+    """
+    transformer = shared_transformer(backbone)
+    add_low_rank(
+        transformer.model,
+        rank=settings.rank,
+        alpha=settings.alpha,
+        modules=settings.modules,
+        layers=settings.layers,
+        extra="mini",
+        stage=_STAGE,
+    )
+    return with_head(transformer, max_tokens=settings.max_tokens)
+
+
+def with_head(transformer: Any, *, max_tokens: int) -> Any:
+    """A `CrossEncoder` of a transformer, with a new head that gives one score.
+
+    Args:
+        transformer: A `Transformer` of sentence-transformers; it is changed.
+        max_tokens: Tokens that are read of a query and a document together.
+    """
+    library = require("sentence_transformers", extra="dense", stage=_STAGE)
+    base = transformer.model
+    if getattr(base, "pooler", None) is not None:  # a part of the head, and its weights are the backbone's own
+        base.pooler = copy.deepcopy(base.pooler).requires_grad_(True)
+    transformer.model = _classifier(base)
+    transformer.transformer_task = "sequence-classification"
+    transformer.modality_config = {"text": {"method": "forward", "method_output_name": "logits"}}
+    transformer.module_output_name = "scores"
+    transformer.max_seq_length = max_tokens
+    return library.CrossEncoder(modules=[transformer], device=str(base.device))
+
+
+def _classifier(base: Any) -> Any:
+    """The class of transformers that puts a head on such a model, around the model itself."""
+    transformers = require("transformers", extra="dense", stage=_STAGE)
+    config = copy.deepcopy(base.config)
+    config.num_labels = 1
+    small = copy.deepcopy(config)
+    small.num_hidden_layers, small.vocab_size = 0, 8  # what is made here is thrown away, but for the head
+    classifier = transformers.AutoModelForSequenceClassification.from_config(small)
+    setattr(classifier, classifier.base_model_prefix, base)
+    classifier.config = config
+    return classifier.to(device=base.device, dtype=base.dtype)
+
+
+def trained(encoder: Any) -> dict[str, Tensor]:
+    """Name -> parameter, of those that training changes: the low-rank changes and the head."""
+    return trainable({"transformer": encoder[0].model})
+
+
+def save_adapter(
+    encoder: Any,
+    folder: str | Path,
+    settings: CrossEncoderSettings,
+    *,
+    card: str = "",
+    manifest: Mapping[str, Any] | None = None,
+) -> None:
+    """Write an adapter, with half-precision weights, whole or not at all.
+
+    Args:
+        encoder: A trained encoder of `adapted`.
+        folder: Where to.
+        settings: What the encoder was made with.
+        card: The model card, written as README.md.
+        manifest: How it came about, written as manifest.json.
+
+    Raises:
+        UsageError: The folder holds other things.
+    """
+    fields = {**asdict(settings), "format": FORMAT, "version": VERSION}
+    write_adapter(folder, fields, trained(encoder), card=card, manifest=manifest or {})
+
+
+def read_settings(folder: str | Path) -> CrossEncoderSettings:
+    """What an adapter says of itself.
+
+    Raises:
+        DataError: The file can not be read, or is of another kind or version.
+    """
+    fields = read_fields(folder, FORMAT, VERSION, stage=_STAGE)
+    try:
+        return CrossEncoderSettings(**{**fields, "modules": tuple(fields["modules"])})
+    except (KeyError, TypeError) as error:
+        raise unreadable(folder, FORMAT, VERSION, str(error), stage=_STAGE) from error
+
+
+def load_adapter(folder: str | Path, backbone: Any) -> Any:
+    """The cross-encoder that an adapter and its backbone make, in evaluation mode.
+
+    Args:
+        folder: The adapter.
+        backbone: The `SentenceTransformer` that the adapter names, loaded; its weights are shared, not copied.
+
+    Raises:
+        DataError: The adapter can not be read, or does not fit the backbone.
+    """
+    encoder = adapted(backbone, read_settings(folder))
+    restore(trained(encoder), read_weights(folder), stage=_STAGE)
+    return encoder.eval()

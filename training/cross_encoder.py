@@ -1,0 +1,103 @@
+"""Training a cross-encoder: the recipe, from queries to an adapter.
+
+Nogueira and Cho: Passage Re-ranking with BERT, 2019 (arXiv:1901.04085). Killed at any moment, a training goes on from
+its last checkpoint when it is run again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rankloom.adapter import read_weights, restore
+from rankloom.cross_encoder_adapter import CrossEncoderSettings, adapted, save_adapter, trained, with_head
+from rankloom.encoders import readable
+from rankloom.files import MANIFEST, write_json
+from rankloom.models import model_identity, resolve_model
+from rankloom.session import Session
+from rankloom.training.contrastive_config import TrainedEncoder
+from rankloom.training.contrasts import Row
+from rankloom.training.cross_encoder_card import cross_encoder_card
+from rankloom.training.cross_encoder_config import CrossEncoderRecipe
+from rankloom.training.encoder_training import before_training, load_encoder, save_encoder, some_of
+from rankloom.training.mined_examples import prepared
+from rankloom.training.training_folder import Trained, TrainingFolder, require_training
+
+_STAGE = "training"
+_SAMPLE = 2000  # pairs whose lengths are looked at
+_log = logging.getLogger("rankloom")
+
+
+def train(recipe: CrossEncoderRecipe, session: Session, *, output: Path) -> Trained:
+    """Carry a recipe out, or go on with it.
+
+    Args:
+        recipe: What to do.
+        session: Where pipelines keep their indexes, and whether the network may be used.
+        output: Folder of checkpoints, the adapter or model, and the manifest.
+
+    Raises:
+        NotFoundError: A source or a model is not there.
+        DataError: The sources give no example, the adapter to start from is of other sizes, or the folder holds another
+            training.
+        MissingExtraError: The extra `train` is not installed.
+    """
+    import torch
+
+    from rankloom.training.cross_encoder_fit import fit, measured
+
+    folder = TrainingFolder(recipe, output)
+    require_training()
+    rows, pool, data = prepared(recipe, session, output)
+    torch.manual_seed(recipe.seed)
+    model, settings = untrained(recipe, session)
+    folder.mark(
+        [*rows, pool.queries, pool.documents, pool.relevant, pool.candidates],
+        model=model_identity(settings.backbone, stage=_STAGE),
+    )
+    cut = _cut(model, rows, seed=recipe.seed)
+    start = before_training(model, pool, output / "start.json", measure=measured)
+    if recipe.training.steps:
+        fit(model, rows, recipe, pool=pool, checkpoints=output / "checkpoints", progress=session.progress)
+    end = measured(model, pool)
+    manifest = folder.manifest(data, examples=len(rows), held_out=len(pool), pairs_cut=cut, start=start, end=end)
+    card = cross_encoder_card(manifest)
+    trained_to = output / ("model" if recipe.encoder.lora is None else "adapter")
+    if recipe.encoder.lora is None:
+        save_encoder(model, trained_to, card=card, manifest=manifest)
+    else:
+        save_adapter(model, trained_to, settings, card=card, manifest=manifest)
+    write_json(output / MANIFEST, manifest)
+    return Trained(trained_to, "cross_encoder", manifest)
+
+
+def untrained(recipe: CrossEncoderRecipe, session: Session) -> tuple[Any, CrossEncoderSettings]:
+    """The cross-encoder that is to be trained, and how it is made of its backbone."""
+    wanted = recipe.encoder
+    backbone = load_encoder(TrainedEncoder(model=wanted.model), session, device=recipe.training.device)
+    settings = CrossEncoderSettings(wanted.model, wanted.max_tokens)
+    if wanted.lora is None:
+        return with_head(backbone[0], max_tokens=wanted.max_tokens), settings
+    low_rank = wanted.lora.model_dump()
+    settings = replace(settings, **{**low_rank, "modules": tuple(low_rank["modules"])})
+    model = adapted(backbone, settings)
+    if wanted.start is not None:
+        found = resolve_model(wanted.start, offline=session.offline, stage=_STAGE)
+        restore(trained(model), read_weights(found.path), stage=_STAGE)
+    return model, settings
+
+
+def _cut(model: Any, rows: Sequence[Row], *, seed: int) -> float:
+    """The share of pairs that are longer than is read, of some of them; told where there are any."""
+    drawn = some_of(rows, _SAMPLE, seed=seed)
+    texts = ([readable(row.query) for row in drawn], [readable(row.positive) for row in drawn])
+    numbers = model.tokenizer(*texts, truncation=False, verbose=False)["input_ids"]
+    share: float = sum(len(one) > model.max_seq_length for one in numbers) / len(drawn)
+    if share:
+        _log.warning(
+            "training reads the first %s tokens; %.0f%% of pairs are longer", model.max_seq_length, 100 * share
+        )
+    return share

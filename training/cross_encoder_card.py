@@ -1,0 +1,47 @@
+"""The model card of a trained cross-encoder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rankloom.training.encoder_card import counts_table
+from rankloom.training.model_card import platform, score_table
+
+
+def cross_encoder_card(manifest: dict[str, Any]) -> str:
+    """What a trained cross-encoder is, as Markdown: data and licences, how it was trained, scores.
+
+    Args:
+        manifest: Of the training; see `rankloom.training.cross_encoder.train`.
+    """
+    recipe = manifest["recipe"]
+    encoder, training = recipe["encoder"], recipe["training"]
+    lora = encoder["lora"]
+    what = "A cross-encoder, trained from" if lora is None else "An adapter that makes a cross-encoder of"
+    changes = (
+        "All weights" if lora is None else f"Low-rank changes (rank {lora['rank']}, alpha {lora['alpha']}), a head"
+    )
+    cut = f"{manifest['pairs_cut']:.0%} have more"
+    from_where = f", from the adapter {encoder['start']}" if encoder["start"] else ""
+    lines = [
+        f"# {recipe['name']}",
+        "",
+        f"{what} {encoder['model']}. Made by `rankloom train` (recipe of kind `cross_encoder`).",
+        "Name this folder as the model of `cross_encoder`.",
+        "",
+        "## Data",
+        "",
+        *counts_table(manifest["data"]),
+        "",
+        f"Examples: {manifest['examples']:,}. Nothing else was trained or tuned on.",
+        "",
+        "## Training",
+        "",
+        f"{changes}{from_where}; {training['steps']:,} steps of {training['queries']} queries, each with",
+        f"{recipe['negatives']['count']} mined negatives; loss `{recipe['loss']}`, learning rate",
+        f"{training['learning_rate']:g}, {encoder['max_tokens']} tokens a pair ({cut}),",
+        f"seed {recipe['seed']}.",
+        f"{platform(manifest)}; {manifest['seconds'] / 60:.0f} minutes since it was last started.",
+        *score_table(manifest, among="the first stage's candidates and their relevant documents"),
+    ]
+    return "\n".join(lines) + "\n"
