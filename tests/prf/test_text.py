@@ -162,6 +162,7 @@ class TestReranking:
         # the query with d1 shares with d1: sky blue light; with d2: sky; with dust: nothing
         # the query with d2 shares with d1: sky; with d2: sky rayleigh dust; with dust: dust
         hits = {"average": {"d1": 2.0, "d2": 2.0, "dust": 0.5}, "max": {"d1": 3.0, "d2": 3.0, "dust": 1.0}}
+        assert TextPRF(SharedWords()).aggregation == "average"
         for aggregation, expected in hits.items():
             after = TextPRF(SharedWords(), docs=2, aggregation=aggregation).run(self.RUN)
             assert after.to_dict()["q"] == expected
@@ -169,7 +170,7 @@ class TestReranking:
 
     def test_borda(self):
         # d1 3/3 + 2/3 (it ties with dust, and its id is first); d2 2/3 + 3/3; dust 1/3 + 1/3
-        after = TextPRF(SharedWords(), docs=2).run(self.RUN)
+        after = TextPRF(SharedWords(), docs=2, aggregation="borda").run(self.RUN)
         assert after.to_dict()["q"] == pytest.approx({"d1": 5 / 3, "d2": 5 / 3, "dust": 2 / 3})
         assert after.ranking.kind is ScoreKind.RANK
 
