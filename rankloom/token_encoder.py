@@ -191,8 +191,8 @@ class TokenEncoder:
     def in_effect(self, role: Role) -> dict[str, Any]:
         """What is done to queries or to documents, named or not, as far as it can be told without loading the model.
 
-        That is the reduction of every model that is on this machine, and the layout of an adapter; the layout of
-        another model counts as far as it was named.
+        That is the reduction of every model that is on this machine, and the layout of adapters and multi-vector
+        encoders as far as their files say it; of another model it counts as far as it was named.
 
         Args:
             role: Which of the two.

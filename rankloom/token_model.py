@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from rankloom.checkpoint_layout import saved_layout
 from rankloom.encoders.precision import native_bfloat16
 from rankloom.encoders.reading import own_prompt
 from rankloom.encoders.sentence_model import load
@@ -100,7 +101,7 @@ def own_reduction(found: ResolvedModel) -> str:
 def own_layout(found: ResolvedModel, *, untrained: bool, expand_queries: bool = False) -> dict[str, Any]:
     """Fields of `TokenLayout` that a model has where nobody names others, as far as its files tell without loading it.
 
-    An adapter's are known; of other models only what `rankloom` itself decides.
+    Those of adapters and of most multi-vector encoders are known; of other models only what `rankloom` itself decides.
 
     Args:
         found: Where it is.
@@ -113,7 +114,7 @@ def own_layout(found: ResolvedModel, *, untrained: bool, expand_queries: bool = 
     if untrained:
         plain = {"expand_queries": False, "skip_punctuation": True}
         return {**plain, "query_tokens": _QUERY_TOKENS} if expand_queries else plain
-    return {} if found.backbone is None else asdict(read_settings(found.path).layout)
+    return saved_layout(found.path) if found.backbone is None else asdict(read_settings(found.path).layout)
 
 
 def _whole(folder: str, device: str, dtype: Any, *, stage: str) -> Any:

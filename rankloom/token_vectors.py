@@ -140,11 +140,12 @@ def _near(
     query: NDArray[np.float32], matrix: NDArray[np.float32], starts: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Which of each document's rows may be the nearest to each query vector: numbers of query vectors, and of rows."""
-    products = query @ matrix.T
-    longest = np.maximum.reduceat(np.sqrt(np.einsum("ij,ij->i", matrix, matrix)), starts)
-    lengths = np.sqrt(np.einsum("ij,ij->i", query, query))
-    off = (query.shape[1] + _ROUNDINGS) * _ROUNDING * np.outer(lengths, longest).astype(np.float64) + _SMALLEST
-    least = np.maximum.reduceat(products, starts, axis=1) - 2 * off
-    of_each_row = np.repeat(least, np.diff(starts, append=len(matrix)), axis=1)
-    vectors, rows = np.nonzero(~(products < of_each_row))  # what has overflowed may be the nearest
+    with np.errstate(over="ignore", invalid="ignore"):  # of numbers so large that products overflow: see the last line
+        products = query @ matrix.T
+        longest = np.maximum.reduceat(np.sqrt(np.einsum("ij,ij->i", matrix, matrix)), starts)
+        lengths = np.sqrt(np.einsum("ij,ij->i", query, query))
+        off = (query.shape[1] + _ROUNDINGS) * _ROUNDING * np.outer(lengths, longest).astype(np.float64) + _SMALLEST
+        least = np.maximum.reduceat(products, starts, axis=1) - 2 * off
+        of_each_row = np.repeat(least, np.diff(starts, append=len(matrix)), axis=1)
+        vectors, rows = np.nonzero(~(products < of_each_row))  # what has overflowed may be the nearest
     return np.asarray(vectors, dtype=np.int64), np.asarray(rows, dtype=np.int64)

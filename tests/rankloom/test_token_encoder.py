@@ -3,6 +3,7 @@
 import json
 import pickle
 import string
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from transformers import AutoTokenizer, BertModel
 
 from rankloom import Session
+from rankloom.checkpoint_layout import saved_layout
 from rankloom.encoders import SentenceEncoder
 from rankloom.errors import DataError, UsageError
 from rankloom.reduction import reductions
@@ -402,6 +404,46 @@ def test_settings_make_an_equal_encoder(folders):
         ("reduction", "C2x4"), ("document_tokens", 16), ("document_prefix", ""))]  # fmt: skip
     assert len({encoder.fingerprint(), *(one.fingerprint() for one in others)}) == 4
     assert TokenEncoder(folders["encoder"], untrained=True).settings() == {"untrained": True}
+
+
+def loaded_layout(encoder):
+    """The layout of a model as sentence-transformers has loaded it."""
+    model = encoder.load(SESSION).model
+    mask = next(module for module in model if hasattr(module, "skiplist_words"))
+    expansion = model[0].query_expansion
+    return {
+        "query_tokens": model[0].query_length if expansion is None else expansion["length"],
+        "document_tokens": model[0].document_length,
+        "expand_queries": expansion is not None,
+        "skip_punctuation": bool(mask.skiplist_words),
+        "query_prefix": model.prompts["query"] or "",
+        "document_prefix": model.prompts["document"] or "",
+    }
+
+
+@pytest.mark.parametrize("kind", ["plain", "stanford", "pylate"])
+def test_naming_the_layout_that_a_checkpoint_has_changes_nothing(kind, folders, tmp_path):
+    folder = folders.get(kind) or str(tiny_colbert(tmp_path, expand=False, skip=string.punctuation))
+    own = TokenEncoder(folder)
+    layout = loaded_layout(own)
+    assert saved_layout(Path(folder)) == layout
+    named = TokenEncoder(folder, **layout)
+    assert named.fingerprint() == own.fingerprint()
+    for role in ("query", "document"):
+        same(encoded(named, role=role).vectors, encoded(own, role=role).vectors)
+    changed = {name: not value if isinstance(value, bool) else value + value for name, value in layout.items()}
+    for name, value in changed.items():
+        if value != layout[name]:  # twice no prefix is none
+            assert TokenEncoder(folder, **{name: value}).fingerprint() != own.fingerprint()
+
+
+def test_what_the_files_do_not_say_is_not_made_up(folders, tmp_path):
+    assert "skip_punctuation" not in saved_layout(Path(folders["sentence-transformers"]))  # some of it is skipped
+    assert saved_layout(Path(folders["encoder"])) == {}
+    folder = tiny_colbert(tmp_path)
+    (folder / "modules.json").write_text("[{}]")
+    with pytest.raises(DataError, match="list of modules can not be read"):
+        saved_layout(folder)
 
 
 def test_an_encoder_is_pickled_without_its_model(folders):

@@ -52,6 +52,7 @@ def test_maxsim_takes_any_number_of_pairs_at_a_time(monkeypatch):
         assert maxsim(same[:3], TokenVectors.of([same, same[:0], same[:5]], 4)).tolist() == [12, 0, 12]
 
 
+@pytest.mark.filterwarnings("error")
 def test_maxsim_of_numbers_whose_products_leave_float32():
     query, text = np.full((1, 2), 1e30, np.float32), np.array([[1e30, -1e30], [1e8, 0], [-1e30, 0]], np.float32)
     assert maxsim(query, TokenVectors.of([text], 2)).tolist() == [np.float32(float(query[0, 0]) * 1e8)]
