@@ -31,6 +31,8 @@ NoteKind = Literal[
     "cut_output",  # an output of a language model was stopped before its end (at its limit), after `amount` tokens
     "empty_output",  # a language model said nothing
     "unparsed_output",  # an output of a language model has not the form asked for; `detail` says what became of it
+    "repaired_output",  # an output of a language model was read with `amount` repairs; `detail` counts them by kind
+    "unfinished",  # a budget was spent before a query's hits were sorted; its ranking is the best so far
     "unknown_citation",  # an answer cites `amount` numbers that no passage has
     "skipped_files",  # `amount` files of a folder of documents are of another format
     "unverified_download",  # neither its checksum nor its length could be checked; it may have been cut off

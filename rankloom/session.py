@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
+from rankloom.budget import Budget
 from rankloom.cache import Cache
 from rankloom.checks import choice, whole
 from rankloom.errors import UsageError
@@ -39,6 +40,8 @@ class Session:
         progress: Reporter for long work; silent by default.
         threads: How many units of queries a stage carries out at a time, if it can bear it (`Stage.parallel`). The
             results are the same bytes on any number of threads.
+        budget: What stages that ask a model many times may spend; when it is spent, they return the best so far, and
+            the ledger says so.
 
     Raises:
         UsageError: A dtype, device or policy that does not exist, or no thread.
@@ -59,6 +62,7 @@ class Session:
         on_truncate: OnTruncate = "record",
         progress: Progress | None = None,
         threads: int = 1,
+        budget: Budget | None = None,
     ) -> None:
         choice(dtype, get_args(DType), stage="Session", parameter="dtype")
         if not _DEVICE.fullmatch(device):
@@ -72,6 +76,7 @@ class Session:
         self.on_truncate: OnTruncate = on_truncate
         self.progress: Progress = progress or Silent()
         self.threads = whole(threads, least=1, stage="Session", parameter="threads")
+        self.budget = budget
         self.memo: dict[str, Run] | None = None
 
     def remembering(self) -> Session:
@@ -90,6 +95,12 @@ class Session:
         """This session with nothing remembered and nothing shown: for measuring what work really takes."""
         copy = Session.__new__(Session)
         copy.__dict__.update(self.__dict__, cache=None, memo=None, progress=Silent())
+        return copy
+
+    def silent(self) -> Session:
+        """This session with nothing shown: for work inside of work that is shown."""
+        copy = Session.__new__(Session)
+        copy.__dict__.update(self.__dict__, progress=Silent())
         return copy
 
     def caching_in(self, cache: Cache) -> Session:

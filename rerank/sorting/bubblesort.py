@@ -11,7 +11,8 @@ class Bubblesort(Sorting):
     """Windows slide up from the bottom, and the best of each changes places with its top hit.
 
     With one child and pairs this is PRP-Sliding-k (Qin et al.), with several and sets the bubblesort of setwise
-    prompting (Zhuang et al.). A later pass begins while earlier ones are under way; the outcome is the same.
+    prompting (Zhuang et al.). A later pass begins while earlier ones are under way; the outcome is the same. Where
+    nobody can tell, the hit stays that stands higher.
 
     Args:
         hits: How many there are.

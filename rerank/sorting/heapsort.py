@@ -13,7 +13,8 @@ class Heapsort(Sorting):
     """A heap in which no hit has a child that beats it; its root is taken k times (Qin et al.; Zhuang et al., setwise).
 
     All parts of the heap that lie side by side are built at once; then each root has to be known before the next. A hit
-    sinks at most from the root to a leaf, so contradicting answers can not make it endless.
+    sinks at most from the root to a leaf, so contradicting answers can not make it endless. Where nobody can tell, the
+    hit wins that ranked higher before: a leaf that comes to the root must not stay there for want of an answer.
 
     Args:
         hits: How many there are.
@@ -79,7 +80,8 @@ class Heapsort(Sorting):
         """Let the hit of a place sink below every child that beats it."""
         heap = self._heap
         while below := self._below(place, len(heap)):
-            best = yield from self.best_of((heap[place], *(heap[child] for child in below)))
+            members = sorted([heap[place], *(heap[child] for child in below)])
+            best = yield from self.best_of(tuple(members))
             if best == heap[place]:
                 return
             child = heap.index(best, below.start, below.stop)

@@ -10,7 +10,8 @@ class Tournament(Sorting):
     """Tournament sort: after the winner has left, only the groups that it won are played again.
 
     Neighbours by rank meet first. The other groups are asked about again, too, and whoever answers remembers them; so
-    the second best costs as many questions as the tree is high. Of all algorithms here it takes the fewest.
+    the second best costs as many questions as the tree is high. Of all algorithms here it takes the fewest. Where
+    nobody can tell, the hit wins that ranked higher before.
 
     Args:
         hits: How many there are.
@@ -34,7 +35,7 @@ class Tournament(Sorting):
                 groups: dict[int, list[int]] = {}
                 for place, hit in standing.items():
                     groups.setdefault(place // self.size, []).append(hit)
-                winners = yield from side_by_side(self.best_of(tuple(group)) for group in groups.values())
+                winners = yield from side_by_side(self.best_of(tuple(sorted(group))) for group in groups.values())
                 standing = dict(zip(groups, winners, strict=True))
                 width = -(-width // self.size)
                 for hit in winners:

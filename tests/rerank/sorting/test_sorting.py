@@ -29,7 +29,7 @@ SORTINGS = {
     "tournament by sets of 4": lambda hits, k: Tournament(hits, k=k, size=4),
 }
 EVERY = {**SORTINGS, "windows": lambda hits, _: Windows(hits, window=5, step=2, repeats=3)}
-few = settings(max_examples=40, deadline=None)
+few = settings(max_examples=25, deadline=None)
 truths = st.integers(0, 24).flatmap(lambda hits: st.permutations(range(hits)))
 
 
@@ -81,6 +81,16 @@ def test_company_changes_nothing(name, lists, k, seed):
         padded = [EVERY[name](0, k)] * number  # so that the query has its number
         sort_hits([*padded, alone], Noisy(*lists, seed=seed), stage="test")
         assert alone.order() == together[number].order()
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_where_nobody_can_tell_the_order_stays(name):
+    class Silent(Perfect):
+        def one(self, query, question):  # noqa: ARG002
+            return ()
+
+    sorting, _ = sorted_by(name, list(range(20))[::-1], 20, Silent([]))
+    assert sorting.order() == list(range(20))
 
 
 # --- all pairs ----------------------------------------------------------------------------------------------------
