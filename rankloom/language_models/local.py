@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal, get_args
 from rankloom.checks import between, choice, whole
 from rankloom.errors import DataError, UsageError
 from rankloom.fingerprint import digest
-from rankloom.language_model import Completion, LanguageModel, Prompt
+from rankloom.language_model import Completion, Prompt
+from rankloom.likelihood import Continuation, Likelihood, ScoringModel
 from rankloom.models import LoadedModel, ResolvedModel, model_identity, resolve_model, shared_model
 from rankloom.parameter_kinds import NamesModel
 from rankloom.session import Session
@@ -19,8 +20,8 @@ _STAGE = "local language model"
 _NO_ORGANISATION = ""  # names on the hub are written in full
 
 
-class Local(LanguageModel):
-    """Completions by a model of transformers, found by name or folder; see `rankloom.models.resolve_model`.
+class Local(ScoringModel):
+    """Completions and likelihoods by a model of transformers, found by name or folder; see `rankloom.models`.
 
     Prompts of similar length go through the model together, and each batch is kept as soon as it is done. Outputs are
     those of the weights alone: sampling, penalties and beams that the model's `generation_config.json` asks for are not
@@ -134,6 +135,35 @@ class Local(LanguageModel):
                 )
             for prompt, output in zip(batch, outputs, strict=True):
                 yield prompt, Completion(output.text, len(tokens[prompt]), output.tokens, output.cut)
+
+    def log_likelihoods(
+        self, asked: Sequence[Continuation], *, session: Session
+    ) -> Iterator[tuple[Continuation, Likelihood]]:
+        """Likelihoods, batch by batch, those of the longest prompts first; `temperature` and `top_p` play no part.
+
+        Continuations of one prompt that differ in their last token alone, such as labels, are told by one pass. After a
+        plain prompt a continuation begins with a space, as a word of the same text does.
+
+        Raises:
+            DataError: A prompt with its continuation is longer than the model reads, or a continuation has no tokens.
+            NotFoundError: The model is not to be had.
+            StageError: It can not be loaded, or writes no text.
+        """
+        loaded = self._model(session)
+        from rankloom.language_models.scoring import continuation_tokens, rows_of, score_rows
+
+        writer = loaded.model
+        spaced = not writer.reads_apart and (self.layout == "plain" or not writer.has_template)
+        with loaded.lock:
+            prompts = {prompt: self._tokens(writer, prompt) for prompt in dict.fromkeys(one.prompt for one in asked)}
+            texts = {one.text: continuation_tokens(writer, one.text, spaced=spaced) for one in asked}
+        longest = max((len(tokens) for tokens in texts.values()), default=0)
+        self._check_lengths(prompts, writer.most_tokens(longest))
+        rows = rows_of((one, prompts[one.prompt], texts[one.text]) for one in asked)
+        for start in range(0, len(rows), self.batch_size):
+            with loaded.lock:
+                told = list(score_rows(writer, rows[start : start + self.batch_size]))
+            yield from told
 
     # --- inside ------------------------------------------------------------------------------------------------
 

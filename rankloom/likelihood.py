@@ -1,0 +1,144 @@
+"""How likely a language model holds a text after a prompt: for rerankers that need no output, only a probability."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from rankloom.cache import Cache
+from rankloom.codec import pack, unpack
+from rankloom.errors import DataError, StageError, UsageError
+from rankloom.fingerprint import digest
+from rankloom.language_model import LanguageModel, Prompt
+from rankloom.session import Session
+
+_FORMAT = "likelihood 1"  # part of every key
+
+
+@dataclass(frozen=True, slots=True)
+class Continuation:
+    """A text that a model might write after a prompt.
+
+    Args:
+        prompt: What it is asked.
+        text: What it might say; not empty.
+    """
+
+    prompt: Prompt
+    text: str
+
+
+class Likelihood(NamedTuple):
+    """What a model says of a continuation.
+
+    Args:
+        log_probability: The sum over its tokens, natural logarithm; finite, at most 0.
+        read: Tokens of the prompt and of the continuation.
+    """
+
+    log_probability: float
+    read: int
+
+
+class ScoringModel(LanguageModel):
+    """A language model that tells how likely a continuation is, as those on this machine do."""
+
+    @abstractmethod
+    def log_likelihoods(
+        self, asked: Sequence[Continuation], *, session: Session
+    ) -> Iterator[tuple[Continuation, Likelihood]]:
+        """Each continuation with its likelihood, as soon as it is there, in any order.
+
+        Args:
+            asked: Some continuations, all different; those of one prompt stand side by side.
+            session: Device, seed, and whether sockets may be opened.
+        """
+
+
+class Scored(NamedTuple):
+    """Likelihoods and what they cost this time.
+
+    Args:
+        log_probabilities: One for each continuation, in order.
+        cached: How many prompts the cache has answered.
+        calls: How many prompts the model was sent.
+        tokens: What it read for these.
+    """
+
+    log_probabilities: list[float]
+    cached: int
+    calls: int
+    tokens: int
+
+
+def scoring_model(model: LanguageModel, *, stage: str) -> ScoringModel:
+    """The model, if it tells likelihoods.
+
+    Raises:
+        UsageError: It does not.
+    """
+    if not isinstance(model, ScoringModel):
+        raise UsageError(
+            "the language model does not tell how likely an output is",
+            stage=stage,
+            value=model,
+            accepted="a model on this machine (local), or another ScoringModel",
+            fix="let it write its answers instead, where the stage can (scoring: generation)",
+        )
+    return model
+
+
+def log_likelihoods(model: ScoringModel, asked: Sequence[Continuation], *, session: Session, stage: str) -> Scored:
+    """How likely continuations are; equal ones once, and those that the session's cache knows not at all.
+
+    Args:
+        model: The model.
+        asked: Prompts and what might follow them.
+        session: Its cache remembers likelihoods.
+        stage: Who asks, for errors and the cache's bookkeeping.
+
+    Raises:
+        StageError: The model gave a likelihood that was not asked for or is no number, or did not give one that was.
+    """
+    model.resolve(session)
+    common = digest(_FORMAT, model, session.numerics())
+    keys = {one: digest(common, one.prompt.system, one.prompt.text, one.prompt.sample, one.text) for one in asked}
+    known = _known(session.cache, keys)
+    missing = [one for one in keys if one not in known]
+    due, tokens = dict.fromkeys(missing), 0
+    for one, found in model.log_likelihoods(missing, session=session) if missing else ():
+        if one not in due or not np.isfinite(found.log_probability):
+            raise StageError("the model gave no likelihood, or one not asked for", stage=stage, value=(one.text, found))
+        del due[one]
+        if session.cache is not None:
+            session.cache.put({keys[one]: pack({"log_probability": found.log_probability}, {})}, stage=stage)
+        known[one] = found.log_probability
+        tokens += found.read
+    if due:
+        problem = f"the model gave {len(missing) - len(due)} likelihoods for {len(missing)} continuations"
+        raise StageError(problem, stage=stage)
+    calls = len({one.prompt for one in missing})
+    cached = len({one.prompt for one in keys}) - calls
+    return Scored([known[one] for one in asked], cached, calls, tokens)
+
+
+def _known(cache: Cache | None, keys: dict[Continuation, str]) -> dict[Continuation, float]:
+    """The likelihoods that the cache holds; a damaged one is asked for again."""
+    known: dict[Continuation, float] = {}
+    if cache is None:
+        return known
+    held, damaged = cache.get(keys.values()), []
+    for one, key in keys.items():
+        if key in held:
+            try:
+                values, _ = unpack(held[key])
+            except DataError:
+                damaged.append(key)
+                continue
+            known[one] = float(values["log_probability"])  # type: ignore[arg-type]  # as packed
+    cache.drop(damaged)
+    return known
