@@ -167,6 +167,11 @@ def settings(pairwise: Any, setwise: Any) -> list[Setting]:
 def row(setting: Setting, some: list[Truth]) -> tuple[str, str, str]:
     """Mean calls of both, and for how many lists the best hits are the same."""
     mine = [ours(setting.make, truth) for truth in some]
+    if any(
+        truth.errs == 0 and best != sorted(truth.rank, key=truth.rank.__getitem__)[:BEST]
+        for truth, (best, _) in zip(some, mine, strict=True)
+    ):
+        sys.exit(f"{setting.name}: true answers have not given the true best")
     own = f"{setting.each * mean(calls for _, calls in mine):.1f}"
     if setting.reference is None:
         return own, "-", "-"

@@ -1,14 +1,16 @@
 """Rerankers and pruners: a ranking in, the same documents in a better order, or with fewer sentences, out.
 
 What belongs here: stages that inherit `rankloom.Reranker` or `rankloom.Pruner`, one concept a file, and what they
-share (`pair_stage`, `pointwise`, `sentences`). What does not: stages that find documents (`rankloom.retrieval`) and
-models themselves (`rankloom.models`, `rankloom.encoders`). Models load on first use: taking a reranker imports no
-torch.
+share (`pair_stage`, `pointwise`, `sentences`, and, to compare, `sorting`); those that ask language models
+are in `llm`. What does not: stages that find documents (`rankloom.retrieval`) and models themselves
+(`rankloom.models`, `rankloom.encoders`, `rankloom.language_models`). Models load on first use: taking a reranker
+imports no torch.
 """
 
 from rankloom.rerank.bi_encoder import BiEncoder
 from rankloom.rerank.cross_encoder import CrossEncoder
 from rankloom.rerank.late_interaction import LateInteraction
+from rankloom.rerank.llm import GradedRelevance, Listwise, Pairwise, QueryLikelihood, Setwise, YesNo
 from rankloom.rerank.mono_t5 import MonoT5
 from rankloom.rerank.pair_stage import PairStage
 from rankloom.rerank.pointwise import Pointwise
@@ -24,16 +26,22 @@ __all__ = [
     "TK",
     "BiEncoder",
     "CrossEncoder",
+    "GradedRelevance",
     "LateInteraction",
+    "Listwise",
     "MonoT5",
     "PairStage",
+    "Pairwise",
     "Pointwise",
     "PreTTR",
+    "QueryLikelihood",
     "SentencePruner",
+    "Setwise",
     "SourceFilter",
     "SourceOf",
     "SourceWeight",
     "StoredTokenVectors",
     "StoredVectors",
+    "YesNo",
     "split_sentences",
 ]

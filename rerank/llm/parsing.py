@@ -1,0 +1,159 @@
+"""Reading what language models say: orders and labels out of text. Nothing that a model may say raises.
+
+An output that is not of the asked form is repaired where its meaning is plain, and every repair is told by its kind;
+where it is not, it is unreadable, and says nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+Repair = Literal[
+    "repeated",  # a passage stands twice; the first place counts
+    "unknown",  # a number or label that no passage has
+    "missing",  # a passage is left out; it goes behind the others, in the order so far
+    "wordy",  # words around the answer
+    "untagged",  # an answer outside of the tags it was to stand in
+]
+
+_THOUGHT = re.compile("<(/?)think>", re.IGNORECASE)
+_ANSWER = re.compile("<(/?)answer>", re.IGNORECASE)
+_NUMBER = re.compile(r"[0-9]+")
+_UNDECIDED = re.compile(r"\b(?:both|equal(?:ly)?|tied?)\b", re.IGNORECASE)
+_NEITHER = re.compile(r"\b(?:neither|none)\b", re.IGNORECASE)
+_WORDS = "passage|document|option|answer|label|choice"
+_AROUND = r"[\s\"'`*_.,:;()\[\]<>#-]{0,12}"  # marks around a label
+_LONGEST_NUMBER = 6  # digits; what is longer is no passage, and costly to read
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOrder:
+    """An order as it was read.
+
+    Args:
+        order: Places of all passages, best first; empty if nothing could be read.
+        repairs: Kind of repair -> how many.
+    """
+
+    order: tuple[int, ...]
+    repairs: Mapping[Repair, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLabel:
+    """A choice as it was read.
+
+    Args:
+        place: Of the passage that was chosen; None if none was.
+        verdict: `chosen`, `tie` if the output says so, or `unreadable`.
+        repairs: Kind of repair -> how many.
+    """
+
+    place: int | None
+    verdict: Literal["chosen", "tie", "unreadable"]
+    repairs: Mapping[Repair, int] = field(default_factory=dict)
+
+
+def answer_of(output: str) -> tuple[str, bool]:
+    """What stands in answer tags, or else what follows the thinking; and whether there were such tags.
+
+    A thought that never ends has no answer; of several answers, the last counts.
+
+    Example:
+        >>> answer_of("<think>The third.</think> <answer>[3]</answer>")
+        ('[3]', True)
+        >>> answer_of("[2] > [1]")
+        ('[2] > [1]', False)
+    """
+    thoughts = list(_THOUGHT.finditer(output))
+    ends = [tag.end() for tag in thoughts if tag.group(1)]
+    if thoughts and not ends:
+        return "", False
+    said = output[ends[0] :] if ends else output
+    tags = list(_ANSWER.finditer(said))
+    begins = [place for place, tag in enumerate(tags) if not tag.group(1)]
+    if not begins:
+        return said.strip(), False
+    last = begins[-1]
+    end = tags[last + 1].start() if last + 1 < len(tags) else len(said)
+    return said[tags[last].end() : end].strip(), True
+
+
+def read_order(output: str, passages: int) -> ReadOrder:
+    """The order of numbered passages, as RankGPT reads it: all numbers, whatever stands between them.
+
+    Args:
+        output: What a model said.
+        passages: How many there are; they are numbered from 1.
+
+    Example:
+        >>> read_order("[2] > [1] > [2] > [7]", passages=3)
+        ReadOrder(order=(1, 0, 2), repairs={'repeated': 1, 'unknown': 1, 'missing': 1})
+    """
+    answer, _ = answer_of(output)
+    numbers = [int(found) - 1 if len(found) <= _LONGEST_NUMBER else -1 for found in _NUMBER.findall(answer)]
+    known = [number for number in numbers if 0 <= number < passages]
+    first = list(dict.fromkeys(known))
+    if not first:
+        return ReadOrder(())
+    left_out = [place for place in range(passages) if place not in set(first)]
+    counts: dict[Repair, int] = {
+        "repeated": len(known) - len(first),
+        "unknown": len(numbers) - len(known),
+        "missing": len(left_out),
+    }
+    return ReadOrder((*first, *left_out), {kind: count for kind, count in counts.items() if count})
+
+
+def read_label(output: str, labels: Sequence[str], *, tagged: bool = False) -> ReadLabel:
+    """Which passage was chosen.
+
+    A label alone, with or without a word such as `Passage`, is the asked form. Within other words, labels count that
+    stand behind such a word, in brackets, quotes or asterisks, or at the start, and the first of them is chosen.
+    `Both`, `equal`, `equally` and `tie` make a tie of several, `neither` and `none` of any.
+
+    Args:
+        output: What a model said.
+        labels: Of the passages, all letters such as `A`, or all numbers in brackets such as `[1]`.
+        tagged: Whether the answer was to stand in answer tags.
+
+    Example:
+        >>> read_label("Passage B", ["A", "B"]).place
+        1
+        >>> read_label("Both passages are equally relevant: A, B", ["A", "B"]).verdict
+        'tie'
+    """
+    answer, in_tags = answer_of(output)
+    repairs: dict[Repair, int] = {"untagged": 1} if tagged and not in_tags else {}
+    bare = [label.strip("[]") for label in labels]
+    form = rf"{_AROUND}(?:(?:{_WORDS}){_AROUND})?({_one_of(bare)}){_AROUND}"
+    alone = re.fullmatch(form, answer, re.IGNORECASE | re.ASCII)  # of all letters, only these
+    if alone:
+        return _chosen(alone.group(1), bare, repairs)
+    named = [found.group(1) or found.group(2) or found.group(3) for found in _mentions(bare).finditer(answer)]
+    known = [name for name in named if name in bare]
+    if _NEITHER.search(answer) or (len(set(known)) != 1 and _UNDECIDED.search(answer)):
+        return ReadLabel(None, "tie", {**repairs, "wordy": 1})
+    return _chosen(known[0], bare, {**repairs, "wordy": 1}) if known else ReadLabel(None, "unreadable", repairs)
+
+
+def _one_of(bare: Sequence[str]) -> str:
+    """A pattern for any of the labels."""
+    return "|".join(re.escape(label) for label in sorted(bare, key=len, reverse=True))
+
+
+def _mentions(bare: Sequence[str]) -> re.Pattern[str]:
+    """A pattern for labels within a sentence: behind a word, in marks, or at the start before a mark."""
+    any_label = r"[0-9]{1,6}" if bare[0].isdigit() else r"[A-Z]"
+    behind = rf"(?i:\b(?:{_WORDS})){_AROUND}(?i:is\b)?{_AROUND}({any_label})\b"
+    marked = rf"[\[(\"'`*]({any_label})[\])\"'`*.:]"
+    start = rf"\A({any_label})(?:[.:,)\n>]|\s+(?:is\b|>))"
+    return re.compile(f"{behind}|{marked}|{start}", re.ASCII)
+
+
+def _chosen(name: str, bare: Sequence[str], repairs: Mapping[Repair, int]) -> ReadLabel:
+    """The choice of a label."""
+    return ReadLabel(bare.index(name.upper()), "chosen", repairs)

@@ -1,0 +1,251 @@
+"""Pointwise prompting: a language model is shown one passage at a time, and asked how likely it holds an answer.
+
+What a passage scores depends on the query and the passage alone, so every pair is remembered. An output is never
+written; the model has to tell likelihoods (`rankloom.likelihood.ScoringModel`), as those on this machine do.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from abc import abstractmethod
+from collections.abc import Sequence
+from itertools import islice
+
+import numpy as np
+
+from rankloom.checks import whole
+from rankloom.errors import StageError, UsageError
+from rankloom.fingerprint import digest
+from rankloom.language_model import LanguageModel, Prompt, checked_model
+from rankloom.ledger import Cost
+from rankloom.likelihood import Continuation, log_likelihoods, scoring_model
+from rankloom.parameter_kinds import AnyLanguageModel
+from rankloom.ranking import ScoreKind
+from rankloom.rerank.llm.comparator import cut_words
+from rankloom.rerank.llm.prompted import PromptName
+from rankloom.rerank.llm.template import load_template
+from rankloom.rerank.pair_stage import Pair
+from rankloom.rerank.pointwise import Pointwise, Scored
+from rankloom.session import Session
+
+
+class PointwisePrompt(Pointwise):
+    """Rerank by likelihoods of what might follow a prompt about one passage.
+
+    A subclass says what might follow, and what the likelihoods mean. A budget that is spent is an error here: scores of
+    some pairs would not make a ranking. What was scored is kept, and running again goes on.
+    """
+
+    def __init__(self, model: LanguageModel, *, prompt: str, depth: int, passage_words: int) -> None:
+        self.model = scoring_model(checked_model(model, stage=self.name), stage=self.name)
+        self.prompt = prompt
+        self.depth = whole(depth, least=1, stage=self.name, parameter="depth")
+        self.passage_words = whole(passage_words, least=1, stage=self.name, parameter="passage_words")
+        self._template = load_template(prompt)
+        if self._template.labels != "none":
+            raise UsageError("the prompt is for several passages", stage=self.name, value=prompt, accepted="no labels")
+
+    @abstractmethod
+    def continuations(self, query: str) -> list[str]:
+        """What might follow a prompt for a query."""
+
+    @abstractmethod
+    def value(self, log_probabilities: Sequence[float]) -> float:
+        """The score, of the likelihoods of the continuations."""
+
+    def prompt_of(self, query: str, passage: str) -> Prompt:
+        """The prompt for a query and a passage."""
+        return self._template.prompt(query, [passage])
+
+    @property
+    def model_name(self) -> str:
+        """What ledgers and prices call the model."""
+        return self.model.name
+
+    def identity(self, session: Session | None = None) -> str:
+        """The model's fingerprint, and what the prompt says."""
+        if session is not None:
+            self.model.resolve(session)
+        return digest(self.model, self._template)
+
+    def score(self, pairs: Sequence[Pair], session: Session) -> Scored:
+        """Score some pairs.
+
+        Raises:
+            StageError: The session's budget is spent, or does not suffice for the pairs.
+        """
+        self._check_budget(len(pairs), session)
+        begun = time.perf_counter()
+        wanted: list[list[Continuation]] = []
+        truncated = np.zeros(len(pairs), dtype=np.int64)
+        for place, pair in enumerate(pairs):
+            passage, truncated[place] = cut_words(pair.document.contents, self.passage_words)
+            prompt = self.prompt_of(pair.query, passage)
+            wanted.append([Continuation(prompt, text) for text in self.continuations(pair.query)])
+        flat = [one for own in wanted for one in own]
+        told = log_likelihoods(self.model, flat, session=session.silent(), stage=self.name)
+        values = iter(told.log_probabilities)
+        scores = np.array([self.value(list(islice(values, len(own)))) for own in wanted], dtype=np.float32)
+        if session.budget is not None:
+            seconds = time.perf_counter() - begun
+            session.budget.spend(
+                Cost(self.name, calls=told.calls, tokens=told.tokens, seconds=seconds, model=self.model_name)
+            )
+        return Scored(scores, truncated, told.calls, told.tokens)
+
+    def warm_up(self, session: Session | None = None) -> None:
+        """Load the model."""
+        self.model.load(session or Session())
+
+    def close(self) -> None:
+        """Free the model."""
+        self.model.close()
+
+    def _check_budget(self, pairs: int, session: Session) -> None:
+        """Refuse to score pairs that the budget has no room for."""
+        stopped = "" if session.budget is None else session.budget.exhausted(calls=pairs)
+        if stopped:
+            raise StageError(
+                f"{stopped}, and {pairs} more pairs are to be scored",
+                stage=self.name,
+                fix="allow more, or score fewer (depth=); what was scored is in the session's cache, if it has one",
+            )
+
+
+class YesNo(PointwisePrompt):
+    """Rerank by how likely a language model answers `Yes` when asked whether a passage answers the query.
+
+    Liang et al., HELM (arXiv:2211.09110), relevance generation; prompt and score as in ielab/llm-rankers: the softmax
+    over `Yes` and `No`.
+
+    Args:
+        model: A language model on this machine; see `rankloom.language_models.Local`.
+        prompt: `yes_no`, or the path of a template for one passage; see `rankloom.rerank.llm.template`.
+        depth: How many hits of each query are scored; 100 as in most published reranking runs.
+        passage_words: Words shown of a passage. What is cut is noted.
+
+    Raises:
+        UsageError: A parameter is out of range, or the model tells no likelihoods.
+        NotFoundError: There is no such prompt.
+
+    Example:
+        >>> from rankloom.language_models import Local
+        >>> YesNo(Local("google/flan-t5-large")).continuations("why is the sky blue")
+        ['Yes', 'No']
+    """
+
+    name = "yes_no"
+    kind = ScoreKind.PROBABILITY
+
+    def __init__(
+        self, model: AnyLanguageModel, *, prompt: PromptName = "yes_no", depth: int = 100, passage_words: int = 300
+    ) -> None:
+        super().__init__(model, prompt=prompt, depth=depth, passage_words=passage_words)
+
+    def continuations(self, query: str) -> list[str]:  # noqa: ARG002  # whatever is asked
+        """Both answers."""
+        return ["Yes", "No"]
+
+    def value(self, log_probabilities: Sequence[float]) -> float:
+        """The probability of the first, were there no others."""
+        yes, no = log_probabilities
+        return 1.0 / (1.0 + math.exp(min(no - yes, 700.0)))
+
+
+class QueryLikelihood(PointwisePrompt):
+    """Rerank by how likely a language model holds the query to be a question that is written for a passage.
+
+    Sachan et al.: Improving Passage Retrieval with Zero-Shot Question Generation, EMNLP 2022 (arXiv:2204.07496). The
+    score is the sum of the log probabilities of the query's tokens.
+
+    Args:
+        model: A language model on this machine; see `rankloom.language_models.Local`.
+        prompt: `query_likelihood`, or the path of a template for one passage; see `rankloom.rerank.llm.template`.
+        depth: How many hits of each query are scored; 100 as in most published reranking runs.
+        passage_words: Words shown of a passage. What is cut is noted.
+
+    Raises:
+        UsageError: A parameter is out of range, or the model tells no likelihoods.
+        NotFoundError: There is no such prompt.
+
+    Example:
+        >>> from rankloom.language_models import Local
+        >>> QueryLikelihood(Local("google/flan-t5-large")).continuations("why is the sky blue")
+        ['why is the sky blue']
+    """
+
+    name = "query_likelihood"
+    kind = ScoreKind.LOGIT
+
+    def __init__(
+        self,
+        model: AnyLanguageModel,
+        *,
+        prompt: PromptName = "query_likelihood",
+        depth: int = 100,
+        passage_words: int = 300,
+    ) -> None:
+        super().__init__(model, prompt=prompt, depth=depth, passage_words=passage_words)
+
+    def continuations(self, query: str) -> list[str]:
+        """The query."""
+        return [query]
+
+    def value(self, log_probabilities: Sequence[float]) -> float:
+        """The log probability itself."""
+        return log_probabilities[0]
+
+
+class GradedRelevance(PointwisePrompt):
+    """Rerank by the grade that a language model expects to give a passage, from 0 to a highest one.
+
+    Zhuang et al.: Beyond Yes and No, NAACL 2024 (arXiv:2310.14122), rating scale with expected relevance: the mean of
+    the grades, weighted by the softmax of their likelihoods.
+
+    Args:
+        model: A language model on this machine; see `rankloom.language_models.Local`.
+        highest: The highest grade; 4 is the paper's choice.
+        prompt: `graded`, or the path of a template for one passage that may also hold `{highest}`; see
+            `rankloom.rerank.llm.template`.
+        depth: How many hits of each query are scored; 100 as in most published reranking runs.
+        passage_words: Words shown of a passage. What is cut is noted.
+
+    Raises:
+        UsageError: A parameter is out of range, or the model tells no likelihoods.
+        NotFoundError: There is no such prompt.
+
+    Example:
+        >>> from rankloom.language_models import Local
+        >>> GradedRelevance(Local("google/flan-t5-large"), highest=2).continuations("why is the sky blue")
+        ['0', '1', '2']
+    """
+
+    name = "graded_relevance"
+    kind = ScoreKind.SIMILARITY
+
+    def __init__(
+        self,
+        model: AnyLanguageModel,
+        *,
+        highest: int = 4,
+        prompt: PromptName = "graded",
+        depth: int = 100,
+        passage_words: int = 300,
+    ) -> None:
+        super().__init__(model, prompt=prompt, depth=depth, passage_words=passage_words)
+        self.highest = whole(highest, least=1, stage=self.name, parameter="highest")
+
+    def continuations(self, query: str) -> list[str]:  # noqa: ARG002  # whatever is asked
+        """The grades."""
+        return [str(grade) for grade in range(self.highest + 1)]
+
+    def value(self, log_probabilities: Sequence[float]) -> float:
+        """The expected grade."""
+        top = max(log_probabilities)
+        weights = [math.exp(one - top) for one in log_probabilities]
+        return sum(grade * weight for grade, weight in enumerate(weights)) / sum(weights)
+
+    def prompt_of(self, query: str, passage: str) -> Prompt:
+        """The prompt, with the highest grade."""
+        return self._template.prompt(query, [passage], highest=self.highest)
