@@ -39,6 +39,18 @@ def inconsistencies(config: ExperimentConfig) -> Iterator[tuple[Place, str]]:
             yield place, f"{name!r} and {seen[name.lower()]!r} are one file on some systems"
     yield from _bad_measures(config)
     yield from _bad_tuning(config)
+    yield from _bad_budget(config)
+
+
+def _bad_budget(config: ExperimentConfig) -> Iterator[tuple[Place, str]]:
+    """A budget that limits nothing, or money without prices."""
+    budget = config.session.budget
+    if budget is None:
+        return
+    if not budget.model_dump(exclude_none=True):
+        yield ("session", "budget"), f"a budget needs a limit: {', '.join(type(budget).model_fields)}"
+    if budget.money is not None and not config.prices:
+        yield ("session", "budget", "money"), "a limit of money needs `prices`"
 
 
 def _bad_source(source: Source, place: Place) -> Iterator[tuple[Place, str]]:
@@ -125,7 +137,8 @@ def described(problem: Any, locations: Locations, models: Mapping[str, type[Base
     line = locations.where(place)
     key = ".".join(str(part) for part in place)
     if problem["type"] == "extra_forbidden":
-        model = models["range" if "range" in problem["loc"] else str(place[0]) if len(place) > 1 else ""]
+        inside = next((one for one in ("range", "budget") if one in problem["loc"][:-1]), None)
+        model = models[inside or (str(place[0]) if len(place) > 1 else "")]
         known = list(model.model_fields)
         hint = _did_you_mean(str(place[-1]), known) or f"; accepted: {', '.join(known)}"
         return f"{line}: unknown key {key!r}{hint}"

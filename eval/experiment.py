@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from rankloom.budget import Budget
 from rankloom.cache import Cache
 from rankloom.config import PipelineBuilder
 from rankloom.errors import MissingExtraError, NotFoundError, RankloomError, StageError, UsageError, nearest
@@ -104,7 +105,7 @@ class Experiment:
 
     def fingerprint(self) -> str:
         """A digest of all that the results depend on as far as it is written in the file."""
-        return digest(self.config.model_dump(exclude={"output": True, "session": {"threads"}}))
+        return digest(self.config.model_dump(exclude={"output": True, "session": {"threads", "budget"}}))
 
     def session(
         self,
@@ -113,8 +114,11 @@ class Experiment:
         offline: bool | None = None,
         progress: Progress | None = None,
     ) -> Session:
-        """A session with the experiment's seed, device and numbers."""
-        return Session(cache=cache, offline=offline, progress=progress, **self.config.session.model_dump())
+        """A session with the experiment's seed, device, numbers and budget."""
+        settings = self.config.session.model_dump(exclude={"budget"})
+        limits = self.config.session.budget
+        budget = None if limits is None else Budget(**limits.model_dump(), prices=self.config.prices)
+        return Session(cache=cache, offline=offline, progress=progress, budget=budget, **settings)
 
     def load(self, session: Session) -> Collection:
         """The collection.
@@ -153,11 +157,11 @@ class Experiment:
         Args:
             session: How; by default `self.session()`, which has no cache.
             output: Where the results go; by default where the file says.
-            on_failure: When some pipelines failed: `raise` at the end, or only `report` it in the result. The
-                results of the others are written either way.
+            on_failure: When pipelines failed or are not finished: `raise` at the end, or only `report` it in the
+                result. The results of the others are written either way.
 
         Raises:
-            PartialResultError: Some pipelines failed.
+            PartialResultError: Some pipelines failed, or a budget was spent before all queries were done.
             RankloomError: All of them did; the error of the first.
             MissingExtraError: A stage needs a package that is not installed.
             NotFoundError: There is no such collection, or a model is not to be had.

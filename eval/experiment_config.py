@@ -75,6 +75,22 @@ class Compare(Strict):
     intervals: IntervalsName = "none"
 
 
+class Limits(Strict):
+    """What the stages that ask a model many times may spend together; see `rankloom.budget.Budget`.
+
+    Args:
+        calls: Calls of models.
+        tokens: Tokens read and written.
+        seconds: Time spent waiting for models.
+        money: At the experiment's prices.
+    """
+
+    calls: int | None = Field(default=None, ge=1)
+    tokens: int | None = Field(default=None, ge=1)
+    seconds: float | None = Field(default=None, gt=0)
+    money: float | None = Field(default=None, gt=0)
+
+
 class Settings(Strict):
     """How the experiment is carried out; see `rankloom.Session`."""
 
@@ -83,6 +99,7 @@ class Settings(Strict):
     dtype: DType = "float32"
     on_truncate: OnTruncate = "record"
     threads: int = Field(default=1, ge=1)
+    budget: Limits | None = None
 
 
 class Timing(Strict):
@@ -269,6 +286,7 @@ def _models() -> dict[str, type[BaseModel]]:
         "tune": Tune,
         "compare": Compare,
         "session": Settings,
+        "budget": Limits,
         "timing": Timing,
         "prices": Price,
     }

@@ -3,7 +3,8 @@
 How much there is to do is counted from the plan; it is exact for queries and a limit for pairs, for a list may be
 shorter than its depth. Calls, tokens and seconds are estimates, from the ledger of an earlier run in the output folder:
 what one unit of work has cost the same stage with the same model, whatever its other parameters. A stage that no run
-has met stays unknown, and so does a model. What the cache holds costs nothing, which only the run itself can tell.
+has met stays unknown, and so does a model. Of a stage that sorts by asking a model the calls follow from its algorithm:
+exactly, or the fewest and the most. What the cache holds costs nothing, which only the run itself can tell.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from rankloom.ledger import Cost
 from rankloom.pipeline import Top
 from rankloom.registry import stage_class
 from rankloom.rerank.pair_stage import PairStage
+from rankloom.rerank.sorting.reranker import SortingReranker
 from rankloom.stage_schema import FUSIONS
 
 _Key = tuple[str, str]  # of a stage and its model
@@ -34,7 +36,9 @@ class Forecast:
         stage: The stage in words.
         uses: How many pipelines need it.
         inputs: What it has to work through; at most, for pairs and for new queries; None if only the run can tell.
-        unit: What that is counted in: `queries`, or `pairs` of query and document.
+        unit: What that is counted in: `queries`, `pairs` of query and document, or `calls` of a model that is asked to
+            sort.
+        fewest: The fewest inputs, where the answers decide how many there are; None where that is not so.
         several: Whether it is asked by new queries that a stage around it makes, several for a query.
         calls: Estimated model calls; None if nothing is known of the stage, as for what follows.
         tokens: Estimated tokens.
@@ -47,6 +51,7 @@ class Forecast:
     inputs: int | None
     unit: str
     several: bool
+    fewest: int | None = None
     calls: float | None = None
     tokens: float | None = None
     seconds: float | None = None
@@ -102,11 +107,13 @@ def forecast_lines(found: Sequence[Forecast], queries: int, *, source: Path | No
     yield f"{queries} queries; {told}; less what the cache holds"
     width = max((len(one.stage) for one in found), default=0)
     for one in found:
-        most = "at most " if one.unit == "pairs" or one.several else ""
+        most = "at most " if one.unit != "queries" or one.several else ""
         amounts = [f"{value:,.0f} {name}" for name, value in (("calls", one.calls), ("tokens", one.tokens)) if value]
         amounts += [] if one.seconds is None else [f"{one.seconds:,.1f} s"]
         amounts += [] if one.money is None else [f"{one.money:,.4f} in money"]
         count, most = ("an unknown number of", "") if one.inputs is None else (f"{one.inputs:,}", most)
+        if one.fewest is not None and one.fewest != one.inputs:
+            most = f"{one.fewest:,} to "
         about = f"; about {', '.join(amounts)}" if amounts else ""
         yield f"  {one.stage:<{width}}  {most}{count} {one.unit}{about}"
 
@@ -115,10 +122,11 @@ def _forecast(stage: PlannedStage, queries: int, sums: Mapping[_Key, Cost], pric
     """What one stage may take."""
     name, model = stage_class(stage.word).name, stage.model
     known = sums.get((name, model)) or sums.get((name, ""))  # learned sparse queries may need no model
-    pairs = _pairs(stage)
-    inputs = None if stage.times is None else queries * stage.times * (1 if pairs is None else pairs)
-    unit, several = "queries" if pairs is None else "pairs", stage.times != 1
-    plain = Forecast(stage.shown, stage.uses, inputs, unit, several=several)
+    unit, fewest, most = _work(stage)
+    times = None if stage.times is None else queries * stage.times
+    inputs = None if times is None or most is None else times * most
+    least = None if times is None or fewest is None else times * fewest
+    plain = Forecast(stage.shown, stage.uses, inputs, unit, several=stage.times != 1, fewest=least)
     if known is None or inputs is None:
         return plain
     share = inputs / known.inputs
@@ -127,6 +135,16 @@ def _forecast(stage: PlannedStage, queries: int, sums: Mapping[_Key, Cost], pric
     price = price_of(prices, expected)
     money = None if price is None else price.of(expected)
     return replace(plain, calls=calls, tokens=tokens, seconds=known.seconds * share, money=money)
+
+
+def _work(stage: PlannedStage) -> tuple[str, int | None, int | None]:
+    """What a stage has to do for a query: the unit, the fewest where that is not all, and all."""
+    kind = stage_class(stage.word)
+    if issubclass(kind, SortingReranker):
+        fewest, most = (None, None) if stage.hits is None else kind.calls(stage.given, stage.hits)
+        return "calls", fewest, most
+    pairs = _pairs(stage)
+    return ("queries", None, 1) if pairs is None else ("pairs", None, pairs)
 
 
 def _pairs(stage: PlannedStage) -> int | None:

@@ -50,7 +50,7 @@ def manifest_of(experiment: Experiment, result: ExperimentResult, *, files: dict
         "format": "rankloom-experiment",
         "version": 1,
         "experiment": experiment.fingerprint(),
-        "state": "partial" if result.failures else "complete",
+        "state": "partial" if result.failures or result.unfinished() else "complete",
         "started": result.started.isoformat(timespec="seconds"),
         "finished": result.finished.isoformat(timespec="seconds"),
         "seconds": round((result.finished - result.started).total_seconds(), 3),
@@ -84,6 +84,7 @@ def manifest_of(experiment: Experiment, result: ExperimentResult, *, files: dict
             for name, outcome in result.outcomes.items()
         },
         "failed": result.reasons(),
+        "unfinished": result.unfinished(),
         "versions": versions(),
         "platform": {"system": platform.platform(), "machine": platform.machine(), "python": sys.version.split()[0]},
         "hardware": hardware(),

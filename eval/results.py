@@ -106,8 +106,13 @@ class ExperimentResult:
                     found[stage.name] = ledger
         return found
 
+    def unfinished(self) -> dict[str, int]:
+        """Pipeline -> how many rankings of it are only the best so far, because a budget was spent."""
+        counts = {name: len(outcome.ledger.of("unfinished")) for name, outcome in self.outcomes.items()}
+        return {name: count for name, count in counts.items() if count}
+
     def raise_failures(self) -> None:
-        """Raise a `PartialResultError` if a pipeline failed."""
+        """Raise a `PartialResultError` if a pipeline failed, or was stopped by a budget."""
         if self.failures:
             reasons = "; ".join(f"{name}: {reason}" for name, reason in self.reasons().items())
             raise PartialResultError(
@@ -115,3 +120,10 @@ class ExperimentResult:
                 stage="run",
                 fix="mend the cause and run again; what is done comes from the cache",
             ) from next(iter(self.failures.values()))
+        if unfinished := self.unfinished():
+            counts = ", ".join(f"{count} of {name}" for name, count in unfinished.items())
+            raise PartialResultError(
+                f"the budget was spent before all queries were sorted ({counts}); their rankings are the best so far",
+                stage="run",
+                fix="run again, with the same budget or a larger one: what was paid for comes from the cache",
+            )
