@@ -25,7 +25,8 @@ class Priced(Protocol):
 class Budget:
     """Limits of what a session's stages may spend together; what the cache answers costs nothing.
 
-    A limit of calls is never passed. The others are known only after a batch: it may pass them, by its own cost.
+    A limit of calls is never passed. The others are known only after a batch: it may pass them, by its own cost. Stages
+    that run side by side take turns: each holds `turn` from looking at the budget until it has counted what it spent.
 
     Args:
         calls: Calls of models.
@@ -57,7 +58,7 @@ class Budget:
         self.limits = {name: limit for name, limit in given.items() if limit is not None}
         self.prices = dict(prices or {})
         self.spent: dict[str, float] = dict.fromkeys(given, 0)
-        self._lock = threading.Lock()
+        self.turn = threading.RLock()
         if not self.limits:
             raise UsageError("a budget needs a limit", stage="Budget", accepted=", ".join(given))
         for name, limit in self.limits.items():
@@ -69,7 +70,7 @@ class Budget:
     def spend(self, cost: Cost) -> None:
         """Count what was spent; for money, by the price of its model, or else of its stage."""
         price = self.prices.get(cost.model) or self.prices.get(cost.stage)
-        with self._lock:
+        with self.turn:
             self.spent["calls"] += cost.calls
             self.spent["tokens"] += cost.tokens
             self.spent["seconds"] += cost.seconds

@@ -10,6 +10,7 @@ import math
 import time
 from abc import abstractmethod
 from collections.abc import Sequence
+from contextlib import nullcontext
 from itertools import islice
 
 import numpy as np
@@ -75,6 +76,11 @@ class PointwisePrompt(Pointwise):
         Raises:
             StageError: The session's budget is spent, or does not suffice for the pairs.
         """
+        with nullcontext() if session.budget is None else session.budget.turn:
+            return self._scored(pairs, session)
+
+    def _scored(self, pairs: Sequence[Pair], session: Session) -> Scored:
+        """The scores of some pairs, within the budget."""
         self._check_budget(len(pairs), session)
         begun = time.perf_counter()
         wanted: list[list[Continuation]] = []

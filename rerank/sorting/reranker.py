@@ -26,7 +26,7 @@ class QueryHits:
 
     Args:
         query: The query.
-        documents: The documents, best first; their places are the numbers of the hits. None for a query without text.
+        documents: The documents, best first; their places are the numbers of the hits. None of a query without text.
     """
 
     query: Query

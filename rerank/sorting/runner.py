@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -178,12 +179,12 @@ class _Race:
         """Have questions answered, as many as the budget has room for."""
         items = list(missing.items())
         while items and not self.outcome.stopped:
-            size, self.outcome.stopped = self._room(len(items))
-            part, items = items[:size], items[size:]
-            if part:
-                answers = self._answers([one for _, one in part])
-                self.known.update(zip((key for key, _ in part), answers, strict=True))
-                self.advance(len(part))
+            with nullcontext() if self.budget is None else self.budget.turn:
+                size, self.outcome.stopped = self._room(len(items))
+                part, items = items[:size], items[size:]
+                answers = self._answers([one for _, one in part]) if part else ()
+            self.known.update(zip((key for key, _ in part), answers, strict=True))
+            self.advance(len(part))
 
     def _room(self, wanted: int) -> tuple[int, str]:
         """How many questions may be asked at a time; if none, why."""

@@ -51,3 +51,18 @@ def test_numerics_are_what_changes_results():
     assert plain == Session(offline=True, device="cpu", on_truncate="error").numerics()
     assert plain != Session(seed=8).numerics()
     assert plain != Session(dtype="bfloat16").numerics()
+
+
+def test_copies_share_the_budget_and_one_is_silent(tmp_path):
+    from rankloom.budget import Budget
+    from rankloom.progress import Silent
+
+    class Loud(Silent):
+        pass
+
+    session = Session(cache=tmp_path, progress=Loud(), budget=Budget(calls=3))
+    silent = session.remembering().silent()
+    assert (silent.budget, silent.cache) == (session.budget, session.cache)
+    assert silent.memo is not None
+    assert type(silent.progress) is Silent
+    assert type(session.progress) is Loud
