@@ -129,7 +129,7 @@ class PromptComparator(ABC):
         """How likely the model holds each label; equal likelihoods at the top tell nothing."""
         how = self.asking
         wanted = [
-            Continuation(prompt, how.template.answer.format(label=how.template.label(place)))
+            Continuation(prompt, how.template.spoken(place))
             for prompt, (_, members) in zip(prompts, shown, strict=True)
             for place in range(len(members))
         ]
@@ -141,7 +141,7 @@ class PromptComparator(ABC):
 
     def _prompt(self, query: int, members: Sequence[int]) -> Prompt:
         """The prompt that shows some hits of a query, in the order given."""
-        return self.asking.template.prompt(self.lists[query].query.text, [self._text(query, hit) for hit in members])
+        return self.asking.template.showing(self.lists[query].query.text, [self._text(query, hit) for hit in members])
 
     def _text(self, query: int, hit: int) -> str:
         """What is shown of a hit; the first time that one is cut, it is noted."""

@@ -19,32 +19,35 @@ from rankloom.checks import whole
 from rankloom.errors import StageError, UsageError
 from rankloom.fingerprint import digest
 from rankloom.language_model import LanguageModel, Prompt, checked_model
+from rankloom.language_model_stage import LanguageModelStage
 from rankloom.ledger import Cost
-from rankloom.likelihood import Continuation, log_likelihoods, scoring_model
+from rankloom.likelihood import Continuation, ScoringModel, log_likelihoods, scoring_model
 from rankloom.parameter_kinds import AnyLanguageModel
 from rankloom.ranking import ScoreKind
 from rankloom.rerank.llm.comparator import cut_words
 from rankloom.rerank.llm.prompted import PromptName
-from rankloom.rerank.llm.template import load_template
+from rankloom.rerank.llm.template import Template, load_template
 from rankloom.rerank.pair_stage import Pair
 from rankloom.rerank.pointwise import Pointwise, Scored
 from rankloom.session import Session
 
 
-class PointwisePrompt(Pointwise):
+class PointwisePrompt(Pointwise, LanguageModelStage):
     """Rerank by likelihoods of what might follow a prompt about one passage.
 
     A subclass says what might follow, and what the likelihoods mean. A budget that is spent is an error here: scores of
     some pairs would not make a ranking. What was scored is kept, and running again goes on.
     """
 
+    model: ScoringModel
+
     def __init__(self, model: LanguageModel, *, prompt: str, depth: int, passage_words: int) -> None:
         self.model = scoring_model(checked_model(model, stage=self.name), stage=self.name)
         self.prompt = prompt
         self.depth = whole(depth, least=1, stage=self.name, parameter="depth")
         self.passage_words = whole(passage_words, least=1, stage=self.name, parameter="passage_words")
-        self._template = load_template(prompt)
-        if self._template.labels != "none":
+        self.templates: Sequence[Template] = [load_template(prompt)]
+        if self.templates[0].labels != "none":
             raise UsageError("the prompt is for several passages", stage=self.name, value=prompt, accepted="no labels")
 
     @abstractmethod
@@ -57,18 +60,13 @@ class PointwisePrompt(Pointwise):
 
     def prompt_of(self, query: str, passage: str) -> Prompt:
         """The prompt for a query and a passage."""
-        return self._template.prompt(query, [passage])
-
-    @property
-    def model_name(self) -> str:
-        """What ledgers and prices call the model."""
-        return self.model.name
+        return self.templates[0].showing(query, [passage])
 
     def identity(self, session: Session | None = None) -> str:
         """The model's fingerprint, and what the prompt says."""
         if session is not None:
             self.model.resolve(session)
-        return digest(self.model, self._template)
+        return digest(self.model, self.templates[0])
 
     def score(self, pairs: Sequence[Pair], session: Session) -> Scored:
         """Score some pairs.
@@ -99,14 +97,6 @@ class PointwisePrompt(Pointwise):
                 Cost(self.name, calls=told.calls, tokens=told.tokens, seconds=seconds, model=self.model_name)
             )
         return Scored(scores, truncated, told.calls, told.tokens)
-
-    def warm_up(self, session: Session | None = None) -> None:
-        """Load the model."""
-        self.model.load(session or Session())
-
-    def close(self) -> None:
-        """Free the model."""
-        self.model.close()
 
     def _check_budget(self, pairs: int, session: Session) -> None:
         """Refuse to score pairs that the budget has no room for."""
@@ -254,4 +244,4 @@ class GradedRelevance(PointwisePrompt):
 
     def prompt_of(self, query: str, passage: str) -> Prompt:
         """The prompt, with the highest grade."""
-        return self._template.prompt(query, [passage], highest=self.highest)
+        return self.templates[0].showing(query, [passage], highest=str(self.highest))

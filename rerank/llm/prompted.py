@@ -7,12 +7,12 @@ from typing import Annotated, get_args
 
 from rankloom.checks import choice, whole
 from rankloom.errors import UsageError
-from rankloom.fingerprint import digest
 from rankloom.language_model import LanguageModel, checked_model
+from rankloom.language_model_stage import LanguageModelStage
 from rankloom.likelihood import scoring_model
 from rankloom.parameter_kinds import NamesPath
 from rankloom.rerank.llm.comparator import Asking, Scoring
-from rankloom.rerank.llm.template import Labels, load_template
+from rankloom.rerank.llm.template import Labels, Template, load_template
 from rankloom.rerank.sorting.reranker import SortingReranker
 from rankloom.session import Session
 
@@ -21,7 +21,7 @@ PromptName = Annotated[str, NamesPath(or_name=True)]
 _THOUGHT = 2048  # tokens for an answer in tags, with the thought before it (Rank-R1)
 
 
-class PromptedReranker(SortingReranker):
+class PromptedReranker(SortingReranker, LanguageModelStage):
     """A reranker that asks a language model; see `rankloom.rerank.llm`."""
 
     def __init__(
@@ -45,16 +45,7 @@ class PromptedReranker(SortingReranker):
         if max_tokens is not None:
             whole(max_tokens, least=1, stage=self.name, parameter="max_tokens")
         self.max_tokens = max_tokens
-        self._template = load_template(prompt)
-
-    @property
-    def model_name(self) -> str:
-        """What ledgers and prices call the model."""
-        return self.model.name
-
-    def fingerprint(self) -> str:
-        """A digest of the class, its version, its parameters, the model and what the prompt says."""
-        return digest(super().fingerprint(), self._template)
+        self.templates: Sequence[Template] = [load_template(prompt)]
 
     def check_prompt(self, labels: Sequence[Labels], passages: int) -> None:
         """Refuse a prompt that does not show what the stage asks about.
@@ -66,23 +57,17 @@ class PromptedReranker(SortingReranker):
         Raises:
             UsageError: It has other labels, or too few.
         """
-        if self._template.labels not in labels or passages > self._template.most:
+        (template,) = self.templates
+        if template.labels not in labels or passages > template.most:
             raise UsageError(
                 f"the prompt can not show {passages} passages that are called by {' or '.join(labels)}",
                 stage=self.name,
                 value=self.prompt,
-                accepted=f"{self._template.labels} for at most {self._template.most} are what it has",
+                accepted=f"{template.labels} for at most {template.most} are what it has",
             )
 
     def asking(self, session: Session, max_tokens: int) -> Asking:
         """How the model is asked, with a limit of tokens where none is given."""
-        limit = self.max_tokens or (_THOUGHT if self._template.tagged else max_tokens)
-        return Asking(self.model, self._template, limit, self.passage_words, self.scoring, session, self.name)
-
-    def warm_up(self, session: Session | None = None) -> None:
-        """Load the model."""
-        self.model.load(session or Session())
-
-    def close(self) -> None:
-        """Free the model."""
-        self.model.close()
+        (template,) = self.templates
+        limit = self.max_tokens or (_THOUGHT if template.tagged else max_tokens)
+        return Asking(self.model, template, limit, self.passage_words, self.scoring, session, self.name)

@@ -86,7 +86,7 @@ def test_rank_vicuna_on_twenty(first_stage: Run, tmp_path: Path) -> None:
     lines = []
     for number, record in enumerate(records("rankvicuna.top20")):
         hits = list(first_stage[first_stage.queries[number].id])[:20]
-        prompt = template.prompt(first_stage.queries[number].text, [hit.text for hit in hits])
+        prompt = template.showing(first_stage.queries[number].text, [hit.text for hit in hits])
         # the recorder mended characters in passages; all but the passages is the same
         asked = record["prompt"].partition(" USER: ")[2].removesuffix(" ASSISTANT:")
         assert [line for line in asked.split("\n") if line[:1] != "["] == [

@@ -3,7 +3,8 @@
 import pytest
 
 from rankloom.errors import ConfigError, NotFoundError
-from rankloom.rerank.llm import Template, load_template, shipped_templates
+from rankloom.rerank.llm import Listwise, Template, load_template, shipped_templates
+from tests.rerank.llm.models import Grader
 
 PAIRWISE = """Given a query "why is the sky blue", which of the following two passages is more relevant to the query?
 
@@ -63,7 +64,7 @@ TEXTS = ["Air scatters {light}.", "Bread."]  # braces of a passage are braces
     ],
 )
 def test_prompts_of_several_passages(name, text, system):
-    prompt = load_template(name).prompt("why is the sky blue", TEXTS)
+    prompt = load_template(name).showing("why is the sky blue", TEXTS)
     assert prompt.text == text
     assert prompt.system == system
 
@@ -88,7 +89,7 @@ Output:""",
     ],
 )
 def test_prompts_of_one_passage(name, text):
-    assert load_template(name).prompt("why is the sky blue", TEXTS[:1], highest=4).text == text
+    assert load_template(name).showing("why is the sky blue", TEXTS[:1], highest="4").text == text
 
 
 def test_every_prompt_that_ships_is_tested_here():
@@ -107,22 +108,20 @@ def test_a_file_of_your_own(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text('labels = "numbers"\npassage = "{label} {text}"\ntext = "{query}? {passages}"\n')
     template = load_template(str(path))
-    assert template.prompt("why", ["a", "b"]).text == "why? [1] a\n[2] b"
-    assert template == Template("{query}? {passages}", "{label} {text}", "numbers")
-    before = template.fingerprint()
+    assert template.showing("why", ["a", "b"]).text == "why? [1] a\n[2] b"
+    assert template == Template("{query}? {passages}", passage="{label} {text}", labels="numbers")
+    before = Listwise(Grader(), prompt=str(path)).fingerprint()
     path.write_text('labels = "numbers"\npassage = "{label}: {text}"\ntext = "{query}? {passages}"\n')
-    assert load_template(str(path)).fingerprint() != before
+    assert Listwise(Grader(), prompt=str(path)).fingerprint() != before
 
 
 @pytest.mark.parametrize(
     "content",
     [
         "text = ",
-        'text = "{query} {passages}"',
         'labels = "numbers"\npassage = "{text}"\ntext = "{query}"',
         'labels = "numbers"\npassage = "{label}"\ntext = "{query} {passages}"',
         'labels = "numbers"\npassage = "{text}"\ntext = "{question} {passages}"',
-        'labels = "numbers"\npassage = "{text}"\ntext = "{} {passages}"',
         'labels = "roman"\npassage = "{text}"\ntext = "{query} {passages}"',
         'labels = "numbers"\npassage = "{text}"\ntext = "{query} {passages}"\ncolour = "red"',
         'labels = "numbers"\npassage = "{text}"\ntext = 5',
