@@ -5,7 +5,6 @@ from __future__ import annotations
 from math import log2
 
 from rankloom.prf.divergence import Counts, DivergenceFeedback
-from rankloom.stage import Retriever
 
 
 class Bo1(DivergenceFeedback):
@@ -38,17 +37,6 @@ class Bo1(DivergenceFeedback):
     """
 
     name = "bo1"
-
-    def __init__(
-        self,
-        *,
-        docs: int = 3,
-        terms: int = 10,
-        min_docs: int = 2,
-        beta: float | None = None,
-        retriever: Retriever | None = None,
-    ) -> None:
-        super().__init__(docs, terms, min_docs, beta, retriever)
 
     def _divergence(self, frequency: float, collection_frequency: int, counts: Counts) -> float:
         """How surprising a frequency is, in bits."""

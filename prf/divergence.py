@@ -46,7 +46,15 @@ class DivergenceFeedback(TermFeedback):
 
     reads = CountedTermSource
 
-    def __init__(self, docs: int, terms: int, min_docs: int, beta: float | None, retriever: Retriever | None) -> None:
+    def __init__(
+        self,
+        *,
+        docs: int = 3,
+        terms: int = 10,
+        min_docs: int = 2,
+        beta: float | None = None,
+        retriever: Retriever | None = None,
+    ) -> None:
         super().__init__(docs, terms, retriever)
         self.min_docs = whole(min_docs, least=1, stage=self.name, parameter="min_docs")
         self.beta = None if beta is None else between(beta, 0, _LARGEST_WEIGHT, stage=self.name, parameter="beta")

@@ -5,7 +5,7 @@ Karpukhin et al.: Dense Passage Retrieval for Open-Domain Question Answering, EM
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from inspect import signature
 from pathlib import Path
@@ -18,12 +18,11 @@ from rankloom.cached_index import opened_or_built
 from rankloom.checks import choice, whole
 from rankloom.corpus import Corpus
 from rankloom.encoders import DEFAULT_MODEL, Encoded, Encoder, Pooling, Precision, SentenceEncoder, truncation_notes
-from rankloom.errors import UsageError
 from rankloom.fingerprint import digest
 from rankloom.ledger import Note
 from rankloom.parameter_kinds import ModelName, NamesModel
-from rankloom.ranking import Ranking
 from rankloom.records import Documents, Query
+from rankloom.retrieval.encoded import chosen_encoder, loaded, ranking_of, taken, too_few
 from rankloom.retrieval.made_by import vectors_digest
 from rankloom.retrieval.query_vectors import encode_queries
 from rankloom.retrieval.vectors.commit import VERSION
@@ -115,8 +114,8 @@ class Dense(Retriever, VectorSource):
         **params: Any,
     ) -> Self:
         """Encode a corpus into an index in memory, and search it; the parameters are those of `build`."""
-        encoder = _encoder(encoder, model, _taken(params, _ENCODER_PARAMETERS))
-        settings = _taken(params, _BUILD_SETTINGS)
+        encoder = _encoder(encoder, model, taken(params, _ENCODER_PARAMETERS))
+        settings = taken(params, _BUILD_SETTINGS)
         cls._check(kind, params)
         return cls(VectorIndex.of(corpus, encoder=encoder, session=session, kind=kind, settings=settings), **params)
 
@@ -153,8 +152,8 @@ class Dense(Retriever, VectorSource):
             DataError: A document is longer than the model reads, and the session's policy is `error`.
             UsageError: There is no such kind, or it has no such setting.
         """
-        encoder = _encoder(encoder, model, _taken(params, _ENCODER_PARAMETERS))
-        settings = _taken(params, _BUILD_SETTINGS)
+        encoder = _encoder(encoder, model, taken(params, _ENCODER_PARAMETERS))
+        settings = taken(params, _BUILD_SETTINGS)
         cls._check(kind, params)
         index = VectorIndex.build(corpus, path, encoder=encoder, session=session, kind=kind, settings=settings)
         return cls(index, **params)
@@ -186,7 +185,7 @@ class Dense(Retriever, VectorSource):
             UsageError: The index was made with another model or from another corpus; or with an encoder that is no
                 sentence encoder, and none is given.
         """
-        options = _taken(params, _ENCODER_PARAMETERS)
+        options = taken(params, _ENCODER_PARAMETERS)
         if encoder is not None:
             _encoder(encoder, model, options)
         index = VectorIndex.open(path, corpus=corpus, encoder=encoder, model=model, options=options)
@@ -301,16 +300,17 @@ class Dense(Retriever, VectorSource):
         encoded = self.encode_queries(queries, run.session)
         effort = {name: value for name, value in (("nprobe", self.nprobe), ("ef", self.ef)) if value is not None}
         hits = self.index.search(encoded.vectors, self.k, rescore=self.rescore, effort=effort)
-        counts = np.zeros(len(run), dtype=np.int64)
-        counts[asked] = np.diff(hits.offsets)
-        offsets = np.concatenate([[0], np.cumsum(counts)])
-        ranking = Ranking.build(self.index.ids, offsets, hits.codes, hits.scores, stage=self.name)
+        ranking = ranking_of(len(run), asked, self.index.ids, hits, stage=self.name)
+        ids = [query.id for query in queries]
+        missing = too_few(
+            self.name, min(self.k, len(self.index)), zip(ids, np.diff(hits.offsets).tolist(), strict=True)
+        )
         blank = [Note(self.name, "empty_query", query.id) for query in run.queries if query.blank]
         notes = truncation_notes(run.session, queries, encoded.truncated, stage=self.name)
         typed = replace(run, queries=tuple(query.as_typed() for query in run.queries))
         return (
             typed.ranked(ranking)
-            .noted(*blank, *notes, *self._missing(run, asked, counts))
+            .noted(*blank, *notes, *missing)
             .counted(inputs=len(run), calls=encoded.calls, tokens=int(encoded.tokens.sum()))
         )
 
@@ -368,44 +368,11 @@ class Dense(Retriever, VectorSource):
 
     # --- inside ------------------------------------------------------------------------------------------------
 
-    def _missing(self, run: Run, asked: Sequence[int], counts: NDArray[np.int64]) -> list[Note]:
-        """A note for each query whose approximate search has found fewer documents than there are to be had."""
-        due = min(self.k, len(self.index))
-        return [
-            Note(self.name, "approximate", run.queries[number].id, amount=due - int(counts[number]),
-                 detail="the search has met too few documents")
-            for number in asked
-            if counts[number] < due
-        ]  # fmt: skip
-
     def _load(self, session: Session) -> Encoder:
         """The encoder with its model in memory, which is the one the index was made with."""
-        encoder = self.index.encoder
-        encoder.resolve(session)
-        self.index.check_encoder()
-        encoder.load(session)
-        return encoder
-
-
-def _taken(params: dict[str, Any], names: Set[str]) -> dict[str, Any]:
-    """Those of the parameters that have one of some names, which are taken out."""
-    return {name: params.pop(name) for name in sorted(names & params.keys())}
+        return loaded(self.index.encoder, self.index.check_encoder, session)
 
 
 def _encoder(encoder: Encoder | None, model: str | None, options: Mapping[str, Any]) -> Encoder:
-    """The encoder that is given, or one of a model.
-
-    Raises:
-        UsageError: An encoder is given, and a model or one of its parameters too.
-    """
-    given = {name: value for name, value in options.items() if value is not None}
-    if encoder is None:
-        return SentenceEncoder(model or DEFAULT_MODEL, stage=Dense.name, **given)
-    if model is not None or given:
-        raise UsageError(
-            "an encoder brings its own model and parameters",
-            stage=Dense.name,
-            value={**given, **({} if model is None else {"model": model})},
-            fix="pass them to the encoder, or leave encoder= out",
-        )
-    return encoder
+    """The encoder that is given, or a sentence encoder."""
+    return chosen_encoder(encoder, model, options, SentenceEncoder, default=DEFAULT_MODEL, stage=Dense.name)

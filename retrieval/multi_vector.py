@@ -23,8 +23,8 @@ from rankloom.encoders import truncation_notes
 from rankloom.errors import CompositionError, DataError, UsageError
 from rankloom.ledger import Note
 from rankloom.parameter_kinds import ModelName
-from rankloom.ranking import Ranking
 from rankloom.records import Document, Documents, Query
+from rankloom.retrieval.encoded import chosen_encoder, loaded, ranking_of, taken, too_few
 from rankloom.retrieval.token_index.exact_search import ExactSearch
 from rankloom.retrieval.token_index.index import TokenIndex
 from rankloom.retrieval.token_index.kinds import BUILD_SETTINGS, NO_SEARCH, SEARCHES, check_effort, check_kinds
@@ -159,7 +159,7 @@ class MultiVector(Retriever, TokenSource):
             DamagedIndexError: It is no token index, is of another version, or a file is missing or damaged.
             UsageError: The index was made with another model or from another corpus.
         """
-        options = _taken(params, _ENCODER_PARAMETERS)
+        options = taken(params, _ENCODER_PARAMETERS)
         if encoder is not None:
             _encoder(encoder, model, options)
         index = TokenIndex.open(path, corpus=corpus, encoder=encoder, model=model, options=options)
@@ -262,9 +262,9 @@ class MultiVector(Retriever, TokenSource):
         Raises:
             UsageError: A parameter is unknown, out of range, or does not go with the others.
         """
-        made = _encoder(encoder, model, _taken(params, _ENCODER_PARAMETERS))
-        built = {**_BUILD_PARAMETERS, **_taken(params, frozenset(_BUILD_PARAMETERS))}
-        settings = _taken(params, frozenset(BUILD_SETTINGS))
+        made = _encoder(encoder, model, taken(params, _ENCODER_PARAMETERS))
+        built = {**_BUILD_PARAMETERS, **taken(params, frozenset(_BUILD_PARAMETERS))}
+        settings = taken(params, frozenset(BUILD_SETTINGS))
         cls._check(built["storage"], built["search"], settings, params)
         return made, built, settings
 
@@ -289,10 +289,7 @@ class MultiVector(Retriever, TokenSource):
         encoded = self.encode_queries(queries, run.session)
         effort = {name: value for name, value in self._effort.items() if value is not None}
         hits = self.index.search(encoded.vectors, self.k, effort=effort, session=run.session)
-        counts = np.zeros(len(run), dtype=np.int64)
-        counts[asked] = np.diff(hits.offsets)
-        offsets = np.concatenate([[0], np.cumsum(counts)])
-        ranking = Ranking.build(self.index.ids, offsets, hits.codes, hits.scores, stage=self.name)
+        ranking = ranking_of(len(run), asked, self.index.ids, hits, stage=self.name)
         bare = [queries[place].id for place in np.flatnonzero(encoded.vectors.lengths == 0).tolist()]
         empty = [*(query.id for query in run.queries if query.blank), *bare]
         notes = truncation_notes(run.session, queries, encoded.truncated, stage=self.name)
@@ -433,48 +430,19 @@ class MultiVector(Retriever, TokenSource):
         return np.asarray(vectors, dtype=np.float32)
 
     def _missing(self, query_ids: Sequence[str], counts: NDArray[np.int64], bare: set[str]) -> list[Note]:
-        """A note for each query whose approximate search has found fewer documents than there are to be had.
+        """Notes of an approximate search that has met too few documents.
 
         A document without vectors is in no list, and not to be had, whatever is probed.
         """
         due = min(self.k, int(np.count_nonzero(np.diff(self.index.contents.offsets))))
-        return [
-            Note(self.name, "approximate", query_id, amount=due - count, detail="the search has met too few documents")
-            for query_id, count in zip(query_ids, counts.tolist(), strict=True)
-            if count < due and query_id not in bare
-        ]
+        found = zip(query_ids, counts.tolist(), strict=True)
+        return too_few(self.name, due, ((query_id, count) for query_id, count in found if query_id not in bare))
 
     def _load(self, session: Session) -> TokenEncoder:
         """The encoder with its model in memory, which is the one the index was made with."""
-        encoder = self.index.encoder
-        encoder.resolve(session)
-        self.index.check_encoder()
-        encoder.load(session)
-        return encoder
-
-
-def _taken(params: dict[str, Any], names: frozenset[str]) -> dict[str, Any]:
-    """Those of the parameters that have one of some names, which are taken out."""
-    return {name: params.pop(name) for name in sorted(names & params.keys())}
+        return loaded(self.index.encoder, self.index.check_encoder, session)
 
 
 def _encoder(encoder: TokenEncoder | None, model: str | None, options: Mapping[str, Any]) -> TokenEncoder:
-    """The encoder that is given, or one of a model.
-
-    Raises:
-        UsageError: An encoder is given, and a model or one of its parameters too.
-    """
-    if encoder is None:
-        return TokenEncoder(model or DEFAULT_TOKEN_MODEL, stage=MultiVector.name, **options)
-    given = {
-        **{name: value for name, value in options.items() if value is not None},
-        **({"model": model} if model else {}),
-    }
-    if given:
-        raise UsageError(
-            "an encoder brings its own model and parameters",
-            stage=MultiVector.name,
-            value=given,
-            accepted="model= with parameters of TokenEncoder, or encoder= alone",
-        )
-    return encoder
+    """The encoder that is given, or one of a model."""
+    return chosen_encoder(encoder, model, options, TokenEncoder, default=DEFAULT_TOKEN_MODEL, stage=MultiVector.name)
