@@ -7,7 +7,8 @@ from pathlib import Path
 
 from rankloom.errors import MissingExtraError
 from rankloom.eval import Experiment, load_collection
-from rankloom.prf import RM3
+from rankloom.language_models import Replay
+from rankloom.prf import RM3, Query2Doc
 from rankloom.retrieval import BM25, Dense
 
 for heavy in ("torch", "faiss", "transformers", "sentence_transformers", "jnius", "pandas"):
@@ -28,6 +29,11 @@ except MissingExtraError as error:
 else:
     sys.exit("dense retrieval should need an extra")
 with tempfile.TemporaryDirectory() as folder:
+    transcript = Path(folder) / "transcript.jsonl"
+    asked = "Write a passage that answers the given query:\\n\\nQuery: winter\\nPassage:"
+    transcript.write_text(f'{{"prompt": "{asked}", "completion": "honey bees"}}', encoding="utf-8")
+    if not (Query2Doc(Replay(str(transcript))) >> bm25).search("winter").doc_ids[0].startswith("bees"):
+        sys.exit("a prompt, or what a recorded answer finds, is not what it should be")
     values = {"collection": "mini", "measures": ["nDCG@10"], "pipelines": {"bm25": ["bm25"]}, "output": folder}
     Experiment.from_dict(values).run()
     if "startExplorer" not in (Path(folder) / "report.html").read_text(encoding="utf-8"):

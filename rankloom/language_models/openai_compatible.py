@@ -247,7 +247,7 @@ def _read(reply: Any) -> Completion:
     message = getattr(first, "message", None)
     text = getattr(message, "content", None)
     if message is None or not isinstance(text, str | None):
-        raise GarbledReplyError("the reply holds no completion")
+        raise GarbledReplyError(f"the reply holds no completion: {reply}")
     usage = getattr(reply, "usage", None)
     read, written = (_count(getattr(usage, name, None)) for name in ("prompt_tokens", "completion_tokens"))
     return Completion(text or "", read, written, cut=getattr(first, "finish_reason", None) in _CUT)

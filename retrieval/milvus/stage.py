@@ -362,6 +362,10 @@ class Milvus(Retriever, VectorSource):
         self.index.connection.check_offline(session)
         return dense_vectors(self.index, queries, session)
 
+    def encode_passages(self, texts: Sequence[str], session: Session) -> Encoded:
+        """A vector for each text, encoded as the documents are."""
+        return self.index.dense_encoder(session).encode(list(texts), role="document", session=session)
+
     def document_vectors(self, doc_ids: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Stored vectors, float32 (documents, dimensions), zero for unknown ones; and whether each is known, bool."""
         stored = self.index.vectors(doc_ids)

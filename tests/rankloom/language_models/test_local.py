@@ -13,6 +13,7 @@ from rankloom.errors import DataError, NotFoundError, StageError, UsageError
 from rankloom.language_model import Prompt, complete
 from rankloom.language_models import Local
 from rankloom.language_models.generation import Drawing, _Drawn
+from rankloom.prf import Query2Doc
 from tests.tiny_models import CHAT, tiny_causal, tiny_encoder, tiny_seq2seq
 
 SESSION = Session(offline=True, device="cpu")
@@ -166,6 +167,19 @@ class TestEncoderDecoder:
         assert asked(Local(str(seq2seq)), ["x" * 64])[0].read == 64
         with pytest.raises(DataError, match="has 65 tokens, and the model reads 64"):
             asked(Local(str(seq2seq)), ["x" * 65])
+
+
+def test_a_stage_asks_it(causal):
+    run = Query2Doc(Local(str(causal)), repeats=1, max_tokens=3).run({"q": "tea", "r": "sea"}, session=SESSION)
+    said = asked(
+        Local(str(causal)),
+        [f"Write a passage that answers the given query:\n\nQuery: {q}\nPassage:" for q in ("tea", "sea")],
+        max_tokens=3,
+    )
+    expected = [f"{query} {one.text.strip()}".strip() for query, one in zip(("tea", "sea"), said, strict=True)]
+    assert [query.text for query in run.queries] == expected
+    assert (run.ledger.costs[0].model, run.ledger.costs[0].calls) == (str(causal), 2)
+    assert run.ledger.counts()["cut_output"] == 2
 
 
 class TestLoading:

@@ -162,6 +162,11 @@ class TestFailures:
         assert KEY not in "".join(record.getMessage() for record in caplog.records)
         assert KEY not in repr(model(server)) + model(server).fingerprint()
 
+    def test_an_error_that_looks_like_an_answer_is_told(self, server):
+        server.script = [Misbehaviour(body=b'{"error": {"message": "no credit left"}}')]
+        with pytest.raises(StageError, match=r"holds no completion.*no credit left"):
+            asked(model(server, retries=0), ["sky"])
+
     def test_a_pause_beyond_the_deadline_is_not_waited_for(self, server):
         server.script = [Misbehaviour(status=429, headers={"Retry-After": "3600"})]
         with pytest.raises(StageError, match="status 429"):

@@ -265,6 +265,14 @@ def test_documents_vectors_come_by_small_requests_and_unknown_ones_have_none(uri
     assert asked == [2, 2]
 
 
+def test_passages_are_encoded_as_documents_are(uri, name):
+    stage = built(uri, name)
+    (vector,), _ = stage.document_vectors(["sky"])
+    encoded = stage.encode_passages([CORPUS.get(["sky"])[0].contents], SESSION)
+    np.testing.assert_allclose(encoded.vectors[0], vector, atol=1e-5)
+    assert encoded.calls == 1
+
+
 def test_vectors_of_another_encoder_are_refused(uri, name):
     stage = built(uri, name)
     with pytest.raises(CompositionError, match="another encoder"):
