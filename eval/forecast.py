@@ -18,6 +18,7 @@ from typing import Any
 from rankloom.eval.costs import Price, price_of
 from rankloom.eval.plan import PlannedStage
 from rankloom.fusion_methods import METHODS
+from rankloom.language_model_stage import LanguageModelStage
 from rankloom.ledger import Cost
 from rankloom.pipeline import Top
 from rankloom.registry import stage_class
@@ -44,6 +45,7 @@ class Forecast:
         tokens: Estimated tokens.
         seconds: Estimated seconds.
         money: Estimated cost, where the stage has a price.
+        prompts: Prompts for a language model at most; equal ones are asked once. None if the stage asks none.
     """
 
     stage: str
@@ -56,6 +58,7 @@ class Forecast:
     tokens: float | None = None
     seconds: float | None = None
     money: float | None = None
+    prompts: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON form."""
@@ -111,11 +114,12 @@ def forecast_lines(found: Sequence[Forecast], queries: int, *, source: Path | No
         amounts = [f"{value:,.0f} {name}" for name, value in (("calls", one.calls), ("tokens", one.tokens)) if value]
         amounts += [] if one.seconds is None else [f"{one.seconds:,.1f} s"]
         amounts += [] if one.money is None else [f"{one.money:,.4f} in money"]
+        amounts = [f"about {', '.join(amounts)}"] if amounts else []
+        amounts = amounts if one.prompts is None else [f"at most {one.prompts:,} prompts", *amounts]
         count, most = ("an unknown number of", "") if one.inputs is None else (f"{one.inputs:,}", most)
         if one.fewest is not None and one.fewest != one.inputs:
             most = f"{one.fewest:,} to "
-        about = f"; about {', '.join(amounts)}" if amounts else ""
-        yield f"  {one.stage:<{width}}  {most}{count} {one.unit}{about}"
+        yield "; ".join([f"  {one.stage:<{width}}  {most}{count} {one.unit}", *amounts])
 
 
 def _forecast(stage: PlannedStage, queries: int, sums: Mapping[_Key, Cost], prices: Mapping[str, Price]) -> Forecast:
@@ -126,7 +130,8 @@ def _forecast(stage: PlannedStage, queries: int, sums: Mapping[_Key, Cost], pric
     times = None if stage.times is None else queries * stage.times
     inputs = None if times is None or most is None else times * most
     least = None if times is None or fewest is None else times * fewest
-    plain = Forecast(stage.shown, stage.uses, inputs, unit, several=stage.times != 1, fewest=least)
+    several, prompts = stage.times != 1, _prompts(stage, inputs)
+    plain = Forecast(stage.shown, stage.uses, inputs, unit, several=several, fewest=least, prompts=prompts)
     if known is None or inputs is None:
         return plain
     share = inputs / known.inputs
@@ -145,6 +150,14 @@ def _work(stage: PlannedStage) -> tuple[str, int | None, int | None]:
         return "calls", fewest, most
     pairs = _pairs(stage)
     return ("queries", None, 1) if pairs is None else ("pairs", None, pairs)
+
+
+def _prompts(stage: PlannedStage, inputs: int | None) -> int | None:
+    """Prompts that a stage has for a language model at most; None if it asks none, or only the run can tell."""
+    found = stage_class(stage.word)
+    if inputs is None or not issubclass(found, LanguageModelStage):
+        return None
+    return inputs * found.most_prompts(stage.given)
 
 
 def _pairs(stage: PlannedStage) -> int | None:

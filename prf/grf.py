@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import Literal, get_args
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, get_args
 
 from rankloom.checks import between, choice, whole
 from rankloom.errors import CompositionError, UsageError
@@ -97,6 +97,11 @@ class GRF(GeneratedFeedback):
         self.ascii_terms, self.retriever = ascii_terms, retriever
         self.max_tokens = whole(max_tokens, least=1, stage=self.name, parameter="max_tokens")
         self.templates = [self.template(kind, "query") for kind in self.kinds]
+
+    @classmethod
+    def most_prompts(cls, given: Mapping[str, Any]) -> int:
+        """One for each kind."""
+        return len(get_args(Kind) if given["kinds"] is None else given["kinds"])
 
     def __call__(self, run: Run) -> Run:
         """The queries with weighted terms.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -72,6 +73,11 @@ class HyDE(GeneratedFeedback):
                 value=model,
                 fix="give it a temperature, such as 0.7, or ask for passages=1",
             )
+
+    @classmethod
+    def most_prompts(cls, given: Mapping[str, Any]) -> int:
+        """One for each passage."""
+        return int(given["passages"])
 
     def __call__(self, run: Run) -> Run:
         """The queries with new vectors.

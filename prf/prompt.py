@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import Annotated, get_args
+from typing import Annotated, Any, get_args
 
 from rankloom.checks import choice, whole
 from rankloom.errors import UsageError
@@ -90,6 +90,11 @@ class PromptPRF(LanguageModelStage, Feedback):
         self.templates = [
             prompt_template(name, PROMPTS, prefix=self.name, gaps=gaps, stage=self.name) for name, gaps in found
         ]
+
+    @classmethod
+    def most_prompts(cls, given: Mapping[str, Any]) -> int:
+        """One for each document; those of other queries are often the same."""
+        return int(given["docs"])
 
     def __call__(self, run: Run) -> Run:
         """The queries with features of their best documents in their texts.

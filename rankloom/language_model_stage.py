@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rankloom.fingerprint import digest
 from rankloom.language_model import LanguageModel
@@ -21,6 +22,15 @@ class LanguageModelStage(Stage):
 
     model: LanguageModel
     templates: Sequence[PromptTemplate] = ()
+
+    @classmethod
+    def most_prompts(cls, given: Mapping[str, Any]) -> int:  # noqa: ARG003  # of the parameters of subclasses
+        """How many prompts a query takes at most; equal ones, and those that the cache knows, are not asked again.
+
+        Args:
+            given: The stage's parameters, as a configuration has them.
+        """
+        return 1
 
     def fingerprint(self) -> str:
         """A digest of the parameters and of what the prompts say, wherever they come from."""

@@ -48,6 +48,28 @@ def test_shared_stages_are_counted_once_and_cuts_not_at_all():
 
 
 @pytest.mark.parametrize(
+    ("step", "prompts"),
+    [
+        ({"hyde": {"passages": 4}}, 7 * 4),
+        ({"query2doc": {}}, 7),
+        ({"grf": {}}, 7 * 10),
+        ({"grf": {"kinds": ["essay", "news"]}}, 7 * 2),
+        ({"prompt_prf": {"docs": 5}}, 7 * 5),
+    ],
+)
+def test_prompts_for_a_language_model_are_counted(step, prompts):
+    ((word, given),) = step.items()
+    model = {"openai_compatible": {"name": "m", "url": "http://localhost/v1", "temperature": 1.0}}
+    _, found = forecast(stages(["bm25", {word: {"model": model, **given}}]), queries=7)
+    assert (found.prompts, found.calls) == (prompts, None)
+    assert list(forecast_lines([found], 7, source=None))[1].endswith(f"  7 queries; at most {prompts} prompts")
+    earlier = [Cost(word, "x", inputs=10, calls=40, tokens=800, seconds=5.0, model="m")]
+    (_, known) = forecast(stages(["bm25", {word: {"model": model, **given}}]), queries=7, earlier=earlier)
+    line = list(forecast_lines([known], 7, source=Path("out")))[1]
+    assert line.endswith(f"7 queries; at most {prompts} prompts; about 28 calls, 560 tokens, 3.5 s")
+
+
+@pytest.mark.parametrize(
     ("parameters", "inputs", "line"),
     [
         ({"through": {"bi_encoder": {"depth": 10}}, "docs": 4}, 7 * 4 * 10, "at most 280 pairs"),
