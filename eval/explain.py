@@ -9,7 +9,7 @@ from rankloom.feedback_parts import FeedbackTerm, step_feedback
 from rankloom.fusion import joined_documents
 from rankloom.ledger import Note
 from rankloom.ranked_list import RankedList
-from rankloom.records import Documents, Span
+from rankloom.records import Documents, Query, Span
 from rankloom.run import Run, Step
 from rankloom.score_parts import ScoreParts, step_parts
 
@@ -109,7 +109,7 @@ def explain_run(
     number = list(run).index(query_id)
     steps = list(_flat(run.steps, depth=0))
     followed = list(doc_ids) or run[query_id].doc_ids[:top]
-    text = run.steps[0].queries[number].text if run.steps else run.queries[number].text
+    text = _first_queries(run)[number].text
     documents = [_document_view(run, number, doc_id, steps, (grades or {}).get(doc_id)) for doc_id in followed]
     texts = _new_texts(run.steps, number, text)
     stages = [
@@ -146,6 +146,13 @@ def _flat(steps: Sequence[Step], *, depth: int) -> Iterator[tuple[Step, int]]:
         for branch in step.branches:
             yield from _flat(branch, depth=depth + 1)
         yield step, depth
+
+
+def _first_queries(run: Run) -> tuple[Query, ...]:
+    """The queries before any stage, of which the first may be one that rewrites them."""
+    if not run.steps:
+        return run.queries
+    return run.steps[0].asked or run.steps[0].queries
 
 
 def _new_texts(steps: Sequence[Step], number: int, before: str) -> Iterator[str | None]:

@@ -45,7 +45,8 @@ class Forecast:
         tokens: Estimated tokens.
         seconds: Estimated seconds.
         money: Estimated cost, where the stage has a price.
-        prompts: Prompts for a language model at most; equal ones are asked once. None if the stage asks none.
+        prompts: Prompts for a language model at most, equal ones being asked once; None for a stage that asks none, or
+            whose inputs tell.
     """
 
     stage: str
@@ -155,9 +156,8 @@ def _work(stage: PlannedStage) -> tuple[str, int | None, int | None]:
 def _prompts(stage: PlannedStage, inputs: int | None) -> int | None:
     """Prompts that a stage has for a language model at most; None if it asks none, or only the run can tell."""
     found = stage_class(stage.word)
-    if inputs is None or not issubclass(found, LanguageModelStage):
-        return None
-    return inputs * found.most_prompts(stage.given)
+    prompts = found.most_prompts(stage.given) if issubclass(found, LanguageModelStage) else None
+    return None if inputs is None or prompts is None else inputs * prompts
 
 
 def _pairs(stage: PlannedStage) -> int | None:

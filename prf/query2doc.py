@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from rankloom.checks import choice, whole
 from rankloom.errors import UsageError
@@ -69,6 +70,11 @@ class Query2Doc(GeneratedFeedback):
         self.prompt, self.examples = prompt, examples
         self.templates = [self.template(prompt, "examples", "query")]
         self._shown = "" if examples is None else _shown(Path(examples), stage=self.name)
+
+    @classmethod
+    def most_prompts(cls, given: Mapping[str, Any]) -> int:  # noqa: ARG003  # whatever they are
+        """One."""
+        return 1
 
     def fingerprint(self) -> str:
         """A digest of the parameters, the prompt and the examples."""

@@ -24,13 +24,16 @@ class LanguageModelStage(Stage):
     templates: Sequence[PromptTemplate] = ()
 
     @classmethod
-    def most_prompts(cls, given: Mapping[str, Any]) -> int:  # noqa: ARG003  # of the parameters of subclasses
+    def most_prompts(cls, given: Mapping[str, Any]) -> int | None:  # noqa: ARG003  # of the parameters of subclasses
         """How many prompts a query takes at most; equal ones, and those that the cache knows, are not asked again.
 
         Args:
             given: The stage's parameters, as a configuration has them.
+
+        Returns:
+            None for a stage whose work is told otherwise, such as by pairs of query and document.
         """
-        return 1
+        return None
 
     def fingerprint(self) -> str:
         """A digest of the parameters and of what the prompts say, wherever they come from."""

@@ -60,8 +60,8 @@ class OpenAICompatible(LanguageModel):
         body: More fields of the request, such as `{chat_template_kwargs: {enable_thinking: false}}` for vLLM. They are
             part of the fingerprint and stand in manifests: no place for a key.
         concurrency: Requests under way at a time.
-        requests_per_minute: Requests that begin in a minute, at even intervals, repeated ones included; None for no
-            limit.
+        requests_per_minute: Requests that begin in a minute, at even intervals, repeated ones included, for each
+            process; None for no limit.
         retries: How often a request is sent again.
         timeout: Seconds until a request counts as failed.
         deadline: Seconds after which a prompt's request is not sent again.

@@ -6,6 +6,7 @@ import pytest
 
 from rankloom import Run
 from rankloom.errors import DataError, NotFoundError, UsageError
+from rankloom.eval.explain import explain_run
 from rankloom.prf import Query2Doc
 from rankloom.records import Query
 from rankloom.testing import StageConformance
@@ -56,6 +57,13 @@ class TestTheText:
     def test_terms_of_the_query_are_dropped(self):
         _, run = texts([Query("q", "sea").with_terms({"x": 1.0}), Query("r", "void").with_terms({"x": 1.0})])
         assert [query.terms for query in run.queries] == [None, None]
+
+
+def test_explain_shows_the_new_text_also_at_the_head_of_a_pipeline():
+    run = (Query2Doc(Writer(SAID), repeats=1) >> FakeTerms(texts={"d1": "sea"})).run({"q": "sea"})
+    told = explain_run(run, "q", parts=False)
+    assert told.text == "sea"
+    assert [(view.stage, view.text) for view in told.stages] == [("query2doc", "sea Salt water."), ("fake_terms", None)]
 
 
 class TestNotes:
