@@ -61,11 +61,12 @@ def score_rows(writer: Writer, rows: Sequence[Row]) -> Iterator[tuple[Continuati
         logits = _encoded(writer, rows) if writer.reads_apart else _read(writer, rows)
         table = logits.float().log_softmax(-1)
     for number, row in enumerate(rows):
-        own = table[number, -len(row.start) - 1 :] if not writer.reads_apart else table[number]
-        before = sum(float(own[place, token]) for place, token in enumerate(row.start))
-        last = own[len(row.start)]
-        for place, (one, token) in enumerate(row.ends):
-            yield one, Likelihood(before + float(last[token]), len(row) + 1 if place == 0 else 0)
+        own = table[number] if writer.reads_apart else table[number, -len(row.start) - 1 :]
+        places, starts = list(range(len(row.start))), row.start
+        before = float(own[places, starts].double().sum())  # of all tokens at once: each look costs a GPU a stop
+        lasts = own[len(row.start)][[token for _, token in row.ends]].tolist()
+        for place, ((one, _), last) in enumerate(zip(row.ends, lasts, strict=True)):
+            yield one, Likelihood(before + last, len(row) + 1 if place == 0 else 0)
 
 
 def _read(writer: Writer, rows: Sequence[Row]) -> torch.Tensor:

@@ -30,7 +30,7 @@ class Setwise(PromptedReranker):
 
     - `heapsort`: the best k from a heap in which every place has `children` children.
     - `bubblesort`: k passes of windows of `children` + 1 from the bottom.
-    - `tournament`: the best k by knock-out in groups of `children` + 1; the fewest calls.
+    - `tournament`: the best k by knock-out in groups of `children` + 1; of small sets it takes the fewest calls.
 
     Args:
         model: A language model; see `rankloom.language_models`.

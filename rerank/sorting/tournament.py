@@ -10,8 +10,8 @@ class Tournament(Sorting):
     """Tournament sort: after the winner has left, only the groups that it won are played again.
 
     Neighbours by rank meet first. The other groups are asked about again, too, and whoever answers remembers them; so
-    the second best costs as many questions as the tree is high. Of all algorithms here it takes the fewest. Where
-    nobody can tell, the hit wins that ranked higher before.
+    the second best costs as many questions as the tree is high. For pairs and small sets, no algorithm here takes
+    fewer. Where nobody can tell, the hit wins that ranked higher before.
 
     Args:
         hits: How many there are.
