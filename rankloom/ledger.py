@@ -18,7 +18,8 @@ NoteKind = Literal[
     "approximate",  # a search has left out documents that may belong among the hits, as asked for
     "unread_settings",  # a query brings parameters of a stage that no stage has read
     "no_feedback",  # a feedback stage left a query as it was
-    "cut_feedback",  # `amount` words of feedback documents were beyond the budget of a new query
+    "cut_feedback",  # `amount` words (tokens, of a learned query encoder) of feedback documents had no room
+    "less_feedback",  # a model read `amount` feedback documents fewer than it was trained with
     "unread_document",  # a feedback document is not in the index that the feedback reads; the others count
     "no_vectors",  # of a query or a document no token counts (it is empty, or punctuation); MaxSim with it is 0
     "not_reranked",  # `amount` hits below the reranker's depth keep the order of the stage before

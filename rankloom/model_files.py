@@ -29,6 +29,7 @@ READ = (
     "adapter_config.json",
     "adapter.json",
     "reduction.json",
+    "feedback.json",
     "artifact.metadata",
     "idf.json",
     "preprocessor_config.json",
@@ -42,6 +43,8 @@ READ = (
 )
 #: The file that makes a folder an adapter: what training has changed of another model, which it names as `backbone`.
 ADAPTER = "adapter.json"
+#: The file by which a whole model says what it was trained to read of feedback; see `rankloom.prf.feedback_adapter`.
+FEEDBACK = "feedback.json"
 _CONTENT_NAME = re.compile(r"[0-9a-f]{64}")
 _BLOCK = 1 << 20
 

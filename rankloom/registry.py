@@ -34,6 +34,7 @@ BUILT_IN: dict[str, str] = {
     "grf": "rankloom.prf.grf:GRF",
     "sparse_vector_prf": "rankloom.prf.sparse_vector:SparseVectorPRF",
     "colbert_prf": "rankloom.prf.token_vector:ColBERTPRF",
+    "learned_prf": "rankloom.prf.learned:LearnedPRF",
     "vector_prf": "rankloom.prf.vector:VectorPRF",
     "interpolated_feedback": "rankloom.prf.interpolated:InterpolatedFeedback",
     "cross_encoder": "rankloom.rerank.cross_encoder:CrossEncoder",

@@ -32,24 +32,11 @@ def trained_weights(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
     return {name: one for name, one in model.named_parameters() if one.requires_grad}
 
 
-class Contrasting:
-    """A trainer of sentence-transformers, as a base beside this one, that takes batches without false negatives.
+class TrainedAlone:
+    """A trainer, as a base beside this one, whose checkpoints hold what is trained alone: all weights, or low-rank."""
 
-    Batches are those of `rankloom.training.contrasts.batches`. Checkpoints hold what is trained alone: all weights, or
-    low-rank changes.
-    """
-
-    training_args_class: Any
     model: Any
     args: Any
-
-    def __init__(self, *, rows: Sequence[Row], **options: Any) -> None:
-        self.rows = rows
-        super().__init__(**options)
-
-    def get_batch_sampler(self, dataset: Any, *given: Any, **more: Any) -> Any:
-        """Batches without false negatives."""
-        return _Batches(dataset, *given, rows=self.rows, count=self.args.max_steps, **more)
 
     def _save(self, output_dir: str | None = None, state_dict: object = None) -> None:  # noqa: ARG002  # the library's
         """Write the weights of a checkpoint."""
@@ -64,6 +51,23 @@ class Contrasting:
         with torch.no_grad():
             for name, parameter in trained_weights(self.model).items():
                 parameter.copy_(weights[name])
+
+
+class Contrasting(TrainedAlone):
+    """A trainer of sentence-transformers, as a base beside this one, that takes batches without false negatives.
+
+    Batches are those of `rankloom.training.contrasts.batches`.
+    """
+
+    training_args_class: Any
+
+    def __init__(self, *, rows: Sequence[Row], **options: Any) -> None:
+        self.rows = rows
+        super().__init__(**options)
+
+    def get_batch_sampler(self, dataset: Any, *given: Any, **more: Any) -> Any:
+        """Batches without false negatives."""
+        return _Batches(dataset, *given, rows=self.rows, count=self.args.max_steps, **more)
 
 
 class ContrastTrainer(Contrasting, SentenceTransformerTrainer):

@@ -32,10 +32,12 @@ class SourceExamples:
     Args:
         rows: To train on.
         counts: What mining has found and left out.
+        mined: The rows by ids.
     """
 
     rows: tuple[Row, ...]
     counts: dict[str, int]
+    mined: tuple[Mined, ...]
 
 
 def prepared(recipe: MinedRecipe, session: Session, output: Path) -> tuple[list[Row], Pool, list[dict[str, Any]]]:
@@ -53,7 +55,16 @@ def prepared(recipe: MinedRecipe, session: Session, output: Path) -> tuple[list[
         NotFoundError: A source is not there.
         DataError: The sources give no example.
     """
-    mining = Session(
+    mining = mining_session(recipe, session)
+    sources = read_sources(recipe.sources, mining, seed=recipe.seed)
+    examples, pool = examples_of(recipe, sources, mining, output)
+    rows = [row for one in examples for row in one.rows]
+    return rows, pool, [data_of(source, one) for source, one in zip(sources, examples, strict=True)]
+
+
+def mining_session(recipe: MinedRecipe, session: Session) -> Session:
+    """How a recipe's pipelines are carried out: as the session says, with the recipe's seed and precision."""
+    return Session(
         cache=session.cache,
         offline=session.offline,
         seed=recipe.seed,
@@ -61,10 +72,6 @@ def prepared(recipe: MinedRecipe, session: Session, output: Path) -> tuple[list[
         dtype=recipe.negatives.dtype,
         progress=session.progress,
     )
-    sources = read_sources(recipe.sources, mining, seed=recipe.seed)
-    examples, pool = examples_of(recipe, sources, mining, output)
-    rows = [row for one in examples for row in one.rows]
-    return rows, pool, [_data(source, one) for source, one in zip(sources, examples, strict=True)]
 
 
 def examples_of(
@@ -114,7 +121,7 @@ def _of_source(recipe: MinedRecipe, source: SourceTexts, session: Session, outpu
         for _, record in json_lines(folder / _TRAINING, stage=_STAGE)
     ]
     counts_read: dict[str, int] = json.loads((folder / _COUNTS).read_text(encoding="utf-8"))
-    return SourceExamples(tuple(_rows(source, examples)), counts_read)
+    return SourceExamples(tuple(_rows(source, examples)), counts_read, tuple(examples))
 
 
 def _among(source: SourceTexts, candidates: Stage, session: Session, depth: int) -> Iterable[dict[str, object]]:
@@ -144,7 +151,7 @@ def _write(path: Path, records: Iterable[dict[str, object]]) -> None:
     write_text(path, "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in records))
 
 
-def _data(source: SourceTexts, examples: SourceExamples) -> dict[str, Any]:
+def data_of(source: SourceTexts, examples: SourceExamples) -> dict[str, Any]:
     """What the manifest says of a source."""
     counts = {"documents": len(source.corpus), "queries": len(source.queries), "held out": len(source.held_out)}
     return {

@@ -19,6 +19,7 @@ from rankloom.training.distillation_config import DistillationRecipe
 from rankloom.training.inference_free_config import InferenceFreeRecipe
 from rankloom.training.multi_vector_config import MultiVectorRecipe
 from rankloom.training.pretraining_config import PretrainingRecipe
+from rankloom.training.prf_config import PrfRecipe
 from rankloom.training.recipe_config import Recipe
 from rankloom.training.training_folder import Trained
 from rankloom.yaml_file import Locations, Place, apply_overrides, read_yaml
@@ -43,6 +44,7 @@ KINDS = {
     "distillation": Kind(DistillationRecipe, "rankloom.training.distillation_recipe"),
     "inference_free": Kind(InferenceFreeRecipe, "rankloom.training.inference_free"),
     "multi_vector": Kind(MultiVectorRecipe, "rankloom.training.multi_vector"),
+    "prf": Kind(PrfRecipe, "rankloom.training.prf"),
     "pretraining": Kind(PretrainingRecipe, "rankloom.training.pretraining"),
 }
 

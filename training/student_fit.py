@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from itertools import chain
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from rankloom.progress import Progress
 from rankloom.training import ranking_losses
-from rankloom.training.contrasts import Row, batches
+from rankloom.training.contrasts import Row
 from rankloom.training.distillation import Example
 from rankloom.training.distillation_config import DistillationRecipe, StudentLoss
 from rankloom.training.loop import common_arguments, run_loop
+from rankloom.training.row_sampler import InBatches
 from rankloom.training.student import Student
 from rankloom.training.student_validation import measured
 
@@ -50,21 +50,6 @@ class _Taught(Dataset[tuple[Example, Any]]):
         return self.examples[place], self.teacher[place]
 
 
-class _InBatches(Sampler[int]):
-    """Places of rows for all steps of a training: those of one batch stand together."""
-
-    def __init__(self, rows: Sequence[Row], *, size: int, count: int, seed: int) -> None:
-        self.rows, self.size, self.count, self.seed = rows, size, count, seed
-
-    def __len__(self) -> int:
-        """How many places there are."""
-        return self.size * self.count
-
-    def __iter__(self) -> Iterator[int]:
-        """One after another."""
-        return chain.from_iterable(batches(self.rows, size=self.size, count=self.count, seed=self.seed))
-
-
 class StudentTrainer(Trainer):
     """The trainer of transformers for a model that takes texts.
 
@@ -84,7 +69,7 @@ class StudentTrainer(Trainer):
         if self.loss != "contrastive":
             return super()._get_train_sampler(train_dataset)
         args = self.args
-        return _InBatches(self.rows, size=args.train_batch_size, count=args.max_steps, seed=args.seed)
+        return InBatches(self.rows, size=args.train_batch_size, count=args.max_steps, seed=args.seed)
 
     def compute_loss(
         self,

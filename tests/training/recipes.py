@@ -1,6 +1,7 @@
 """Recipes small enough for tests: a tiny backbone, and pairs from the mini collection."""
 
 import json
+from itertools import combinations
 from pathlib import Path
 
 from rankloom.eval import load_collection
@@ -112,3 +113,43 @@ def cross_encoder_recipe(folder: Path, **training):
     contrastive = contrastive_recipe(folder, **training)
     encoder = {"model": contrastive["encoder"]["model"], "max_tokens": 40, "lora": {"rank": 2}}
     return {**contrastive, "kind": "cross_encoder", "encoder": encoder, "loss": "softmax"}
+
+
+def topics(folder: Path):
+    """A source of documents of two words each, with questions that hide these two among others: easy to learn."""
+    words = ["sky", "blue", "light", "sea", "moon", "tide", "bread", "yeast"]
+    questions = ["why is the {} {}", "the {} is {} why", "is {} the {} : why", "why why why {} {} is is",
+                 "the the {} : {} the the", "query : why : {} is : {} :"]  # fmt: skip
+    pairs = folder / "topics.jsonl"
+    with pairs.open("w", encoding="utf-8") as file:
+        for place, (one, other) in enumerate(combinations(words, 2)):
+            for number, question in enumerate(questions):
+                asked = (one, other) if (place + number) % 2 else (other, one)
+                file.write(json.dumps({"q": question.format(*asked), "d": f"{one} {other} " * 3}) + "\n")
+    return {
+        "name": "topics",
+        "licence": "CC0",
+        "pairs": {"file": str(pairs), "query": "q", "document": "d"},
+        "validation": 40,
+    }
+
+
+def prf_recipe(folder: Path, **training):
+    """The values of a recipe for a query encoder that reads feedback; data and encoder lie in a folder."""
+    contrastive = contrastive_recipe(folder, **training)
+    model = contrastive["encoder"]["model"]
+    return {
+        **contrastive,
+        "kind": "prf",
+        "sources": [topics(folder)],
+        "negatives": {"pipeline": [{"dense": {"model": model, "k": 20}}], "ranks": [1, 20], "count": 2, "pool": 5},
+        "encoder": {
+            "model": model,
+            "docs": 2,
+            "max_tokens": 64,
+            "document_tokens": 20,
+            "pooled": "query",
+            "lora": {"rank": 4},
+        },
+        "loss": {"temperature": 0.05},
+    }
