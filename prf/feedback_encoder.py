@@ -21,6 +21,8 @@ from rankloom.prf.feedback_layout import FeedbackLayout, Form, Rendered, Special
 from rankloom.session import DType, Session
 
 FeedbackPrecision = Literal["float32", "bfloat16", "auto"]
+#: Comes with the extra `mini`, for documents encoded by all-MiniLM-L6-v2.
+DEFAULT_FEEDBACK_MODEL = "mini/prf"
 _VERSION = 1  # raised when the same model gives other vectors than before
 
 

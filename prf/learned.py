@@ -11,7 +11,12 @@ from rankloom.errors import CompositionError, UsageError
 from rankloom.fingerprint import digest
 from rankloom.ledger import Note
 from rankloom.parameter_kinds import ModelName
-from rankloom.prf.feedback_encoder import FeedbackEncoded, FeedbackEncoder, FeedbackPrecision
+from rankloom.prf.feedback_encoder import (
+    DEFAULT_FEEDBACK_MODEL,
+    FeedbackEncoded,
+    FeedbackEncoder,
+    FeedbackPrecision,
+)
 from rankloom.prf.feedback_layout import Form
 from rankloom.records import Document, Query
 from rankloom.run import Run
@@ -37,6 +42,7 @@ class LearnedPRF(Feedback):
     Args:
         model: An adapter or model of `rankloom train` (recipe kind `prf`), or any other query encoder that was trained
             so: a folder of sentence-transformers or transformers, or ANCE-PRF's checkpoint saved as safetensors.
+            `mini/prf`, the default, is for documents encoded by all-MiniLM-L6-v2.
         docs: Feedback documents. A model reads as many as it was trained with (Li et al., ECIR 2022); those of
             `rankloom train` say how many, of others it must be said here.
         form: `separated` for models like BERT and RoBERTa, `tct` for TCT-ColBERT; see `FeedbackLayout`. Default: the
@@ -54,8 +60,13 @@ class LearnedPRF(Feedback):
             documents, or for the documents of another encoder than the index has.
 
     Example:
-        >>> LearnedPRF("path/to/ance-prf", docs=3).then
-        'retrieve'
+        >>> from rankloom import Corpus, Session
+        >>> from rankloom.retrieval import Dense
+        >>> corpus = Corpus.of([Document("d1", "Tides follow the moon."), Document("d2", "Bread needs yeast.")])
+        >>> session = Session(offline=True)
+        >>> dense = Dense.for_corpus(corpus, session)
+        >>> (dense >> LearnedPRF() >> dense).search("why does the sea rise", 1, session=session)[0].doc_id
+        'd1'
     """
 
     name = "learned_prf"
@@ -67,7 +78,7 @@ class LearnedPRF(Feedback):
 
     def __init__(
         self,
-        model: ModelName,
+        model: ModelName = DEFAULT_FEEDBACK_MODEL,
         *,
         docs: int | None = None,
         form: Form | None = None,
