@@ -12,7 +12,8 @@ def pair_windows(
 ) -> list[str]:
     """Pieces of a document that, each with the query, the model reads whole; together they hold all of its tokens.
 
-    Where a long query leaves no room for a whole window, windows are shorter.
+    Where a long query leaves no room for a whole window, windows are shorter, but never shorter than half of what the
+    model reads: a query that is longer than the other half is cut by the model, which the caller tells.
 
     Args:
         tokenizer: A fast tokenizer.
@@ -24,9 +25,8 @@ def pair_windows(
     """
     room = window
     if limit is not None:
-        room = max(
-            1, min(window, limit - tokenizer.num_special_tokens_to_add(pair=True) - own_tokens(tokenizer, query))
-        )
+        both = limit - tokenizer.num_special_tokens_to_add(pair=True)
+        room = min(window, max(both - own_tokens(tokenizer, query), both // 2, 1))
     spans = windows(
         document,
         tokenizer,

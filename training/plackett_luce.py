@@ -13,6 +13,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from rankloom.checks import whole
+
 
 def sampled_rankings(scores: Tensor, samples: int) -> Tensor:
     """Rankings drawn from the policy: by score plus Gumbel noise, which draws without replacement.
@@ -74,7 +76,11 @@ def pg_rank(scores: Tensor, gains: Tensor, *, samples: int = 16, k: int = 10) ->
         gains: What each document is worth, of the same shape.
         samples: Rankings drawn for each query, at least 2. They cost nothing beside the scores; the default is ours.
         k: Depth of nDCG; 10 as in the paper.
+
+    Raises:
+        UsageError: There are fewer than two samples, so that none has others to be compared with.
     """
+    whole(samples, least=2, stage="pg_rank", parameter="samples")
     rankings = sampled_rankings(scores, samples)
     worth = ndcg(gains, rankings, k)
     others = (worth.sum(0) - worth) / (samples - 1)

@@ -216,12 +216,19 @@ def test_long_documents_are_read_by_windows(tiny, window, stride, aggregate):
 
 
 def test_windows_are_shorter_where_the_query_is_long(tiny):
-    query = "light " * 30
+    query = "light " * 15
     run = Run.from_documents(query.strip(), [Document("long", TEXTS["long"])])
     found = CrossEncoder(tiny, window=40).run(run, session=SESSION)
-    expected, _ = by_windows(tiny, query.strip(), window=48 - 33, stride=48 - 33, aggregate="max")
+    expected, _ = by_windows(tiny, query.strip(), window=48 - 18, stride=48 - 18, aggregate="max")
     assert found["q1"].scores[0] == pytest.approx(expected, abs=1e-5)
     assert not found.ledger.notes
+
+
+def test_a_query_as_long_as_the_model_reads_is_cut_and_leaves_half_to_windows(tiny, batches):
+    run = Run.from_documents("light " * 60, [Document("long", TEXTS["long"])])
+    found = CrossEncoder(tiny, window=40).run(run, session=SESSION)
+    assert sum(batches) == 5  # of 22 of 45 tokens each
+    assert {note.kind for note in found.ledger.notes} == {"truncated"}
 
 
 def test_a_batch_holds_as_many_pairs_as_its_tokens_allow(tiny, batches):

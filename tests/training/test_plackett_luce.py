@@ -7,6 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from rankloom.errors import UsageError  # noqa: E402
 from rankloom.training.plackett_luce import log_probability, ndcg, pg_rank, sampled_rankings  # noqa: E402
 
 
@@ -101,6 +102,11 @@ def test_samples_have_the_policy_s_frequencies():
     for ranking in every_ranking(3):
         share = (found == ranking[0]).all(-1).double().mean().item()
         assert share == pytest.approx(log_probability(scores, ranking[None]).exp().item(), abs=0.01)
+
+
+def test_one_sample_is_refused():
+    with pytest.raises(UsageError, match="samples"):
+        pg_rank(torch.zeros(1, 3), torch.zeros(1, 3), samples=1)
 
 
 def test_the_loss_is_minus_the_mean_ndcg_and_descent_raises_it():
