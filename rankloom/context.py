@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from rankloom.errors import UsageError
 if TYPE_CHECKING:
     from rankloom.ranked_list import Hit, RankedList
 
+_log = logging.getLogger("rankloom")
 _WORD_OR_MARK = re.compile(r"\w+|[^\w\s]")
 
 
@@ -63,6 +65,8 @@ def pack_context(
 ) -> Context:
     """Pack hits in rank order; each gives those of its kept sentences that fit, in text order.
 
+    A context into which nothing fits is empty, and a warning in the log says so.
+
     Args:
         hits: The ranked list; pruned or not.
         max_tokens: Budget for the whole text.
@@ -95,6 +99,8 @@ def pack_context(
             spans = spans[:-1]
         else:
             left_out.append(hit.doc_id)
+    if left_out and not text:
+        _log.warning("no sentence of any hit fits into a context of %d tokens; it is empty", max_tokens)
     return Context(text, tuple(citations), tokens, tuple(left_out))
 
 

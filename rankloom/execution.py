@@ -127,9 +127,10 @@ def _finished(stage: Stage, before: Run, after: Run, *, lineage: str, seconds: f
     told = [cost for cost in after.ledger.costs if cost.lineage == ""]
     own = [cost for cost in told if cost.model in ("", stage.model_name)]
     others = dict.fromkeys(cost.model for cost in told if cost.model not in ("", stage.model_name))
+    counted = sum(cost.inputs for cost in own)  # by the stage, which was not asked what the cache held
     cost = replace(
         _summed(stage.name, lineage, own),
-        inputs=sum(cost.inputs for cost in own) or len(before),
+        inputs=counted + cached if counted else len(before),
         cached=cached + sum(cost.cached for cost in own),
         seconds=seconds,
         model=stage.model_name,

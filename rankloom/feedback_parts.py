@@ -88,8 +88,13 @@ def feedback_parts(run: Run, query_id: str, *, stage: str | None = None) -> Feed
         stage: Whose feedback: the last stage of this name. By default the last that can tell.
 
     Raises:
-        UsageError: The pipeline has no such stage. Names those that can tell.
+        UsageError: The pipeline has no such stage (names those that can tell), or the run no such query.
     """
+    ids = list(run)
+    if query_id not in ids:
+        raise UsageError(
+            "there is no such query in the run", stage="feedback", value=query_id, accepted=", ".join(ids[:5]) or None
+        )
     able = [step for step in flat_steps(run.steps) if isinstance(step.by, FeedbackExplainer)]
     step = next((step for step in reversed(able) if stage in (None, step.stage)), None)
     if step is None:
@@ -99,7 +104,7 @@ def feedback_parts(run: Run, query_id: str, *, stage: str | None = None) -> Feed
             value=stage,
             accepted=", ".join(dict.fromkeys(step.stage for step in able)) or "pipelines with a stage such as rm3",
         )
-    return FeedbackParts(step.stage, query_id, step_feedback(step, list(run).index(query_id), run.session) or ())
+    return FeedbackParts(step.stage, query_id, step_feedback(step, ids.index(query_id), run.session) or ())
 
 
 def step_feedback(step: Step, number: int, session: Session) -> tuple[FeedbackTerm, ...] | None:

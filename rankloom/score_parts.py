@@ -123,7 +123,11 @@ def explained(run: Run, number: int, doc_id: str, *, stage: str | None = None) -
         step = next((step for step in reversed(steps) if step.stage == stage), None)
     if step is None:
         raise UsageError(
-            "there is no such stage in the pipeline", stage="explain", value=stage, accepted=", ".join(able) or None
+            "there is no such stage in the pipeline",
+            stage="explain",
+            value=stage,
+            accepted=", ".join(able)
+            or f"none: no score of {', '.join(dict.fromkeys(one.stage for one in steps))} is a sum over terms",
         )
     if not isinstance(step.by, ScoreExplainer):
         raise UsageError(

@@ -30,7 +30,9 @@ CacheOption = Annotated[
     typer.Option("--cache", envvar="RANKLOOM_CACHE", help="Folder that remembers results; by default the user's."),
 ]
 NoCacheOption = Annotated[bool, typer.Option("--no-cache", help="Remember nothing, and look nothing up.")]
-OfflineOption = Annotated[bool, typer.Option("--offline", help="Open no socket.")]
+OfflineOption = Annotated[
+    bool, typer.Option("--offline", help="Open no socket to another machine; a server on this one may be asked.")
+]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a value: --set collection=scifact")

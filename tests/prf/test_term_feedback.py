@@ -99,6 +99,11 @@ class TestLittleToRead:
 
 
 class TestExplained:
+    def test_a_query_that_is_not_in_the_run_is_an_error(self):
+        run = (RETRIEVER >> RM3(docs=2, max_df=1) >> RETRIEVER).run({"q1": "rayleigh sky"})
+        with pytest.raises(UsageError, match=r"no such query in the run; got 'q9'; accepted: q1"):
+            run.feedback("q9")
+
     def test_parts_of_documents_and_of_the_query(self):
         run = (RETRIEVER >> RM3(docs=2, max_df=1) >> RETRIEVER).run({"q1": "rayleigh sky"})
         told = run.feedback("q1")

@@ -73,6 +73,11 @@ def test_every_hit_is_either_cited_or_left_out(texts, budget):
     assert [citation.number for citation in context.citations] == list(range(1, len(cited) + 1))
 
 
+def test_a_context_into_which_nothing_fits_is_told(caplog):
+    assert hits_of(["one two three four five six"]).context(max_tokens=3).text == ""
+    assert "no sentence of any hit fits into a context of 3 tokens" in caplog.text
+
+
 def test_a_hit_that_is_too_long_makes_room_for_the_next():
     context = hits_of(["one two three four five six", "seven"]).context(max_tokens=5)
     assert context.text == "[1] seven"

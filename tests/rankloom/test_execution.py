@@ -119,6 +119,24 @@ def test_costs_are_counted_once_for_shared_first_stages():
     }
 
 
+class Counting(Words):
+    """Counts the queries that it is asked, as encoders do."""
+
+    name = "counting"
+    grain = "query"
+
+    def __call__(self, run):
+        return super().__call__(run).counted(inputs=len(run), calls=1)
+
+
+def test_what_the_cache_held_counts_among_the_inputs(tmp_path):
+    session = Session(cache=tmp_path)
+    Counting().run({"a": "green", "b": "blue"}, session=session)
+    partly = Counting().run({"a": "green", "b": "blue", "c": "moon"}, session=session)
+    assert costs(partly)["counting"][:2] == (3, 2)
+    assert costs(Counting().run({"a": "green"}, session=session))["counting"][:2] == (1, 1)
+
+
 def test_every_cost_belongs_to_its_own_lineage():
     run = everything().run(QUERIES)
     lineages = [cost.lineage for cost in run.ledger.costs]
