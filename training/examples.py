@@ -18,7 +18,7 @@ from rankloom.fingerprint import digest
 from rankloom.session import Session
 from rankloom.training.distillation import Example, read_examples, write_examples
 from rankloom.training.fingerprints import made_of
-from rankloom.training.pairs import SourceTexts, read_sources
+from rankloom.training.pairs import IN_TEST, SourceTexts, read_sources
 from rankloom.training.recipe_config import TaughtRecipe
 from rankloom.training.teachers import teach
 from rankloom.training.training_folder import require_training
@@ -150,7 +150,7 @@ def source_data(sources: Sequence[SourceTexts], examples: Examples) -> list[dict
             "documents": len(source.corpus),
             "queries": len(source.queries),
             "held_out": len(source.held_out),
-            "left_out": dict(left_out),
+            "left_out": ({IN_TEST: source.in_test} if source.in_test else {}) | dict(left_out),
         }
         for source, left_out in zip(sources, examples.left_out, strict=True)
     ]

@@ -18,7 +18,7 @@ from rankloom.training.contrastive_config import MinedRecipe
 from rankloom.training.contrasts import Row
 from rankloom.training.fingerprints import made_of
 from rankloom.training.hard_negatives import Mined, mine
-from rankloom.training.pairs import SourceTexts, read_sources, same_text
+from rankloom.training.pairs import IN_TEST, SourceTexts, read_sources, same_text
 from rankloom.training.pool import Pool
 
 _STAGE = "training"
@@ -154,8 +154,9 @@ def _write(path: Path, records: Iterable[dict[str, object]]) -> None:
 def data_of(source: SourceTexts, examples: SourceExamples) -> dict[str, Any]:
     """What the manifest says of a source."""
     counts = {"documents": len(source.corpus), "queries": len(source.queries), "held out": len(source.held_out)}
+    others = {IN_TEST: source.in_test, **examples.counts}
     return {
         "name": source.source.name,
         "licence": source.source.licence,
-        "counts": counts | {name: number for name, number in examples.counts.items() if number},
+        "counts": counts | {name: number for name, number in others.items() if number},
     }

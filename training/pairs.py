@@ -19,7 +19,10 @@ from rankloom.lines import json_lines
 from rankloom.records import Document, Query
 from rankloom.session import Session
 from rankloom.training.recipe_config import Pairs, TrainingSource
+from rankloom.training.test_split import test_queries
 
+#: What model cards call the queries that were left out, as the collection's test split asks the same.
+IN_TEST = "left out as queries of the test split"
 _STAGE = "training"
 _Item = TypeVar("_Item")
 _SHORTEST = 15  # characters of a query or document that say something
@@ -32,10 +35,11 @@ class SourceTexts:
     Args:
         source: What it was read from.
         corpus: The documents.
-        queries: To be trained on; no two of them, nor of `held_out`, ask the same.
+        queries: To be trained on; no two of them, nor of `held_out`, ask the same, and no query of a test split.
         held_out: To be measured on; never trained on.
         relevant: Query id -> document id -> grade, of both.
         texts: All documents of the source, also those that were not drawn; for counting terms.
+        in_test: How many queries were left out, as the collection's test split asks the same.
     """
 
     source: TrainingSource
@@ -44,6 +48,7 @@ class SourceTexts:
     held_out: tuple[Query, ...]
     relevant: Mapping[str, Mapping[str, int]]
     texts: tuple[str, ...]
+    in_test: int = 0
 
     def relevant_to(self, query_id: str) -> dict[str, int]:
         """Document id -> grade, of the relevant documents of a query that the corpus has."""
@@ -84,6 +89,8 @@ def read_sources(sources: Sequence[TrainingSource], session: Session, *, seed: i
 def read_source(source: TrainingSource, session: Session, *, seed: int) -> SourceTexts:
     """Read a source. Queries that ask the same become one, with the relevant documents of all of them.
 
+    Queries that the collection's test split asks too are left out, and counted.
+
     Args:
         source: Which.
         session: Where corpora are cached.
@@ -91,12 +98,15 @@ def read_source(source: TrainingSource, session: Session, *, seed: int) -> Sourc
 
     Raises:
         NotFoundError: The collection or file is not there.
-        DataError: A record lacks a field.
+        DataError: A record lacks a field, the collection is a test split, or no query is left to be trained on.
     """
+    in_test = 0
     if source.pairs is None:
         collection = load_collection(str(source.collection), session=session)
+        tested = {same_text(query.text) for query in test_queries(collection, session)}
         queries, relevant = _each_once(collection.queries, collection.qrels)
-        drawn = _shuffled(queries, seed)[: source.limit]
+        kept = [query for query in _shuffled(queries, seed) if same_text(query.text) not in tested]
+        drawn, in_test = kept[: source.limit], len(queries) - len(kept)
         corpus, texts = collection.corpus, tuple(document.contents for document in collection.corpus)
     else:
         pairs = _read_pairs(source.pairs)
@@ -111,7 +121,7 @@ def read_source(source: TrainingSource, session: Session, *, seed: int) -> Sourc
         corpus = Corpus.of([Document(doc_id, text) for text, doc_id in codes.items() if doc_id in answers])
         relevant = {query.id: relevant[query.id] for query in drawn}
     held, rest = drawn[: source.validation], drawn[source.validation :]
-    return _trained_on(SourceTexts(source, corpus, tuple(rest), tuple(held), relevant, texts))
+    return _trained_on(SourceTexts(source, corpus, tuple(rest), tuple(held), relevant, texts, in_test))
 
 
 def data_file(name: str, *, what: str) -> Path:

@@ -6,6 +6,9 @@ import pytest
 
 from rankloom import Session
 from rankloom.errors import DataError, NotFoundError
+from rankloom.eval.collections import load_collection
+from rankloom.training.examples import Examples, source_data
+from rankloom.training.mined_examples import SourceExamples, data_of
 from rankloom.training.pairs import read_source, read_sources
 from rankloom.training.recipe_config import TrainingSource
 
@@ -137,3 +140,56 @@ def test_queries_of_a_collection_that_ask_the_same_are_one(tmp_path):
     found = read_source(TrainingSource(name="own", licence="CC0", collection=f"{tmp_path}:train"), SESSION, seed=7)
     (query,) = found.queries
     assert found.relevant_to(query.id) == {"d0": 1, "d1": 2, "d2": 1}
+
+
+@pytest.fixture
+def two_splits(tmp_path):
+    """A collection of eight training queries, of which two ask what its test split asks."""
+    folder = tmp_path / "some" / "own"  # the name of tmp_path is that of a test split
+    (folder / "qrels").mkdir(parents=True)
+    (folder / "corpus.jsonl").write_text('{"_id": "d1", "text": "blue"}\n')
+    texts = {f"q{n}": f"why number {n}" for n in range(8)} | {"t1": "Why  NUMBER 3", "t2": "why number 5", "t3": "how"}
+    lines = (json.dumps({"_id": query_id, "text": text}) + "\n" for query_id, text in texts.items())
+    (folder / "queries.jsonl").write_text("".join(lines))
+    for split, start in (("train", "q"), ("test", "t")):
+        judged = "".join(f"{query_id}\td1\t1\n" for query_id in texts if query_id.startswith(start))
+        (folder / "qrels" / f"{split}.tsv").write_text("query-id\tcorpus-id\tscore\n" + judged)
+    return folder
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_the_test_split_asks_is_neither_trained_on_nor_held_out(two_splits, seed):
+    told = TrainingSource(name="own", licence="CC0", collection=f"{two_splits}:train", validation=2)
+    found = read_source(told, SESSION, seed=seed)
+    queries = {query.id for query in (*found.queries, *found.held_out)}
+    assert queries == {"q0", "q1", "q2", "q4", "q6", "q7"}
+    assert (len(found.queries), len(found.held_out), found.in_test) == (4, 2, 2)
+    assert data_of(found, SourceExamples((), {}, ()))["counts"]["left out as queries of the test split"] == 2
+    (said,) = source_data([found], Examples((), (), ({"fewer": 1},)))
+    assert said["left_out"] == {"left out as queries of the test split": 2, "fewer": 1}
+
+
+def test_the_order_of_the_others_stays(two_splits):
+    told = TrainingSource(name="own", licence="CC0", collection=f"{two_splits}:train")
+    without = [query.id for query in read_source(told, SESSION, seed=7).queries]
+    (two_splits / "qrels" / "test.tsv").unlink()
+    found = read_source(told, SESSION, seed=7)
+    assert [query.id for query in found.queries if query.id not in {"q3", "q5"}] == without
+    assert found.in_test == 0
+
+
+def test_a_test_split_that_no_name_tells_is_refused(two_splits):
+    told = TrainingSource(name="own", licence="CC0", collection=str(two_splits))
+    with pytest.raises(DataError, match="a test split is not to be trained on"):
+        read_source(told, SESSION, seed=7)
+
+
+def test_the_two_claims_of_scifact_that_its_test_split_has_too():
+    try:
+        load_collection("scifact/train", session=SESSION)
+    except NotFoundError:
+        pytest.skip("SciFact is not on this machine")
+    told = TrainingSource(name="claims", licence="CC BY 4.0", collection="scifact/train", validation=60)
+    found = read_source(told, SESSION, seed=7)
+    assert found.in_test == 2
+    assert not {"871", "1291"} & {query.id for query in (*found.queries, *found.held_out)}
