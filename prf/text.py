@@ -14,6 +14,7 @@ from rankloom.prf.aggregation import AGGREGATIONS, MISSING, Aggregation, Missing
 from rankloom.prf.new_queries import Method, NewQuery, Passage, Recipe
 from rankloom.prf.voters import Voters
 from rankloom.prf.words import count_words
+from rankloom.ranking import ScoreKind
 from rankloom.records import Document, Query
 from rankloom.run import Run, Step
 from rankloom.session import Session
@@ -46,10 +47,10 @@ class TextPRF(Feedback):
         through: The stage that answers the new queries.
         method: `truncate`, `aggregate` or `window`.
         docs: Feedback documents: the best of the ranking. The paper finds that few are best; it tries 1 to 20.
-        aggregation: For `aggregate` and `window`: `average` (the default), `max` or `borda`; see
-            `rankloom.prf.aggregation.aggregate`. In the paper `aggregate` with `borda` was best; on the training splits
-            of SciFact and NFCorpus votes rank worst and the mean of scores best (docs/results.md). Scores that were
-            made of ranks can only be voted on.
+        aggregation: For `aggregate` and `window`: `average`, `max` or `borda`; see
+            `rankloom.prf.aggregation.aggregate`. Default: `average`, but `borda` where the scores of `through` only
+            stand for ranks, which can only be voted on. In the paper `aggregate` with `borda` was best; on the training
+            splits of SciFact and NFCorpus votes rank worst and the mean of scores best (docs/results.md).
         missing: For `average`: what a document scores for a new query that has not found it: the list's `minimum`, or
             `zero` as in the authors' code for BM25.
         max_words: Words that a new query may have, the query's own included (the authors' code: 256).
@@ -168,13 +169,11 @@ class TextPRF(Feedback):
         """The run with the ranking of its new queries."""
         voters = Voters.ask(through, run, texts)
         found = voters.run.hits(stage=self.name)
-        ranking = (
-            found
-            if self.aggregation is None
-            else aggregate(
-                found, voters.owners, len(run), method=self.aggregation, missing=self.missing, stage=self.name
-            )
-        )
+        if self.method == "truncate":  # one new query each
+            ranking = found
+        else:
+            method = self.aggregation or ("borda" if found.kind is ScoreKind.RANK else "average")
+            ranking = aggregate(found, voters.owners, len(run), method=method, missing=self.missing, stage=self.name)
         step = Step(self.name, run.queries, ranking, voters.histories())
         after = replace(run.ranked(ranking), documents=voters.run.documents, ledger=run.ledger + voters.ledger())
         return replace(after, steps=(*run.steps, step))
@@ -218,16 +217,15 @@ class TextPRF(Feedback):
         return "the query leaves no room for it" if count_words(query.text) >= self.max_words else ""
 
     def _aggregation(self, aggregation: Aggregation | None) -> Aggregation | None:
-        """How rankings become one; None where there is only one."""
-        if aggregation is not None:
-            choice(aggregation, AGGREGATIONS, stage=self.name, parameter="aggregation")
-        if self.method != "truncate":
-            return aggregation or "average"
-        if aggregation is not None:
+        """How rankings become one, if it was said."""
+        if aggregation is None:
+            return None
+        choice(aggregation, AGGREGATIONS, stage=self.name, parameter="aggregation")
+        if self.method == "truncate":
             raise UsageError(
                 "aggregation has no effect on one new query", stage=self.name, value=aggregation, fix="leave it out"
             )
-        return None
+        return aggregation
 
     def _window(self, window: int | None, stride: int | None) -> tuple[int | None, int | None]:
         """The size and stride of windows; None where there are none."""

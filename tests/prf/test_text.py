@@ -162,7 +162,9 @@ class TestReranking:
         # the query with d1 shares with d1: sky blue light; with d2: sky; with dust: nothing
         # the query with d2 shares with d1: sky; with d2: sky rayleigh dust; with dust: dust
         hits = {"average": {"d1": 2.0, "d2": 2.0, "dust": 0.5}, "max": {"d1": 3.0, "d2": 3.0, "dust": 1.0}}
-        assert TextPRF(SharedWords()).aggregation == "average"
+        unsaid = TextPRF(SharedWords(), docs=2).run(self.RUN)
+        assert unsaid.to_dict()["q"] == hits["average"]
+        assert unsaid.ranking.kind is ScoreKind.SIMILARITY
         for aggregation, expected in hits.items():
             after = TextPRF(SharedWords(), docs=2, aggregation=aggregation).run(self.RUN)
             assert after.to_dict()["q"] == expected
@@ -173,6 +175,18 @@ class TestReranking:
         after = TextPRF(SharedWords(), docs=2, aggregation="borda").run(self.RUN)
         assert after.to_dict()["q"] == pytest.approx({"d1": 5 / 3, "d2": 5 / 3, "dust": 2 / 3})
         assert after.ranking.kind is ScoreKind.RANK
+
+    def test_scores_that_stand_for_ranks_are_voted_on_unless_it_is_said_otherwise(self):
+        class Ranks(SharedWords):
+            def __call__(self, run):
+                after = super().__call__(run)
+                return after.ranked(replace(after.ranking, kind=ScoreKind.RANK))
+
+        after = TextPRF(Ranks(), docs=2).run(self.RUN)
+        assert after.to_dict() == TextPRF(SharedWords(), docs=2, aggregation="borda").run(self.RUN).to_dict()
+        assert after.ranking.kind is ScoreKind.RANK
+        with pytest.raises(UsageError, match=r"stand for ranks.*borda"):
+            TextPRF(Ranks(), docs=2, aggregation="average").run(self.RUN)
 
     def test_one_new_query_keeps_its_scores(self):
         after = TextPRF(SharedWords(), method="truncate").run(self.RUN)
