@@ -22,9 +22,11 @@ Repair = Literal[
 _THOUGHT = re.compile("<(/?)think>", re.IGNORECASE)
 _ANSWER = re.compile("<(/?)answer>", re.IGNORECASE)
 _NUMBER = re.compile(r"[0-9]+")
+_BRACKETED = re.compile(r"(?:\[|\A)\s*([0-9][0-9\s,;>]*)(?:\]|\Z)")  # prompts may open the first, limits cut the last
 _UNDECIDED = re.compile(r"\b(?:both|equal(?:ly)?|tied?)\b", re.IGNORECASE)
 _NEITHER = re.compile(r"\b(?:neither|none)\b", re.IGNORECASE)
 _WORDS = "passage|document|option|answer|label|choice"
+_GIVEN_A_REASON = r"(?:>|(?:because|since|as|is\s+(?:the\s+)?(?:more|most)\s+relevant)\b)"
 _AROUND = r"[\s\"'`*_.,:;()\[\]<>#-]{0,12}"  # marks around a label
 _LONGEST_NUMBER = 6  # digits; what is longer is no passage, and costly to read
 
@@ -83,7 +85,9 @@ def answer_of(output: str) -> tuple[str, bool]:
 
 
 def read_order(output: str, passages: int) -> ReadOrder:
-    """The order of numbered passages, as RankGPT reads it: all numbers, whatever stands between them.
+    """The order of numbered passages: the numbers in brackets, or else all numbers, as RankGPT reads them.
+
+    Where an answer has brackets, numbers outside of them count passages or lines.
 
     Args:
         output: What a model said.
@@ -94,8 +98,11 @@ def read_order(output: str, passages: int) -> ReadOrder:
         ReadOrder(order=(1, 0, 2), repairs={'repeated': 1, 'unknown': 1, 'missing': 1})
     """
     answer, _ = answer_of(output)
-    numbers = [int(found) - 1 if len(found) <= _LONGEST_NUMBER else -1 for found in _NUMBER.findall(answer)]
+    numbers = _places(" ".join(_BRACKETED.findall(answer)))
     known = [number for number in numbers if 0 <= number < passages]
+    if not known:
+        numbers = _places(answer)
+        known = [number for number in numbers if 0 <= number < passages]
     first = list(dict.fromkeys(known))
     if not first:
         return ReadOrder(())
@@ -112,8 +119,10 @@ def read_label(output: str, labels: Sequence[str], *, tagged: bool = False) -> R
     """Which passage was chosen.
 
     A label alone, with or without a word such as `Passage`, is the asked form. Within other words, labels count that
-    stand behind such a word, in brackets, quotes or asterisks, or at the start, and the first of them is chosen.
-    `Both`, `equal`, `equally` and `tie` make a tie of several, `neither` and `none` of any.
+    stand behind such a word, in brackets, quotes or asterisks, or at the start. Of several, one is chosen only where
+    that is plain: it alone has a line of its own, or it stands at the start with a reason (`because`, `is more relevant
+    than`, `>`); one that is denied (`not Passage A`, `Passage A is less`) is not chosen. `Both`, `equal`, `equally` and
+    `tie` make a tie of several, `neither` and `none` of any.
 
     Args:
         output: What a model said.
@@ -137,7 +146,33 @@ def read_label(output: str, labels: Sequence[str], *, tagged: bool = False) -> R
     known = [name for name in named if name in bare]
     if _NEITHER.search(answer) or (len(set(known)) != 1 and _UNDECIDED.search(answer)):
         return ReadLabel(None, "tie", {**repairs, "wordy": 1})
-    return _chosen(known[0], bare, {**repairs, "wordy": 1}) if known else ReadLabel(None, "unreadable", repairs)
+    meant = _meant(answer, known, form)
+    return ReadLabel(None, "unreadable", repairs) if meant is None else _chosen(meant, bare, {**repairs, "wordy": 1})
+
+
+def _places(text: str) -> list[int]:
+    """All numbers of a text as places, from 0."""
+    return [int(found) - 1 if len(found) <= _LONGEST_NUMBER else -1 for found in _NUMBER.findall(text)]
+
+
+def _meant(answer: str, known: Sequence[str], form: str) -> str | None:
+    """Which of the labels that a sentence names it chooses; None if that is not plain.
+
+    Args:
+        answer: The sentence.
+        known: The labels in it, in order.
+        form: The pattern of a label alone.
+    """
+    lines = (re.fullmatch(form, line, re.IGNORECASE | re.ASCII) for line in answer.splitlines())
+    alone = {found.group(1).upper() for found in lines if found}
+    if alone:
+        return alone.pop() if len(alone) == 1 else None
+    if len(set(known)) == 1:
+        before = rf"(?i:\bnot\s+(?:the\s+)?(?:(?:{_WORDS}){_AROUND})?)"
+        after = rf"{_AROUND}(?i:is\s+(?:not|less|least)\b)"
+        return None if re.search(rf"{before}{known[0]}\b|\b{known[0]}{after}", answer) else known[0]
+    reason = re.match(form + _GIVEN_A_REASON, answer, re.IGNORECASE | re.ASCII)
+    return reason.group(1) if known and reason else None
 
 
 def _one_of(bare: Sequence[str]) -> str:
@@ -148,7 +183,7 @@ def _one_of(bare: Sequence[str]) -> str:
 def _mentions(bare: Sequence[str]) -> re.Pattern[str]:
     """A pattern for labels within a sentence: behind a word, in marks, or at the start before a mark."""
     any_label = r"[0-9]{1,6}" if bare[0].isdigit() else r"[A-Z]"
-    behind = rf"(?i:\b(?:{_WORDS})){_AROUND}(?i:is\b)?{_AROUND}({any_label})\b"
+    behind = rf"(?i:\b(?:{_WORDS})){_AROUND}(?i:is\b)?{_AROUND}({any_label})\b(?!\s+(?i:{_WORDS})\b)"  # no article
     marked = rf"[\[(\"'`*]({any_label})[\])\"'`*.:]"
     start = rf"\A({any_label})(?:[.:,)\n>]|\s+(?:is\b|>))"
     return re.compile(f"{behind}|{marked}|{start}", re.ASCII)
