@@ -26,6 +26,7 @@ from rankloom.ranked_list import RankedList
 from rankloom.records import Query
 from rankloom.run import Run
 from rankloom.session import Session
+from rankloom.thoughts import without_thought
 
 STAGE = "answer"
 #: What a model is told to say, and is taken to mean, when the passages hold no answer.
@@ -208,7 +209,7 @@ def score_answers(
 def _read(hits: RankedList, context: Context, said: Completion | None) -> Answer:
     """One answer with what it cites."""
     raw = "" if said is None else said.text
-    text, known, unknown = parse_citations(raw, len(context.citations))
+    text, known, unknown = parse_citations(without_thought(raw), len(context.citations))
     if text.rstrip(".").lower() == NO_ANSWER.lower():
         text = ""
     cited = tuple(context.citations[number - 1] for number in known)

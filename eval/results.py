@@ -123,7 +123,7 @@ class ExperimentResult:
         if unfinished := self.unfinished():
             counts = ", ".join(f"{count} of {name}" for name, count in unfinished.items())
             raise PartialResultError(
-                f"the budget was spent before all queries were sorted ({counts}); their rankings are the best so far",
+                f"the budget was spent before all queries were done ({counts}); their rankings are the best so far",
                 stage="run",
                 fix="run again, with the same budget or a larger one: what was paid for comes from the cache",
             )

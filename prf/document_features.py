@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from rankloom.fingerprint import digest
-from rankloom.language_model import Completion, LanguageModel, complete, output_notes
+from rankloom.language_model import Completion, LanguageModel, output_notes
 from rankloom.ledger import Cost, Note
 from rankloom.prf.words import first_words
+from rankloom.prompt_groups import complete_groups
 from rankloom.prompt_template import PromptTemplate
 from rankloom.records import Document
 from rankloom.session import Session
+from rankloom.thoughts import without_thought
 
 Feature = Literal["keywords", "entities", "summary", "cot_keywords", "essay"]
 #: Feature -> what several of them are called in a query, and the limit of tokens of one.
@@ -34,10 +36,12 @@ class Drawn(NamedTuple):
     Args:
         text: The feature, on one line; empty if there is none.
         notes: What is to be said of it, of no query.
+        stopped: Which limit of the budget was reached before the document's turn; empty if none was.
     """
 
     text: str
-    notes: tuple[Note, ...]
+    notes: tuple[Note, ...] = ()
+    stopped: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +65,19 @@ class FeatureMaker:
     stage: str
 
     def draw(self, documents: Sequence[Document], session: Session) -> tuple[dict[str, Drawn], Cost]:
-        """The feature of each document by its id, and what it cost. Documents without text are not asked about."""
+        """The feature of each document by its id, and what it cost.
+
+        Documents without text are not asked about, nor those that the session's budget does not suffice for.
+        """
         begun = time.perf_counter()
         shown = {one.id: first_words(one.contents, self.max_words) for one in documents if one.contents.strip()}
         prompts = [self.template.prompt(document=text) for text, _ in shown.values()]
-        done = complete(self.model, prompts, max_tokens=self.max_tokens, session=session, stage=self.stage)
-        said = dict(zip(shown, done.completions, strict=True))
-        drawn = {one.id: self._drawn(one.id, said.get(one.id), shown.get(one.id, ("", 0))[1]) for one in documents}
+        done = complete_groups(
+            self.model, [[one] for one in prompts], max_tokens=self.max_tokens, session=session, stage=self.stage
+        )
+        drawn = {one.id: self._empty(one.id) for one in documents}
+        for (doc_id, (_, cut_words)), said in zip(shown.items(), done.completions, strict=True):
+            drawn[doc_id] = Drawn("", stopped=done.stopped) if said is None else self._drawn(doc_id, said[0], cut_words)
         cost = Cost(
             self.stage,
             digest(self.stage, self.model, [prompt.text for prompt in prompts]),
@@ -81,15 +91,17 @@ class FeatureMaker:
         )
         return drawn, cost
 
-    def _drawn(self, doc_id: str, said: Completion | None, cut_words: int) -> Drawn:
+    def _empty(self, doc_id: str) -> Drawn:
+        """What there is of a document without text."""
+        return Drawn("", (Note(self.stage, "empty_document", "", doc_id, detail="it gives no feedback"),))
+
+    def _drawn(self, doc_id: str, said: Completion, cut_words: int) -> Drawn:
         """The feature in what was said of a document."""
-        if said is None:
-            return Drawn("", (Note(self.stage, "empty_document", "", doc_id, detail="it gives no feedback"),))
         notes = output_notes(said, stage=self.stage, query_id="", doc_id=doc_id)
         if cut_words:
             detail = f"words beyond {self.max_words}"
             notes.append(Note(self.stage, "cut_feedback", "", doc_id, amount=cut_words, detail=detail))
-        text = said.text
+        text = without_thought(said.text)
         if self.feature == "cot_keywords" and text.strip():
             found = last_keywords(text)
             if found is None:

@@ -35,7 +35,8 @@ class PromptPRF(LanguageModelStage, Feedback):
 
     A query without feedback (it is blank, nothing was found, no document has a feature) stays as it is and is noted as
     `no_feedback`. A document without text is passed over (`empty_document`), and so is one of which the model says
-    nothing (`empty_output`) or nothing that can be read (`unparsed_output`). Documents with equal texts count each.
+    nothing (`empty_output`) or nothing that can be read (`unparsed_output`). Documents with equal texts count each. A
+    query for whose documents the session's budget does not suffice stays as it is, too, noted as `unfinished`.
 
     The prompts are in words of our own, as files in `prf/prompts`; the paper takes 1 to 10 documents and draws features
     with Llama models.
@@ -110,17 +111,21 @@ class PromptPRF(LanguageModelStage, Feedback):
         for query, found in zip(run.queries, doc_ids, strict=True):
             features = [drawn[doc_id] for doc_id in found]
             notes += [replace(note, query_id=query.id) for one in features for note in one.notes]
+            stopped = next((one.stopped for one in features if one.stopped), "")
             reason = _obstacle(query, features)
-            if reason:
+            if stopped:
+                notes.append(Note(self.name, "unfinished", query.id, detail=f"{stopped}; it stays as it is"))
+            elif reason:
                 notes.append(Note(self.name, "no_feedback", query.id, detail=reason))
-            queries.append(query.as_typed() if reason else self._rewritten(query, features))
+            queries.append(query.as_typed() if stopped or reason else self._rewritten(query, features))
         after = run.rewritten(queries).noted(*notes)
         return after.counted(inputs=len(run), calls=cost.calls, tokens=cost.tokens, written=cost.written)
 
     def prepare(self, documents: Iterable[Document], *, session: Session) -> Ledger:
         """Draw the feature out of documents ahead of time, so that queries find it in the session's cache.
 
-        What has been drawn is kept as it comes: after an error, a second call goes on with the rest.
+        What has been drawn is kept as it comes: after an error, or when the session's budget is spent (`unfinished`), a
+        second call goes on with the rest.
 
         Args:
             documents: A corpus, or the documents of a pool.
@@ -140,6 +145,8 @@ class PromptPRF(LanguageModelStage, Feedback):
         while some := list(islice(rest, _TOGETHER)):
             drawn, cost = self._maker().draw(some, session)
             ledger = ledger.noted(*(note for one in drawn.values() for note in one.notes)).spent(cost)
+            if stopped := next((one.stopped for one in drawn.values() if one.stopped), ""):
+                return ledger.noted(Note(self.name, "unfinished", detail=f"{stopped}; a second call goes on"))
         return ledger
 
     def _maker(self) -> FeatureMaker:

@@ -1,7 +1,8 @@
 """What may be spent: a limit of calls, tokens, seconds or money for stages whose models are asked many times.
 
 A stage that asks a language model looks at the session's budget before each batch and counts what the batch took.
-When a limit is reached it returns the best that it has so far, and says so in the ledger (`unfinished`).
+When a limit is reached it returns the best that it has so far (feedback leaves a query as it is), and says so in the
+ledger (`unfinished`).
 """
 
 from __future__ import annotations

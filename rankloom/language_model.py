@@ -17,8 +17,10 @@ from rankloom.errors import DataError, StageError, UsageError
 from rankloom.fingerprint import digest
 from rankloom.ledger import Note
 from rankloom.session import Session
+from rankloom.thoughts import without_thought
 
-_FORMAT = "completion 2"  # part of every key
+_FORMAT = "completion 3"  # part of every key
+_ONLY_THOUGHT = "only a thought; allow more tokens, or switch thinking off (local: template_options; a server: body)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,23 @@ class LanguageModel(ABC):
         """The `name` of a model with some parameters, without making it: by default that of the parameter `name`."""
         return str(given.get("name", cls.name))
 
+    def numerics(self, session: Session) -> str:
+        """A digest of what of the session changes outputs: its seed, where they are drawn, and its dtype.
+
+        It belongs to every key. A backend that computes elsewhere leaves the dtype out.
+        """
+        return digest(None if self.greedy else session.seed, session.dtype)
+
+    def recall(
+        self,
+        prompts: Sequence[Prompt],  # noqa: ARG002  # most remember nothing
+        *,
+        max_tokens: int,  # noqa: ARG002  # likewise
+        session: Session,  # noqa: ARG002  # likewise
+    ) -> Mapping[Prompt, Completion]:
+        """Completions that are known without asking, such as recorded ones: they count as cached, and cost nothing."""
+        return {}
+
     def resolve(self, session: Session) -> None:  # noqa: B027  # most have nothing to look for
         """Find what is needed, without loading it; afterwards the fingerprint does not change."""
 
@@ -105,7 +124,7 @@ class Completed(NamedTuple):
 
     Args:
         completions: One for each prompt, in order.
-        cached: How many prompts were answered by the cache.
+        cached: How many prompts were answered by the cache, or by what the model recalls.
         calls: How many prompts the model was sent.
         tokens: What it read and wrote for these.
         written: What of it it wrote.
@@ -124,7 +143,8 @@ def complete(
     """Ask a language model; equal prompts once, and those that the session's cache knows not at all.
 
     Each completion is in the cache as soon as the model has given it: after an error, or when the process is killed,
-    the next call asks only for the rest.
+    the next call asks only for the rest. A completion without text is not kept: it may be a server's hiccup, and the
+    next call asks again.
 
     Args:
         model: The backend.
@@ -136,16 +156,14 @@ def complete(
     Raises:
         StageError: The model gave a completion that was not asked for, or did not give one that was.
     """
-    model.resolve(session)
-    common = digest(_FORMAT, model, max_tokens, session.numerics())
-    keys = {prompt: digest(common, prompt.system, prompt.text, prompt.sample) for prompt in prompts}
-    known = _known(session.cache, keys)
+    keys = _keys(model, prompts, max_tokens, session)
+    known = known_completions(model, prompts, max_tokens=max_tokens, session=session)
     cached = sum(prompt in known for prompt in prompts)
     missing = [prompt for prompt in keys if prompt not in known]
     fresh: dict[Prompt, Completion] = {}
     with session.progress.task(stage, len(missing)) as advance:
         for prompt, answer in _asked(model, missing, max_tokens=max_tokens, session=session, stage=stage):
-            if session.cache is not None:
+            if session.cache is not None and answer.text.strip():
                 session.cache.put({keys[prompt]: _packed(answer)}, stage=stage)
             fresh[prompt] = answer
             advance(1)
@@ -155,8 +173,25 @@ def complete(
     return Completed([known[prompt] for prompt in prompts], cached, len(fresh), tokens, written)
 
 
+def known_completions(
+    model: LanguageModel, prompts: Sequence[Prompt], *, max_tokens: int, session: Session
+) -> dict[Prompt, Completion]:
+    """What need not be asked: completions that the session's cache holds, or that the model recalls.
+
+    Args:
+        model: The backend.
+        prompts: What is to be asked.
+        max_tokens: Limit of each output.
+        session: Its cache remembers completions.
+    """
+    keys = _keys(model, prompts, max_tokens, session)
+    known = _known(session.cache, keys)
+    known.update(model.recall([one for one in keys if one not in known], max_tokens=max_tokens, session=session))
+    return known
+
+
 def output_notes(completion: Completion, *, stage: str, query_id: str, doc_id: str = "") -> list[Note]:
-    """What the ledger should know of an output: that it was cut, or that there is none.
+    """What the ledger should know of an output: that it was cut, or says nothing, be it but for a thought.
 
     Args:
         completion: The output.
@@ -167,8 +202,9 @@ def output_notes(completion: Completion, *, stage: str, query_id: str, doc_id: s
     notes = []
     if completion.cut:
         notes.append(Note(stage, "cut_output", query_id, doc_id, amount=completion.written))
-    if not completion.text.strip():
-        notes.append(Note(stage, "empty_output", query_id, doc_id, detail="it counts for nothing"))
+    if not without_thought(completion.text).strip():
+        detail = _ONLY_THOUGHT if completion.text.strip() else "it counts for nothing"
+        notes.append(Note(stage, "empty_output", query_id, doc_id, detail=detail))
     return notes
 
 
@@ -201,6 +237,13 @@ def _asked(
     if due:
         given = len(prompts) - len(due)
         raise StageError(f"the model gave {given} completions for {len(prompts)} prompts", stage=stage)
+
+
+def _keys(model: LanguageModel, prompts: Sequence[Prompt], max_tokens: int, session: Session) -> dict[Prompt, str]:
+    """The key of each prompt; equal prompts once."""
+    model.resolve(session)
+    common = digest(_FORMAT, model, max_tokens, model.numerics(session))
+    return {prompt: digest(common, prompt.system, prompt.text, prompt.sample) for prompt in prompts}
 
 
 def _packed(one: Completion) -> bytes:

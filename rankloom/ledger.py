@@ -30,10 +30,10 @@ NoteKind = Literal[
     "skipped_record",  # a bad record was passed over, as asked for
     "no_context",  # a query had no passage to be answered from, and the language model was not asked
     "cut_output",  # an output of a language model was stopped before its end (at its limit), after `amount` tokens
-    "empty_output",  # a language model said nothing
+    "empty_output",  # a language model said nothing, or nothing but a thought
     "unparsed_output",  # an output of a language model has not the form asked for; `detail` says what became of it
     "repaired_output",  # an output of a language model was read with `amount` repairs; `detail` counts them by kind
-    "unfinished",  # a budget was spent before a query's hits were sorted; its ranking is the best so far
+    "unfinished",  # a budget was spent too early: a query's ranking is the best so far, or its text stays as it is
     "unknown_citation",  # an answer cites `amount` numbers that no passage has
     "skipped_files",  # `amount` files of a folder of documents are of another format
     "unverified_download",  # neither its checksum nor its length could be checked; it may have been cut off

@@ -16,7 +16,7 @@ from rankloom.fingerprint import digest
 from rankloom.language_model import LanguageModel, Prompt
 from rankloom.session import Session
 
-_FORMAT = "likelihood 1"  # part of every key
+_FORMAT = "likelihood 2"  # part of every key
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ def log_likelihoods(model: ScoringModel, asked: Sequence[Continuation], *, sessi
         StageError: The model gave a likelihood that was not asked for or is no number, or did not give one that was.
     """
     model.resolve(session)
-    common = digest(_FORMAT, model, session.numerics())
+    common = digest(_FORMAT, model, session.dtype)  # nothing is drawn, so no seed
     keys = {one: digest(common, one.prompt.system, one.prompt.text, one.prompt.sample, one.text) for one in asked}
     known = _known(session.cache, keys)
     missing = [one for one in keys if one not in known]

@@ -30,6 +30,7 @@ from rankloom.stage import Stage
 
 _log = logging.getLogger("rankloom")
 _FORMAT = "results 2"  # of an entry; part of every key
+_PASSING = frozenset({"unfinished", "empty_output"})  # notes of results that the next run may make better
 _COLUMNS = ("lengths", "ids", "scores")
 
 
@@ -53,7 +54,14 @@ def call_with_cache(stage: Stage, run: Run) -> tuple[Run, int]:
         units = list(_units(missing, stage.unit))
         for unit, done in completed(lambda numbers: _called(stage, run.select(numbers)), units, threads=threads):
             if cache is not None:
-                cache.put({keys[number]: _entry(done, place) for place, number in enumerate(unit)}, stage=stage.name)
+                cache.put(
+                    {
+                        keys[number]: _entry(done, place)
+                        for place, number in enumerate(unit)
+                        if not _passing(done, place)
+                    },
+                    stage=stage.name,
+                )
             parts.append((unit, done))
             advance(len(unit))
     return _joined(run, sorted(parts, key=lambda part: part[0])), len(run) - len(missing)
@@ -122,6 +130,12 @@ def _units(numbers: list[int], unit: int) -> Iterator[list[int]]:
         group.append(number)
     if group:
         yield group
+
+
+def _passing(done: Run, place: int) -> bool:
+    """Whether a query's result is not to be kept: a budget stopped it, or a model had nothing to say."""
+    query_id = done.queries[place].id
+    return any(note.query_id == query_id and note.kind in _PASSING for note in done.ledger.notes)
 
 
 def _entry(done: Run, place: int) -> bytes:

@@ -39,9 +39,9 @@ class OpenAICompatible(LanguageModel):
     """A completion for each prompt, by `POST {url}/chat/completions`: vLLM, llama.cpp, ollama, OpenAI, and others.
 
     A request that fails for a passing reason (no connection, no answer within `timeout`, 429, 5xx, a reply that is no
-    completion) is sent again: after the pause that the server asks for (`Retry-After`), or else one that grows and is
-    partly random. When a prompt has failed for good, the answers that are under way are still waited for and kept.
-    A server on this machine is also asked when the session is offline, and never through a proxy.
+    completion or ends with an error) is sent again: after the pause that the server asks for (`Retry-After`), or else
+    one that grows and is partly random. When a prompt has failed for good, the answers that are under way are still
+    waited for and kept. A server on this machine is also asked when the session is offline, and never through a proxy.
 
     The key comes from an environment variable, when the first request is sent; it is part of no fingerprint, log, error
     or file. Outputs that the server has stopped at the limit, or has filtered, count as cut. A prompt that is too long
@@ -140,6 +140,10 @@ class OpenAICompatible(LanguageModel):
         drawn = [self.temperature, self.top_p, self.send_seed]
         return digest("chat completions", _VERSION, self.url, self.name, drawn, self.limit_name, self.body)
 
+    def numerics(self, session: Session) -> str:
+        """A digest of the session's seed, where outputs are drawn; the server's numbers are its own."""
+        return digest(None if self.greedy else session.seed)
+
     def load(self, session: Session) -> None:
         """Make the client; opens no socket.
 
@@ -215,7 +219,8 @@ class OpenAICompatible(LanguageModel):
         try:
             return Retrying(self.retries, self.deadline).ask(ask, stage=_STAGE)
         except (openai.OpenAIError, GarbledReplyError) as error:
-            raise self._failure(error, prompt) from None  # the cause may hold the key
+            failure = self._failure(error, prompt)
+        raise failure  # outside of the handler: an error's context would hold the request, and so the key
 
     def _failure(self, error: Exception, prompt: Prompt) -> StageError:
         """What is said of a prompt that has failed for good, without the key."""
@@ -246,11 +251,12 @@ def _read(reply: Any) -> Completion:
     first = choices[0] if isinstance(choices, list) and choices else None
     message = getattr(first, "message", None)
     text = getattr(message, "content", None)
-    if message is None or not isinstance(text, str | None):
+    finish = getattr(first, "finish_reason", None)
+    if message is None or not isinstance(text, str | None) or finish == "error":
         raise GarbledReplyError(f"the reply holds no completion: {reply}")
     usage = getattr(reply, "usage", None)
     read, written = (_count(getattr(usage, name, None)) for name in ("prompt_tokens", "completion_tokens"))
-    return Completion(text or "", read, written, cut=getattr(first, "finish_reason", None) in _CUT)
+    return Completion(text or "", read, written, cut=finish in _CUT)
 
 
 def _count(tokens: object) -> int:

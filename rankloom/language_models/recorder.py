@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, TextIO
 
-from rankloom.errors import UsageError
+from rankloom.errors import DataError, UsageError
 from rankloom.fingerprint import digest
 from rankloom.language_model import Completion, LanguageModel, Prompt, checked_model
-from rankloom.language_models.transcript import read_transcript, transcript_line
+from rankloom.language_models.transcript import read_recorded, transcript_line
 from rankloom.parameter_kinds import AnyLanguageModel, NamesPath
 from rankloom.session import Session
 
@@ -21,9 +21,12 @@ class Recorder(LanguageModel):
     """Answers from a transcript what that holds, and asks another model for the rest, which it adds to the transcript.
 
     Each answer is a line in the file before anybody has it, so a transcript goes on where it was stopped. What the
-    session's cache answers, of completions or of a stage's results, is not asked and can not be recorded. For this
-    reason the path is part of the fingerprint: with a new path everything is asked, and recorded, once. One process at
-    a time.
+    transcript answers counts as cached, and costs nothing. A line says by which model, limit of tokens and seed it was
+    made: where these are others now, it is an error. Lines that do not say, such as those written by hand, count.
+
+    What the session's cache answers, of completions or of a stage's results, is not asked and can not be recorded. For
+    this reason the path is part of the fingerprint: with a new path everything is asked, and recorded, once. One
+    process at a time.
 
     Args:
         path: The transcript, which is made if it is not there.
@@ -57,6 +60,10 @@ class Recorder(LanguageModel):
         """Find what the model needs."""
         self.model.resolve(session)
 
+    def numerics(self, session: Session) -> str:
+        """What of the session the model depends on."""
+        return self.model.numerics(session)
+
     def load(self, session: Session) -> None:
         """Load the model."""
         self.model.load(session)
@@ -68,26 +75,45 @@ class Recorder(LanguageModel):
     def generate(
         self, prompts: Sequence[Prompt], *, max_tokens: int, session: Session
     ) -> Iterator[tuple[Prompt, Completion]]:
-        """What the transcript holds, then what the model says.
+        """What the model says, written down; of prompts that `recall` does not know.
 
         Raises:
             UsageError: The file can not be written.
-            DataError: It is there and no transcript.
         """
-        file = Path(self.path)
-        known = {}
-        if file.exists():
-            _end_last_line(file)
-            known = read_transcript(file, stage=_STAGE)
-        yield from ((prompt, known[prompt]) for prompt in prompts if prompt in known)
-        new = [prompt for prompt in prompts if prompt not in known]
-        if not new:
-            return
-        with _opened(file) as lines:
-            for prompt, answer in self.model.generate(new, max_tokens=max_tokens, session=session):
-                lines.write(transcript_line(prompt, answer, model=self.model.name))
+        made_by = self._made_by(max_tokens, session)
+        with _opened(Path(self.path)) as lines:
+            for prompt, answer in self.model.generate(prompts, max_tokens=max_tokens, session=session):
+                lines.write(transcript_line(prompt, answer, model=self.model.name, made_by=made_by))
                 lines.flush()
                 yield prompt, answer
+
+    def recall(self, prompts: Sequence[Prompt], *, max_tokens: int, session: Session) -> Mapping[Prompt, Completion]:
+        """What the transcript holds.
+
+        Raises:
+            DataError: The file is there and no transcript, or a prompt was answered by another model, or with another
+                limit of tokens or seed.
+        """
+        file = Path(self.path)
+        if not prompts or not file.exists():
+            return {}
+        _end_last_line(file)
+        held, made_by = read_recorded(file, stage=_STAGE), self._made_by(max_tokens, session)
+        known = {prompt: held[prompt] for prompt in prompts if prompt in held}
+        for prompt, one in known.items():
+            if one.made_by not in ("", made_by):
+                raise DataError(
+                    f"{self.path} holds an answer of {one.model or 'another model'} that was made in another way: by "
+                    "another model or address, or with another temperature, limit of tokens or seed",
+                    stage=_STAGE,
+                    value=prompt.text,
+                    fix=f"record {self.name} under another path, or let replay repeat this one",
+                )
+        return {prompt: one.completion for prompt, one in known.items()}
+
+    def _made_by(self, max_tokens: int, session: Session) -> str:
+        """A digest of all that an answer depends on besides its prompt."""
+        return digest(self.model, max_tokens, self.model.numerics(session))
 
 
 def _opened(file: Path) -> TextIO:

@@ -60,6 +60,10 @@ class Replay(LanguageModel):
         )
         return digest("replay", said)
 
+    def numerics(self, session: Session) -> str:  # noqa: ARG002  # what was said is said
+        """Nothing of the session."""
+        return ""
+
     def generate(
         self,
         prompts: Sequence[Prompt],

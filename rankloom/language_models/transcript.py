@@ -2,8 +2,8 @@
 
     {"prompt": "Why is the sky blue?", "completion": "Air scatters blue light."}
 
-A line may also have `system`, `sample`, `read`, `written` and `cut`, with the meaning of `Prompt` and `Completion`, and
-any other keys, which are passed over.
+A line may also have `system`, `sample`, `read`, `written` and `cut`, with the meaning of `Prompt` and `Completion`;
+`model` and `made_by`, which tell a `Recorder` whose answer it is; and any other keys, which are passed over.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rankloom.language_model import Completion, Prompt
 from rankloom.lines import bad_line, json_lines
@@ -25,8 +25,27 @@ _TYPES: dict[str, tuple[type, Any]] = {
 }
 
 
+class Recorded(NamedTuple):
+    """An answer as it was recorded.
+
+    Args:
+        completion: The answer.
+        made_by: A digest of all that it depends on besides the prompt; empty if the line does not say.
+        model: The model's name; empty likewise.
+    """
+
+    completion: Completion
+    made_by: str
+    model: str
+
+
 def read_transcript(path: Path, *, stage: str) -> dict[Prompt, Completion]:
-    """What a transcript holds.
+    """What a transcript holds, whoever said it; see `read_recorded` for arguments and errors."""
+    return {prompt: one.completion for prompt, one in read_recorded(path, stage=stage).items()}
+
+
+def read_recorded(path: Path, *, stage: str) -> dict[Prompt, Recorded]:
+    """What a transcript holds, and who said it.
 
     Args:
         path: The file; gzipped if it ends in `.gz`.
@@ -36,10 +55,11 @@ def read_transcript(path: Path, *, stage: str) -> dict[Prompt, Completion]:
         NotFoundError: There is no such file.
         DataError: A line can not be read, or two lines answer one prompt differently; names the line.
     """
-    found: dict[Prompt, Completion] = {}
+    found: dict[Prompt, Recorded] = {}
     for number, fields in json_lines(path, stage=stage):
         prompt, completion = _parsed(fields, path, number, stage)
-        if found.setdefault(prompt, completion) != completion:
+        one = Recorded(completion, str(fields.get("made_by", "")), str(fields.get("model", "")))
+        if found.setdefault(prompt, one).completion != completion:
             raise bad_line(path, number, "it answers a prompt differently than a line before", stage=stage)
     return found
 

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from rankloom.thoughts import without_thought
+
 Repair = Literal[
     "repeated",  # a passage stands twice; the first place counts
     "unknown",  # a number or label that no passage has
@@ -19,7 +21,6 @@ Repair = Literal[
     "untagged",  # an answer outside of the tags it was to stand in
 ]
 
-_THOUGHT = re.compile("<(/?)think>", re.IGNORECASE)
 _ANSWER = re.compile("<(/?)answer>", re.IGNORECASE)
 _NUMBER = re.compile(r"[0-9]+")
 _BRACKETED = re.compile(r"(?:\[|\A)\s*([0-9][0-9\s,;>]*)(?:\]|\Z)")  # prompts may open the first, limits cut the last
@@ -70,11 +71,7 @@ def answer_of(output: str) -> tuple[str, bool]:
         >>> answer_of("[2] > [1]")
         ('[2] > [1]', False)
     """
-    thoughts = list(_THOUGHT.finditer(output))
-    ends = [tag.end() for tag in thoughts if tag.group(1)]
-    if thoughts and not ends:
-        return "", False
-    said = output[ends[0] :] if ends else output
+    said = without_thought(output)
     tags = list(_ANSWER.finditer(said))
     begins = [place for place, tag in enumerate(tags) if not tag.group(1)]
     if not begins:

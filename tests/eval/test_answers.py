@@ -77,6 +77,12 @@ def test_citations_are_read(said: str, text: str, known: tuple[int, ...], unknow
     assert parse_citations(said, 3) == (text, known, unknown)
 
 
+def test_a_thought_is_no_part_of_an_answer() -> None:
+    one = answer(a_run(), Says(sky="<think>Tea [2]?</think> Blue [1].", hot="<think>Is it")).answers
+    assert (one["q1"].text, [cited.doc_id for cited in one["q1"].cited]) == ("Blue.", ["sky"])
+    assert (one["q2"].text, one["q2"].cited) == ("", ())
+
+
 def test_answers_cite_passages_and_the_ledger_says_what_went_wrong() -> None:
     done = given()
     sky = done.answers["q1"]

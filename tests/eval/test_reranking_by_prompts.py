@@ -95,7 +95,7 @@ def test_a_budget_finishes_in_part_and_the_next_run_goes_on(folder: Path, capsys
     file = written(folder, session={"budget": {"calls": 60}})
     arguments = ["run", str(file), "--cache", str(folder / "cache")]
     assert main(arguments) == 7
-    assert "the budget was spent before all queries were sorted" in capsys.readouterr().err
+    assert "the budget was spent before all queries were done" in capsys.readouterr().err
     manifest = json.loads((folder / "out" / "manifest.json").read_text())
     assert manifest["state"] == "partial"
     assert manifest["unfinished"]["windows"] == 2

@@ -60,6 +60,26 @@ def test_whatever_changes_an_output_asks_anew(tmp_path: Path, change: str) -> No
     assert complete(other, PROMPTS, max_tokens=6 if change == "limit" else 5, session=session, stage="test").calls == 3
 
 
+@pytest.mark.parametrize(("greedy", "calls"), [(True, 0), (False, 1)])
+def test_a_seed_counts_only_where_outputs_are_drawn(tmp_path: Path, greedy: bool, calls: int) -> None:
+    model = Echo()
+    model.greedy = greedy
+    complete(model, [Prompt("a")], max_tokens=5, session=Session(cache=tmp_path), stage="test")
+    again = complete(model, [Prompt("a")], max_tokens=5, session=Session(cache=tmp_path, seed=8), stage="test")
+    assert again.calls == calls
+
+
+def test_what_is_empty_is_not_kept(tmp_path: Path) -> None:
+    model, session = Echo(), Session(cache=tmp_path)
+    prompts = [Prompt(" x"), Prompt("y")]
+    assert [one.text for one in complete(model, prompts, max_tokens=1, session=session, stage="test").completions] == [
+        " ",
+        "y",
+    ]
+    again = complete(model, prompts, max_tokens=1, session=session, stage="test")
+    assert (again.cached, again.calls, model.asked) == (1, 1, [[" x", "y"], [" x"]])
+
+
 def test_samples_of_one_text_are_prompts_of_their_own(tmp_path: Path) -> None:
     model, session = Echo(), Session(cache=tmp_path)
     prompts = [Prompt("a", sample=number) for number in (0, 1, 2, 1)]
@@ -106,6 +126,10 @@ def test_what_the_ledger_should_know_of_an_output() -> None:
         ("empty_output", "q", "d", 1),
     ]
     assert output_notes(Completion("fine"), stage="test", query_id="q") == []
+    assert output_notes(Completion("<think>hm</think> fine"), stage="test", query_id="q") == []
+    (note,) = output_notes(Completion("<think>hm, fi"), stage="test", query_id="q")
+    assert note.kind == "empty_output"
+    assert note.detail.startswith("only a thought; allow more tokens")
 
 
 def test_only_a_language_model_will_do() -> None:

@@ -44,6 +44,12 @@ def test_each_is_asked_once_and_remembered(tmp_path):
     assert (again.cached, again.calls, again.tokens) == (2, 1, 10)
 
 
+def test_a_seed_changes_no_likelihood_and_other_numbers_do(tmp_path):
+    log_likelihoods(Length(), ASKED, session=Session(cache=tmp_path), stage="test")
+    assert log_likelihoods(Length(), ASKED, session=Session(cache=tmp_path, seed=8), stage="test").calls == 0
+    assert log_likelihoods(Length(), ASKED, session=Session(cache=tmp_path, dtype="bfloat16"), stage="test").calls == 2
+
+
 def test_what_was_told_before_a_failure_is_kept(tmp_path):
     session = Session(cache=tmp_path)
     with pytest.raises(ConnectionError):

@@ -82,6 +82,23 @@ def test_no_tokens_counted_and_nothing_said(server):
     assert asked(model(server), ["a"]).completions == [Completion("")]
 
 
+def test_an_output_that_ends_with_an_error_is_asked_for_again(server):
+    server.finish = "error"
+    with pytest.raises(StageError, match="holds no completion"):
+        asked(model(server, retries=0), ["sky"])
+    ended = json.dumps(server.reply({"messages": [{"content": "half"}]})).encode()
+    server.finish, server.script = "stop", [Misbehaviour(body=ended)]
+    assert asked(model(server, retries=1), ["sky"]).completions == [Completion("sky", 1, 1)]
+
+
+def test_what_a_greedy_server_has_said_counts_for_all_seeds_and_numbers(server, tmp_path):
+    for options, requests in (({}, 1), ({"temperature": 0.7}, 4)):
+        for number, session in enumerate(({"seed": 7}, {"seed": 8}, {"seed": 9}, {"dtype": "bfloat16"})):
+            asked(model(server, **options), ["sky"], Session(cache=tmp_path, offline=True, **session))
+            assert number < 4
+        assert len(server.requests) == requests
+
+
 def test_any_text_can_be_asked(server):
     assert asked(model(server), ["half a pair \ud83d \x00 \u5929"]).completions[0].text == "half a pair ? \x00 \u5929"
 
@@ -159,6 +176,7 @@ class TestFailures:
         assert f"status {status}" in str(raised.value)
         assert KEY not in str(raised.value)
         assert raised.value.__cause__ is None
+        assert raised.value.__context__ is None  # it would hold the request, and so the key
         assert KEY not in "".join(record.getMessage() for record in caplog.records)
         assert KEY not in repr(model(server)) + model(server).fingerprint()
 

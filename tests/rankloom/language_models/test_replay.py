@@ -24,13 +24,11 @@ SAID = {
 class Counts(LanguageModel):
     """Says how often it was asked before."""
 
-    name = "counts"
-
-    def __init__(self, fail_after=99):
-        self.asked, self.fail_after = [], fail_after
+    def __init__(self, fail_after=99, name="counts"):
+        self.asked, self.fail_after, self.name = [], fail_after, name
 
     def fingerprint(self):
-        return digest("counts")
+        return digest(self.name)
 
     def generate(self, prompts, *, max_tokens, session):
         for prompt in prompts:
@@ -118,9 +116,9 @@ class TestRecorder:
         prompts = [Prompt("a"), Prompt("b", system="be brief"), Prompt("a", sample=1)]
         said = asked(Recorder(path, Counts()), prompts)
         assert asked(Replay(path), prompts) == said
-        assert json.loads((tmp_path / "new" / "said.jsonl").read_text().splitlines()[0]) == {
-            "prompt": "a", "completion": "answer 1", "read": 3, "written": 9, "model": "counts",
-        }  # fmt: skip
+        line = json.loads((tmp_path / "new" / "said.jsonl").read_text().splitlines()[0])
+        assert line.pop("made_by")
+        assert line == {"prompt": "a", "completion": "answer 1", "read": 3, "written": 9, "model": "counts"}
 
     def test_it_goes_on_where_it_was_stopped(self, tmp_path):
         path, prompts = tmp_path / "said.jsonl", [Prompt(letter) for letter in "abcd"]
@@ -148,6 +146,24 @@ class TestRecorder:
         asked(Recorder(str(tmp_path / "two.jsonl"), model), [Prompt("a")], session)
         assert len(model.asked) == 3
         assert (tmp_path / "two.jsonl").exists()
+
+    @pytest.mark.parametrize("change", ["model", "limit", "seed"])
+    def test_what_another_has_said_is_not_passed_on(self, tmp_path, change):
+        path = str(tmp_path / "said.jsonl")
+        asked(Recorder(path, Counts()), [Prompt("a")])
+        model = Counts(name="other" if change == "model" else "counts")
+        limit, session = 10 if change == "limit" else 9, Session(seed=8 if change == "seed" else 7)
+        with pytest.raises(DataError, match=r"said\.jsonl holds an answer of counts .*under another path"):
+            complete(Recorder(path, model), [Prompt("a")], max_tokens=limit, session=session, stage="test")
+        complete(Recorder(path, model), [Prompt("b")], max_tokens=limit, session=session, stage="test")
+        assert [prompt.text for prompt in model.asked] == ["b"]
+
+    def test_what_the_transcript_answers_is_not_charged_for(self, tmp_path):
+        recorder = Recorder(str(tmp_path / "said.jsonl"), Counts())
+        asked(recorder, [Prompt("a")])
+        done = complete(recorder, [Prompt("a"), Prompt("b")], max_tokens=9, session=Session(), stage="test")
+        assert (done.cached, done.calls, done.tokens) == (1, 1, 12)
+        assert done.completions[0].text == "answer 1"
 
     def test_what_can_not_be_recorded(self, tmp_path):
         with pytest.raises(UsageError, match="not a language model"):
