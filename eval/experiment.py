@@ -296,7 +296,7 @@ class Experiment:
         """What chooses the tuned rows; finds out before anything runs if it can not be done."""
         tune = self.config.tune
         if tune is None or tune.collection is None:
-            return Tuner(self.config, collection, None, {}, session)
+            return Tuner(self.config, collection, None, {}, session, folder=self.locations.folder)
         training = self._load(tune.collection, session)
         same = training.corpus.fingerprint() == collection.corpus.fingerprint()
         shared = shared_queries(training.queries, collection.queries, same_corpus=same)

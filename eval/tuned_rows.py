@@ -5,18 +5,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from rankloom.errors import StageError
 from rankloom.eval.catalog import wanted
 from rankloom.eval.collections import Collection
-from rankloom.eval.experiment_config import ExperimentConfig, Tune
+from rankloom.eval.experiment_config import ExperimentConfig, Source, Tune
 from rankloom.eval.measures import Evaluation
 from rankloom.eval.results import Outcome
+from rankloom.eval.sources import find_path
 from rankloom.eval.tuning import Tuning, chosen_elsewhere, cross_validated, put_together
 from rankloom.execution import apply
 from rankloom.pipeline import Pipeline
 from rankloom.run import Run
 from rankloom.session import Session
+from rankloom.yaml_file import find_beside
 
 Measured = Callable[[str], Outcome]
 _log = logging.getLogger("rankloom")
@@ -34,6 +37,7 @@ class Tuner:
         pipelines: The pipelines over the training collection.
         session: How they are carried out there.
         left_out: Queries of the training collection that were left out, as they are measured.
+        folder: Where relative paths of the experiment start.
     """
 
     def __init__(
@@ -45,17 +49,15 @@ class Tuner:
         session: Session,
         *,
         left_out: Sequence[str] = (),
+        folder: Path = Path(),
     ) -> None:
         self._config, self._collection, self._training = config, collection, training
         self._pipelines, self._session = pipelines, session
         tune = config.tune or Tune()
         self._folds, self._measure = tune.folds, tune.measure or config.effectiveness[0]
         self._seed = session.seed if tune.seed is None else tune.seed
-        asked = wanted(config.collection.name, config.collection.split)
-        splits = (
-            [] if asked is None or asked.record is None else [one for one in _TO_TUNE_ON if one in asked.record.splits]
-        )
-        self._remark = remark_on(collection.id, None if training is None else training.id, splits, left_out)
+        apart = "" if training is not None else _to_tune_on(config.collection, folder)
+        self._remark = remark_on(collection.id, None if training is None else training.id, apart, left_out)
         if self._remark and config.tuned_rows:
             _log.warning("tune: %s", self._remark)
 
@@ -119,29 +121,49 @@ class Tuner:
         return training.evaluate(run, [self._measure])
 
 
-def remark_on(measured: str, training: str | None, splits: Sequence[str], left_out: Sequence[str] = ()) -> str:
+def remark_on(measured: str, training: str | None, apart: str = "", left_out: Sequence[str] = ()) -> str:
     """What is to be said of the queries that settings are chosen by; empty if there is nothing.
 
     Args:
         measured: Id of the collection that is measured.
         training: Id of that which is chosen on; None for cross-validation among the queries that are measured.
-        splits: Splits to tune on that the collection which is measured has besides.
+        apart: How to name a split to tune on that the collection which is measured has besides; empty if it has none.
         left_out: Queries that were not chosen by, as they are measured.
 
     Example:
-        >>> remark_on("scifact/test", "scifact/train", ["train"])
+        >>> remark_on("scifact/test", "scifact/train")
         ''
-        >>> remark_on("dl20", "dl19/test", [])
+        >>> remark_on("dl20", "dl19/test")
         'chosen on a test split, dl19/test: do not report its figures as well'
     """
     if training is not None:
         on_test = f"chosen on a test split, {training}: do not report its figures as well" if _is_test(training) else ""
         both = f"chosen without {len(left_out)} queries that are measured, such as {left_out[0]}" if left_out else ""
         return "; ".join(filter(None, [on_test, both]))
-    if not _is_test(measured) or not splits:
+    if not _is_test(measured):
         return ""
-    name = measured.rpartition("/")[0]
-    return f"chosen by cross-validation on a test split, {measured}; `collection: {name}/{splits[0]}` keeps it apart"
+    said = f"chosen by cross-validation on a test split, {measured}"
+    return f"{said}; `{apart}` keeps it apart" if apart else said
+
+
+def _to_tune_on(source: Source, folder: Path) -> str:
+    """How a file names the split of a collection that settings can be chosen on; empty if there is none.
+
+    Args:
+        source: What is measured on: a name of the catalogue, a folder, or three files.
+        folder: Where relative paths start.
+    """
+    if source.qrels is not None:
+        path = find_beside(source.qrels, folder)
+        split = next((one for one in _TO_TUNE_ON if path and path.with_name(f"{one}.tsv").is_file()), "")
+        return f"qrels: {Path(source.qrels).with_name(f'{split}.tsv').as_posix()}" if split else ""
+    found = find_path(source.name, source.split, folder)
+    if found is not None:
+        split = next((one for one in _TO_TUNE_ON if found.qrels.with_name(f"{one}.tsv").is_file()), "")
+        return f"collection: {found.id.rpartition('/')[0]}:{split}" if split else ""
+    asked = wanted(source.name, source.split)
+    split = next((one for one in _TO_TUNE_ON if asked is not None and one in asked.record.splits), "")
+    return f"collection: {asked.name}/{split}" if asked is not None and split else ""
 
 
 def _is_test(collection: str) -> bool:

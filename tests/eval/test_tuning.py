@@ -120,22 +120,34 @@ def test_choosing_elsewhere() -> None:
 
 
 @pytest.mark.parametrize(
-    ("measured", "training", "splits", "part"),
+    ("measured", "training", "apart", "part"),
     [
-        ("scifact/test", "scifact/train", ["train"], ""),
-        ("dl20/test", "dl19/test", [], "chosen on a test split, dl19/test"),
-        ("scifact/dev", "my/qrels/test.tsv", [], "chosen on a test split"),
-        ("scifact/test", None, ["train"], "`collection: scifact/train` keeps it apart"),
-        ("robust04/test", None, [], ""),
-        ("scifact/train", None, ["train"], ""),
+        ("scifact/test", "scifact/train", "", ""),
+        ("dl20/test", "dl19/test", "", "chosen on a test split, dl19/test"),
+        ("scifact/dev", "my/qrels/test.tsv", "", "chosen on a test split"),
+        ("scifact/test", None, "collection: scifact/train", "`collection: scifact/train` keeps it apart"),
+        ("robust04/test", None, "", "chosen by cross-validation on a test split, robust04/test"),
+        ("my/qrels/test.tsv", None, "", "chosen by cross-validation on a test split, my/qrels/test.tsv"),
+        ("scifact/train", None, "", ""),
     ],
 )
-def test_choosing_on_a_test_split_is_remarked_on(
-    measured: str, training: str | None, splits: list[str], part: str
-) -> None:
-    said = remark_on(measured, training, splits)
+def test_choosing_on_a_test_split_is_remarked_on(measured: str, training: str | None, apart: str, part: str) -> None:
+    said = remark_on(measured, training, apart)
     assert part in said
     assert bool(part) == bool(said)
+
+
+@pytest.mark.parametrize("named", ["folder", "files", "split"])
+def test_own_files_of_a_test_split_are_told_with_what_stands_beside(tmp_path: Path, named: str) -> None:
+    own = Path(half_of_mini(tmp_path, "own", odd=True))
+    (own / "qrels" / "train.tsv").write_bytes((own / "qrels" / "test.tsv").read_bytes())
+    files = {"corpus": f"{own}/corpus.jsonl", "queries": f"{own}/queries.jsonl", "qrels": f"{own}/qrels/test.tsv"}
+    told = {"folder": str(own), "files": files, "split": {"id": str(own), "split": "test"}}[named]
+    apart = f"qrels: {own}/qrels/train.tsv" if named == "files" else f"collection: {own}:train"
+    plain = experiment(tmp_path, collection=told, tune={"measure": "AP", "folds": 2})
+    tuning = plain.evaluate(plain.session()).tunings["lengths,tuned"]
+    assert tuning.remark.startswith("chosen by cross-validation on a test split, ")
+    assert tuning.remark.endswith(f"; `{apart}` keeps it apart")
 
 
 def test_what_can_not_be_chosen_from() -> None:
