@@ -38,7 +38,9 @@ class Pairwise(PromptedReranker):
             either answer, which needs a model on this machine; equal ones are a tie.
         prompt: `pairwise`, or the path of a template; see `rankloom.rerank.llm.template`.
         depth: How many hits of each query are sorted; 100 as in the paper.
-        passage_words: Words shown of a passage. What is cut is noted.
+        passage_words: Words shown of a passage. What is cut is noted. 100 are about the 128 tokens that the runs of
+            ielab/llm-rankers show, so two passages fit the 512 tokens of Flan-T5; models that read more may be shown
+            more.
         max_tokens: Limit of an output. Default: 8.
 
     Raises:
@@ -62,7 +64,7 @@ class Pairwise(PromptedReranker):
         scoring: Scoring = "generation",
         prompt: PromptName = "pairwise",
         depth: int = 100,
-        passage_words: int = 300,
+        passage_words: int = 100,
         max_tokens: int | None = None,
     ) -> None:
         super().__init__(

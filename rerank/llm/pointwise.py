@@ -119,7 +119,8 @@ class YesNo(PointwisePrompt):
         model: A language model on this machine; see `rankloom.language_models.Local`.
         prompt: `yes_no`, or the path of a template for one passage; see `rankloom.rerank.llm.template`.
         depth: How many hits of each query are scored; 100 as in most published reranking runs.
-        passage_words: Words shown of a passage. What is cut is noted.
+        passage_words: Words shown of a passage. What is cut is noted. 200 fit the 512 tokens of Flan-T5 beside a short
+            query (our own choice); models that read more may be shown more.
 
     Raises:
         UsageError: A parameter is out of range, or the model tells no likelihoods.
@@ -135,7 +136,7 @@ class YesNo(PointwisePrompt):
     kind = ScoreKind.PROBABILITY
 
     def __init__(
-        self, model: AnyLanguageModel, *, prompt: PromptName = "yes_no", depth: int = 100, passage_words: int = 300
+        self, model: AnyLanguageModel, *, prompt: PromptName = "yes_no", depth: int = 100, passage_words: int = 200
     ) -> None:
         super().__init__(model, prompt=prompt, depth=depth, passage_words=passage_words)
 
@@ -159,7 +160,8 @@ class QueryLikelihood(PointwisePrompt):
         model: A language model on this machine; see `rankloom.language_models.Local`.
         prompt: `query_likelihood`, or the path of a template for one passage; see `rankloom.rerank.llm.template`.
         depth: How many hits of each query are scored; 100 as in most published reranking runs.
-        passage_words: Words shown of a passage. What is cut is noted.
+        passage_words: Words shown of a passage. What is cut is noted. 200 fit the 512 tokens of Flan-T5 beside a short
+            query (our own choice); models that read more may be shown more.
 
     Raises:
         UsageError: A parameter is out of range, or the model tells no likelihoods.
@@ -180,7 +182,7 @@ class QueryLikelihood(PointwisePrompt):
         *,
         prompt: PromptName = "query_likelihood",
         depth: int = 100,
-        passage_words: int = 300,
+        passage_words: int = 200,
     ) -> None:
         super().__init__(model, prompt=prompt, depth=depth, passage_words=passage_words)
 
@@ -205,7 +207,8 @@ class GradedRelevance(PointwisePrompt):
         prompt: `graded`, or the path of a template for one passage that may also hold `{highest}`; see
             `rankloom.rerank.llm.template`.
         depth: How many hits of each query are scored; 100 as in most published reranking runs.
-        passage_words: Words shown of a passage. What is cut is noted.
+        passage_words: Words shown of a passage. What is cut is noted. 200 fit the 512 tokens of Flan-T5 beside a short
+            query (our own choice); models that read more may be shown more.
 
     Raises:
         UsageError: A parameter is out of range, or the model tells no likelihoods.
@@ -227,7 +230,7 @@ class GradedRelevance(PointwisePrompt):
         highest: int = 4,
         prompt: PromptName = "graded",
         depth: int = 100,
-        passage_words: int = 300,
+        passage_words: int = 200,
     ) -> None:
         super().__init__(model, prompt=prompt, depth=depth, passage_words=passage_words)
         self.highest = whole(highest, least=1, stage=self.name, parameter="highest")

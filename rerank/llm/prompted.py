@@ -45,7 +45,16 @@ class PromptedReranker(SortingReranker, LanguageModelStage):
         if max_tokens is not None:
             whole(max_tokens, least=1, stage=self.name, parameter="max_tokens")
         self.max_tokens = max_tokens
-        self.templates: Sequence[Template] = [load_template(prompt)]
+        template = load_template(prompt)
+        if scoring == "likelihood" and template.tagged:
+            raise UsageError(
+                "the prompt asks for a thought first, so how likely an answer is without one tells nothing",
+                stage=self.name,
+                value=prompt,
+                accepted="prompts whose answer is a label alone",
+                fix="pass scoring='generation', or another prompt",
+            )
+        self.templates: Sequence[Template] = [template]
 
     def check_prompt(self, labels: Sequence[Labels], passages: int) -> None:
         """Refuse a prompt that does not show what the stage asks about.

@@ -1,10 +1,15 @@
 """Choosing by likelihood instead of by what is written: pairs, sets and windows."""
 
+from dataclasses import replace
+
 import pytest
 
+from rankloom import Document, Run
+from rankloom.corpus import MemoryDocuments
 from rankloom.errors import UsageError
+from rankloom.language_model import Completion
 from rankloom.likelihood import Likelihood
-from rankloom.rerank.llm import Listwise, Pairwise, Setwise
+from rankloom.rerank.llm import GradedRelevance, Listwise, Pairwise, QueryLikelihood, Setwise, YesNo
 from tests.rerank.llm.models import Grader, Scorer, graded_run, grades
 
 MIXED = [3, 9, 1, 7, 5, 8, 2, 6, 4, 0]
@@ -50,3 +55,36 @@ def test_a_model_that_only_writes_is_refused(make):
 def test_a_window_has_no_more_passages_than_labels():
     with pytest.raises(UsageError, match="can not show 24 passages"):
         Listwise(Scorer(), scoring="likelihood", window=24)
+
+
+@pytest.mark.parametrize("make", [Pairwise, Setwise, YesNo, QueryLikelihood, GradedRelevance])
+def test_what_is_shown_by_default_leaves_room_in_512_tokens(make):
+    words = Document("d", "word " * 1000)
+    scores = {"q": {f"d{n}": -float(n) for n in range(5)}}
+    documents = MemoryDocuments([replace(words, id=doc_id) for doc_id in scores["q"]])
+    model = Counting()
+    make(model).run(Run.from_dict(scores, queries={"q": "why is it so"}, documents=documents))
+    assert max(model.words) * 1.3 < 512  # tokens of T5 for a word of English prose
+
+
+class Counting(Scorer):
+    """Counts the words of its prompts."""
+
+    def __init__(self):
+        super().__init__()
+        self.words = []
+
+    def generate(self, prompts, *, max_tokens, session):  # noqa: ARG002
+        for prompt in prompts:
+            self.words.append(len(prompt.text.split()))
+            yield prompt, Completion("Passage A")
+
+    def log_likelihoods(self, asked, *, session):  # noqa: ARG002
+        for one in asked:
+            self.words.append(len(one.prompt.text.split()))
+            yield one, Likelihood(-1.0, read=1)
+
+
+def test_a_prompt_that_asks_for_a_thought_is_refused():
+    with pytest.raises(UsageError, match=r"rank_r1.*scoring='generation'"):
+        Setwise(Scorer(), scoring="likelihood", prompt="rank_r1", children=19)
