@@ -27,6 +27,8 @@ FEATURES: dict[Feature, tuple[str, int]] = {
     "cot_keywords": ("keywords", 256),
     "essay": ("essays", 512),
 }
+_BLANK_LINE = re.compile(r"\n\s*\n")
+_AROUND = " \r\n\t*_"  # of a list in Markdown
 _KEYWORDS = re.compile(r"^\W*keywords\W*:", re.IGNORECASE | re.MULTILINE)
 
 
@@ -112,7 +114,7 @@ class FeatureMaker:
 
 
 def last_keywords(text: str) -> str | None:
-    r"""What stands behind the last `Keywords:` at the beginning of a line; None if no line begins so.
+    r"""What stands behind the last `Keywords:` at the beginning of a line, up to a blank line; None if none begins so.
 
     Args:
         text: A chain of thought and what it leads to.
@@ -122,4 +124,4 @@ def last_keywords(text: str) -> str | None:
         'sky, blue'
     """
     ends = [found.end() for found in _KEYWORDS.finditer(text)]
-    return text[ends[-1] :].strip(" \n\t*_") if ends else None
+    return _BLANK_LINE.split(text[ends[-1] :].strip(_AROUND))[0].rstrip(_AROUND) if ends else None

@@ -161,7 +161,7 @@ class FeedbackEncoder:
         base = self._backbone.model
         if not plain_transformer(base):
             raise StageError("the model does not begin with a transformer", stage=self.stage, value=self.model)
-        places = int(getattr(base[0].model.config, "max_position_embeddings", layout.max_tokens))
+        places = positions(base[0].model) or layout.max_tokens
         if layout.max_tokens > places:
             raise UsageError(
                 "the model can not read that many tokens",
@@ -292,3 +292,19 @@ def _batches(rendered: Sequence[Rendered], tokens: int) -> Iterator[list[tuple[R
         count = max(1, tokens // len(distinct[start][0]))
         yield [(rendered[places[key][0]], places[key]) for key in distinct[start : start + count]]
         start += count
+
+
+def positions(transformer: Any) -> int | None:
+    """How many tokens a transformer has places for; None if it does not say.
+
+    RoBERTa and its kin count places from behind that of padding, so of the 514 they name they read 512.
+
+    Args:
+        transformer: A model of transformers, without a head.
+    """
+    places = getattr(transformer.config, "max_position_embeddings", None)
+    if places is None:
+        return None
+    table = getattr(getattr(transformer, "embeddings", None), "position_embeddings", None)
+    padding = getattr(table, "padding_idx", None)
+    return int(places) if padding is None else int(places) - int(padding) - 1

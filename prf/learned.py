@@ -134,7 +134,6 @@ class LearnedPRF(Feedback):
             for one, vector in zip(some, vectors, strict=True):
                 queries[one.number] = one.query.with_vector(source.space, vector)
         after = run.rewritten(queries, keep=self.then == "rerank").noted(*notes)
-        after = run.rewritten(queries, keep=self.then == "rerank").noted(*notes)
         after = after.counted(inputs=len(run), calls=encoded.calls, tokens=int(encoded.tokens.sum()))
         if not own.calls:
             return after

@@ -38,8 +38,9 @@ class PromptPRF(LanguageModelStage, Feedback):
     nothing (`empty_output`) or nothing that can be read (`unparsed_output`). Documents with equal texts count each. A
     query for whose documents the session's budget does not suffice stays as it is, too, noted as `unfinished`.
 
-    The prompts are in words of our own, as files in `prf/prompts`; the paper takes 1 to 10 documents and draws features
-    with Llama models.
+    The paper's own query encoder is PromptReps, a language model that is asked for one word; here any dense retriever
+    reads the new query. The prompts are in words of our own, as files in `prf/prompts`, and the defaults of `docs`,
+    `max_words` and `max_tokens` are choices of our own too.
 
     Args:
         model: Who draws the features.

@@ -83,11 +83,12 @@ def untrained(recipe: PrfRecipe, session: Session) -> tuple[Any, FeedbackAdapter
         StageError: It does not begin with a transformer, or can not read so many tokens.
     """
     from rankloom.encoders.batches import plain_transformer
+    from rankloom.prf.feedback_encoder import positions
     from rankloom.prf.feedback_model import feedback_model
 
     wanted = recipe.encoder
     backbone = load_encoder(TrainedEncoder(model=wanted.model), session, device=recipe.training.device)
-    places = getattr(backbone[0].model.config, "max_position_embeddings", 0) if plain_transformer(backbone) else 0
+    places = positions(backbone[0].model) or 0 if plain_transformer(backbone) else 0
     if wanted.max_tokens > places:
         raise StageError(
             "the encoder can not read that many tokens" if places else "the encoder does not begin with a transformer",

@@ -14,6 +14,7 @@ from rankloom.corpus import MemoryDocuments
 from rankloom.errors import CompositionError, DataError, UsageError
 from rankloom.prf import LearnedPRF
 from rankloom.prf.feedback_adapter import FeedbackAdapterSettings, adapted, read_settings, save_adapter
+from rankloom.prf.feedback_encoder import positions
 from rankloom.prf.feedback_layout import FeedbackLayout
 from rankloom.rerank import StoredVectors
 from rankloom.retrieval import Dense
@@ -191,6 +192,18 @@ class TestDepthAndSpace:
     def test_more_tokens_than_there_are_places(self, base, dense):
         with pytest.raises(UsageError, match=r"512.*up to 64.*max_tokens=64"):
             LearnedPRF(base, docs=2, retriever=dense).run(ranked({"q": BEST}))
+
+    def test_roberta_has_two_places_less_than_it_names(self):
+        from transformers import BertModel, RobertaConfig, RobertaModel
+
+        sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+        config = RobertaConfig(vocab_size=9, max_position_embeddings=34, pad_token_id=1, **sizes)
+        model = RobertaModel(config).eval()
+        assert positions(model) == 32
+        model(torch.full((1, 32), 5))
+        with pytest.raises((IndexError, RuntimeError)):
+            model(torch.full((1, 33), 5))
+        assert positions(BertModel(tiny_config())) == 64
 
     def test_an_index_of_another_encoder(self, adapter, base, tmp_path):
         other = str(tiny_encoder(tmp_path, seed=2, max_length=64))

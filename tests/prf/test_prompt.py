@@ -144,6 +144,8 @@ class TestFeatures:
             ("- **Keywords**: a\nb", "a\nb"),
             ("The keywords: are a", None),
             ("keyword a", None),
+            ("Keywords: a, b\n\nThese words tell best what it is about.", "a, b"),
+            ("**Keywords:**\n\na, b\n  \nThat is all.", "a, b"),
             ("Keywords:", ""),
             ("", None),
         ],
