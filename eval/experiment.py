@@ -23,6 +23,7 @@ from rankloom.eval.collections import Collection, load_collection
 from rankloom.eval.costs import LATENCIES, check_prices, peak_memory, priceable, with_models
 from rankloom.eval.experiment_config import ExperimentConfig, Source, unfolded
 from rankloom.eval.explain import Explanation, explain_run, with_texts_of
+from rankloom.eval.forecast import check_priced
 from rankloom.eval.latency import measure_latency
 from rankloom.eval.plan import Plan, plan_of
 from rankloom.eval.preflight import Preflight, preflight
@@ -114,11 +115,24 @@ class Experiment:
         offline: bool | None = None,
         progress: Progress | None = None,
     ) -> Session:
-        """A session with the experiment's seed, device, numbers and budget."""
+        """A session with the experiment's seed, device, numbers and budget.
+
+        Raises:
+            ConfigError: The budget limits money, and a language model has no price.
+        """
         settings = self.config.session.model_dump(exclude={"budget"})
-        limits = self.config.session.budget
-        budget = None if limits is None else Budget(**limits.model_dump(), prices=self.config.prices)
-        return Session(cache=cache, offline=offline, progress=progress, budget=budget, **settings)
+        return Session(cache=cache, offline=offline, progress=progress, budget=self._budget(), **settings)
+
+    def _budget(self) -> Budget | None:
+        """What may be spent; prices know models by their names as found, too, which costs have."""
+        limits, prices = self.config.session.budget, self.config.prices
+        if limits is None:
+            return None
+        plan = self.plan()
+        if limits.money is not None:
+            check_priced(prices, plan.stages)
+        found = {name: prices[shown] for name, shown in plan.written_models().items() if shown in prices}
+        return Budget(**limits.model_dump(), prices={**prices, **found})
 
     def load(self, session: Session) -> Collection:
         """The collection.

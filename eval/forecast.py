@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from rankloom.errors import ConfigError
 from rankloom.eval.costs import Price, price_of
 from rankloom.eval.plan import PlannedStage
 from rankloom.fusion_methods import METHODS
@@ -187,3 +188,24 @@ def _sums(costs: Iterable[Cost]) -> dict[_Key, Cost]:
             model=cost.model,
         )
     return sums
+
+
+def check_priced(prices: Mapping[str, Price], stages: Iterable[PlannedStage]) -> None:
+    """Refuse a limit of money where a language model has no price: what it costs would count for nothing.
+
+    Args:
+        prices: Stage or model -> price.
+        stages: Of the plan.
+
+    Raises:
+        ConfigError: Names the stage and the model.
+    """
+    for stage in stages:
+        kind = stage_class(stage.word)
+        if issubclass(kind, LanguageModelStage) and stage.model not in prices and kind.name not in prices:
+            raise ConfigError(
+                "money is limited, and nobody says what a language model costs",
+                stage=kind.name,
+                value=stage.model,
+                fix=f"prices: {{{stage.model or kind.name}: {{input: ..., output: ...}}}}; {{}} for one that is free",
+            )

@@ -66,8 +66,8 @@ class FeatureMaker:
     max_tokens: int
     stage: str
 
-    def draw(self, documents: Sequence[Document], session: Session) -> tuple[dict[str, Drawn], Cost]:
-        """The feature of each document by its id, and what it cost.
+    def draw(self, documents: Sequence[Document], session: Session) -> tuple[dict[str, Drawn], Cost, tuple[Note, ...]]:
+        """The feature of each document by its id, what it cost, and what is to be said of the budget.
 
         Documents without text are not asked about, nor those that the session's budget does not suffice for.
         """
@@ -91,7 +91,7 @@ class FeatureMaker:
             written=done.written,
             model=self.model.name,
         )
-        return drawn, cost
+        return drawn, cost, done.notes
 
     def _empty(self, doc_id: str) -> Drawn:
         """What there is of a document without text."""

@@ -59,7 +59,7 @@ class GeneratedFeedback(LanguageModelStage, Feedback):
         asked = [one if query.text.strip() else () for query, one in zip(run.queries, prompts, strict=True)]
         done = complete_groups(self.model, asked, max_tokens=self.max_tokens, session=run.session, stage=self.name)
         texts: list[Mapping[int, str]] = []
-        notes: list[Note] = []
+        notes = list(done.notes)
         for query, said in zip(run.queries, done.completions, strict=True):
             if said is None:
                 texts.append({})

@@ -107,8 +107,8 @@ class PromptPRF(LanguageModelStage, Feedback):
         best = run.hits(stage=self.name).top(self.docs)
         doc_ids = [[] if query.blank else best.doc_ids(number) for number, query in enumerate(run.queries)]
         wanted = list(dict.fromkeys(doc_id for found in doc_ids for doc_id in found))
-        drawn, cost = self._maker().draw(run.texts(stage=self.name).get(wanted), run.session)
-        queries, notes = [], list[Note]()
+        drawn, cost, told = self._maker().draw(run.texts(stage=self.name).get(wanted), run.session)
+        queries, notes = [], list(told)
         for query, found in zip(run.queries, doc_ids, strict=True):
             features = [drawn[doc_id] for doc_id in found]
             notes += [replace(note, query_id=query.id) for one in features for note in one.notes]
@@ -144,8 +144,8 @@ class PromptPRF(LanguageModelStage, Feedback):
             )
         ledger, rest = Ledger(), iter(documents)
         while some := list(islice(rest, _TOGETHER)):
-            drawn, cost = self._maker().draw(some, session)
-            ledger = ledger.noted(*(note for one in drawn.values() for note in one.notes)).spent(cost)
+            drawn, cost, told = self._maker().draw(some, session)
+            ledger = ledger.noted(*told, *(note for one in drawn.values() for note in one.notes)).spent(cost)
             if stopped := next((one.stopped for one in drawn.values() if one.stopped), ""):
                 return ledger.noted(Note(self.name, "unfinished", detail=f"{stopped}; a second call goes on"))
         return ledger

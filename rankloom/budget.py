@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Protocol
 
 from rankloom.errors import UsageError
-from rankloom.ledger import Cost
+from rankloom.ledger import Cost, Note
 
 
 class Priced(Protocol):
@@ -26,7 +27,8 @@ class Priced(Protocol):
 class Budget:
     """Limits of what a session's stages may spend together; what the cache answers costs nothing.
 
-    A limit of calls is never passed. The others are known only after a batch: it may pass them, by its own cost. Stages
+    A limit of calls is never passed. The others are known only after a batch: it may pass them, by its own cost. A
+    model that counts no tokens, as some servers do not, is noted as `uncounted_tokens` where tokens are limited. Stages
     that run side by side take turns: each holds `turn` from looking at the budget until it has counted what it spent.
 
     Args:
@@ -69,13 +71,48 @@ class Budget:
             raise UsageError("a limit of money needs prices", stage="Budget", fix="pass prices={model: Price(...)}")
 
     def spend(self, cost: Cost) -> None:
-        """Count what was spent; for money, by the price of its model, or else of its stage."""
+        """Count what was spent; for money, by the price of its model, or else of its stage.
+
+        Raises:
+            UsageError: Money is limited, and there is no price.
+        """
+        if cost.calls:
+            self.check_priced(cost.stage, cost.model)
         price = self.prices.get(cost.model) or self.prices.get(cost.stage)
         with self.turn:
             self.spent["calls"] += cost.calls
             self.spent["tokens"] += cost.tokens
             self.spent["seconds"] += cost.seconds
             self.spent["money"] += 0.0 if price is None else price.of(cost)
+
+    def check_priced(self, stage: str, model: str) -> None:
+        """Refuse to spend money that nobody can count.
+
+        Args:
+            stage: Who spends.
+            model: On what.
+
+        Raises:
+            UsageError: Money is limited, and neither has a price.
+        """
+        if "money" in self.limits and model not in self.prices and stage not in self.prices:
+            raise UsageError(
+                "money is limited, and nobody says what the model costs",
+                stage=stage,
+                value=model,
+                accepted=f"a model or stage with a price: {', '.join(self.prices)}",
+                fix="name it in prices; one that is free has the price {}",
+            )
+
+    def uncounted(self, cost: Cost) -> tuple[Note, ...]:
+        """A note if a limit can not be kept, because calls were made and the model has counted no tokens."""
+        price = self.prices.get(cost.model) or self.prices.get(cost.stage)
+        by_token = price is not None and price.of(replace(cost, calls=0, tokens=1_000_000, written=500_000)) > 0
+        limited = [name for name in ("tokens", "money") if name in self.limits and (name == "tokens" or by_token)]
+        if not limited or not cost.calls or cost.tokens:
+            return ()
+        detail = f"{cost.model or 'the model'} does not tell its tokens: no limit of {' or '.join(limited)} can be kept"
+        return (Note(cost.stage, "uncounted_tokens", amount=cost.calls, detail=detail),)
 
     def calls_left(self, most: int) -> int:
         """How many calls may still be made, of as many as are wanted at most."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from rankloom.budget import Budget
 from rankloom.language_model import Completion, LanguageModel, Prompt, complete, known_completions
-from rankloom.ledger import Cost
+from rankloom.ledger import Cost, Note
 from rankloom.session import Session
 
 _SLICE = 16  # prompts between two looks at a budget
@@ -25,6 +25,7 @@ class GroupsCompleted(NamedTuple):
         calls: How many prompts the model was sent.
         tokens: What it read and wrote for these.
         written: What of it it wrote.
+        notes: What is to be said of the budget.
     """
 
     completions: list[list[Completion] | None]
@@ -33,6 +34,7 @@ class GroupsCompleted(NamedTuple):
     calls: int
     tokens: int
     written: int
+    notes: tuple[Note, ...] = ()
 
 
 def complete_groups(
@@ -52,6 +54,7 @@ def complete_groups(
 
     Raises:
         StageError: As `complete` does.
+        UsageError: The budget limits money, and has no price for the model.
     """
     prompts = [prompt for group in groups for prompt in group]
     if session.budget is None:
@@ -63,6 +66,8 @@ def complete_groups(
     cached = sum(prompt in known for prompt in prompts)
     calls = tokens = written = 0
     stopped, due = "", [group for group in groups if any(prompt not in known for prompt in group)]
+    if due:
+        session.budget.check_priced(stage, model.name)
     while due:
         with session.budget.turn:
             part, stopped = _next(due, known, session.budget)
@@ -84,7 +89,8 @@ def complete_groups(
         calls, tokens, written = calls + done.calls, tokens + done.tokens, written + done.written
         due = [group for group in due if any(prompt not in known for prompt in group)]
     found = [[known[one] for one in group] if all(one in known for one in group) else None for group in groups]
-    return GroupsCompleted(found, stopped, cached, calls, tokens, written)
+    notes = session.budget.uncounted(Cost(stage, calls=calls, tokens=tokens, model=model.name))
+    return GroupsCompleted(found, stopped, cached, calls, tokens, written, notes)
 
 
 def _next(due: Sequence[Sequence[Prompt]], known: dict[Prompt, Completion], budget: Budget) -> tuple[list[Prompt], str]:

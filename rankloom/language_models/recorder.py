@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, TextIO
+from weakref import WeakValueDictionary
 
 from rankloom.errors import DataError, UsageError
 from rankloom.fingerprint import digest
 from rankloom.language_model import Completion, LanguageModel, Prompt, checked_model
-from rankloom.language_models.transcript import read_recorded, transcript_line
+from rankloom.language_models.transcript import Recorded, read_recorded, transcript_line
 from rankloom.parameter_kinds import AnyLanguageModel, NamesPath
 from rankloom.session import Session
 
@@ -26,7 +28,7 @@ class Recorder(LanguageModel):
 
     What the session's cache answers, of completions or of a stage's results, is not asked and can not be recorded. For
     this reason the path is part of the fingerprint: with a new path everything is asked, and recorded, once. One
-    process at a time.
+    process at a time; in it, recorders of one path may be asked side by side, and the first answer to a prompt counts.
 
     Args:
         path: The transcript, which is made if it is not there.
@@ -79,13 +81,23 @@ class Recorder(LanguageModel):
 
         Raises:
             UsageError: The file can not be written.
+            DataError: As `recall` does, where another recorder has written since then.
         """
-        made_by = self._made_by(max_tokens, session)
+        made_by, writing = self._made_by(max_tokens, session), _writing(Path(self.path))
+        known = self.recall(prompts, max_tokens=max_tokens, session=session)  # another may have written by now
+        yield from known.items()
+        new = [prompt for prompt in prompts if prompt not in known]
+        if not new:
+            return
         with _opened(Path(self.path)) as lines:
-            for prompt, answer in self.model.generate(prompts, max_tokens=max_tokens, session=session):
-                lines.write(transcript_line(prompt, answer, model=self.model.name, made_by=made_by))
-                lines.flush()
-                yield prompt, answer
+            for prompt, answer in self.model.generate(new, max_tokens=max_tokens, session=session):
+                mine = Recorded(answer, made_by, self.model.name)
+                with writing.lock:
+                    first = writing.said.setdefault(prompt, mine)
+                    if first is mine:
+                        lines.write(transcript_line(prompt, answer, model=self.model.name, made_by=made_by))
+                        lines.flush()
+                yield prompt, self._own(prompt, first, made_by)
 
     def recall(self, prompts: Sequence[Prompt], *, max_tokens: int, session: Session) -> Mapping[Prompt, Completion]:
         """What the transcript holds.
@@ -97,23 +109,45 @@ class Recorder(LanguageModel):
         file = Path(self.path)
         if not prompts or not file.exists():
             return {}
-        _end_last_line(file)
-        held, made_by = read_recorded(file, stage=_STAGE), self._made_by(max_tokens, session)
-        known = {prompt: held[prompt] for prompt in prompts if prompt in held}
-        for prompt, one in known.items():
-            if one.made_by not in ("", made_by):
-                raise DataError(
-                    f"{self.path} holds an answer of {one.model or 'another model'} that was made in another way: by "
-                    "another model or address, or with another temperature, limit of tokens or seed",
-                    stage=_STAGE,
-                    value=prompt.text,
-                    fix=f"record {self.name} under another path, or let replay repeat this one",
-                )
-        return {prompt: one.completion for prompt, one in known.items()}
+        with _writing(file).lock:  # else a line that is being written would look like one that was broken off
+            _end_last_line(file)
+            held = read_recorded(file, stage=_STAGE)
+        made_by = self._made_by(max_tokens, session)
+        return {prompt: self._own(prompt, held[prompt], made_by) for prompt in prompts if prompt in held}
+
+    def _own(self, prompt: Prompt, one: Recorded, made_by: str) -> Completion:
+        """A recorded answer, if this model has given it, as it is asked now."""
+        if one.made_by not in ("", made_by):
+            raise DataError(
+                f"{self.path} holds an answer of {one.model or 'another model'} that was made in another way: by "
+                "another model or address, or with another temperature, limit of tokens or seed",
+                stage=_STAGE,
+                value=prompt.text,
+                fix=f"record {self.name} under another path, or let replay repeat this one",
+            )
+        return one.completion
 
     def _made_by(self, max_tokens: int, session: Session) -> str:
         """A digest of all that an answer depends on besides its prompt."""
         return digest(self.model, max_tokens, self.model.numerics(session))
+
+
+class _Writing:
+    """What recorders of one file have written since the first of those that are at work now began."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.said: dict[Prompt, Recorded] = {}
+
+
+_AT_WORK: WeakValueDictionary[Path, _Writing] = WeakValueDictionary()
+_FINDING = threading.Lock()
+
+
+def _writing(file: Path) -> _Writing:
+    """What all recorders of a file share while one of them is at work."""
+    with _FINDING:
+        return _AT_WORK.setdefault(file.resolve(), _Writing())
 
 
 def _opened(file: Path) -> TextIO:

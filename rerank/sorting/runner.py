@@ -117,6 +117,7 @@ def sort_hits(
 
     Raises:
         StageError: The comparator gave another number of answers, or one that does not fit its question.
+        UsageError: The budget limits money, and has no price for the model.
     """
     return _Race(sortings, comparator, stage=stage, model=model, budget=budget, advance=advance).run()
 
@@ -144,6 +145,8 @@ class _Race:
         """All rounds of all sortings."""
         for number, sorting in enumerate(self.sortings):
             self._go_on(number, sorting.rounds(), None)
+        if self.budget is not None and self.waiting:
+            self.budget.check_priced(self.stage, self.model)
         while self.waiting:
             self._ask(self._missing())
             ready = [number for number in self.waiting if self._answered(number)]
@@ -153,6 +156,9 @@ class _Race:
             if not ready:
                 break
         self.outcome.unfinished = sorted(self.waiting)
+        if self.budget is not None:
+            spent = Cost(self.stage, calls=self.outcome.calls, tokens=self.outcome.tokens, model=self.model)
+            self.outcome.notes.extend(self.budget.uncounted(spent))
         return self.outcome
 
     def _go_on(self, number: int, rounds: Rounds, answers: Sequence[Answer] | None) -> None:

@@ -138,6 +138,17 @@ def test_a_budget_that_can_not_be_is_refused(folder: Path, session: dict[str, An
         Experiment.from_yaml(written(folder, session=session))
 
 
+def test_a_limit_of_money_needs_the_price_of_every_language_model(folder: Path) -> None:
+    limited = {"budget": {"money": 2.0}}
+    other = Experiment.from_yaml(written(folder, session=limited, prices={"other": {"input": 1.0}}))
+    with pytest.raises(ConfigError, match=r"nobody says what a language model costs; got 'said\.jsonl'"):
+        other.session()
+    named = Experiment.from_yaml(written(folder, session=limited, prices={"said.jsonl": {}}))
+    budget = named.session().budget
+    assert budget is not None
+    budget.check_priced("pairwise", "said.jsonl")
+
+
 # --- forecasts ----------------------------------------------------------------------------------------------------
 
 MODEL = {"local": "some/model"}

@@ -5,6 +5,9 @@ import pytest
 from rankloom import Document, Run, Session
 from rankloom.budget import Budget
 from rankloom.corpus import MemoryDocuments
+from rankloom.errors import UsageError
+from rankloom.eval.costs import Price
+from rankloom.language_model import Completion
 from rankloom.prf import GRF, HyDE, PromptPRF, Query2Doc
 from tests.prf.fakes import FakeTerms, FakeVectors
 from tests.prf.writers import Writer
@@ -62,6 +65,23 @@ class TestBudget:
         budget = Budget(calls=1)
         again = after(name, model, Session(cache=tmp_path, budget=budget))
         assert (len(model.asked), budget.spent["calls"], again.ledger.of("unfinished")) == (3, 0, ())
+
+    def test_a_model_that_counts_no_tokens_is_noted_once(self, name):
+        class Silent(Writer):
+            def generate(self, prompts, *, max_tokens, session):
+                for prompt, said in super().generate(prompts, max_tokens=max_tokens, session=session):
+                    yield prompt, Completion(said.text)
+
+        run = after(name, Silent(SAID), Session(budget=Budget(tokens=500)))
+        (note,) = run.ledger.of("uncounted_tokens")
+        assert (note.amount, note.detail) == (3, "writer-1 does not tell its tokens: no limit of tokens can be kept")
+        assert after(name, Writer(SAID), Session(budget=Budget(tokens=500))).ledger.of("uncounted_tokens") == ()
+
+    def test_money_is_not_spent_without_a_price(self, name):
+        model = Writer(SAID)
+        with pytest.raises(UsageError, match="nobody says what the model costs; got 'writer-1'"):
+            after(name, model, Session(budget=Budget(money=1.0, prices={"other": Price()})))
+        assert model.asked == []
 
 
 @pytest.mark.parametrize("name", MAKE)

@@ -3,6 +3,8 @@
 import gzip
 import json
 import pickle
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -164,6 +166,26 @@ class TestRecorder:
         done = complete(recorder, [Prompt("a"), Prompt("b")], max_tokens=9, session=Session(), stage="test")
         assert (done.cached, done.calls, done.tokens) == (1, 1, 12)
         assert done.completions[0].text == "answer 1"
+
+    def test_side_by_side_the_first_answer_counts(self, tmp_path):
+        path, both = tmp_path / "said.jsonl", threading.Barrier(2)
+
+        class Draws(Counts):
+            def __init__(self, text):
+                super().__init__(name="draws")
+                self.text = text
+
+            def generate(self, prompts, *, max_tokens, session):
+                both.wait(10)  # until neither finds anything in the file
+                for number, prompt in enumerate(prompts):
+                    yield prompt, Completion(f"{self.text} {number}", 1, max_tokens, cut=session is None)
+
+        prompts = [Prompt(str(number)) for number in range(50)]
+        recorders = [Recorder(str(path), Draws(text * 9000)) for text in ("x", "y")]  # longer than files buffer
+        with ThreadPoolExecutor(2) as pool:
+            one, other = pool.map(lambda recorder: asked(recorder, prompts), recorders)
+        assert one == other == asked(Replay(str(path)), prompts)
+        assert len(path.read_text().splitlines()) == 50
 
     def test_what_can_not_be_recorded(self, tmp_path):
         with pytest.raises(UsageError, match="not a language model"):
