@@ -23,7 +23,10 @@ Repair = Literal[
 
 _ANSWER = re.compile("<(/?)answer>", re.IGNORECASE)
 _NUMBER = re.compile(r"[0-9]+")
-_BRACKETED = re.compile(r"(?:\[|\A)\s*([0-9][0-9\s,;>]*)(?:\]|\Z)")  # prompts may open the first, limits cut the last
+_BRACKET = re.compile(r"\[\s*[0-9]|[0-9]\s?\]")
+_IN_ORDER = re.compile(  # in brackets, of which the first or last may be lost, or beside `>`; `2.` begins a line
+    r"\[\s*([0-9][0-9\s,;>]*)(?:\]|\Z)|(?<![0-9])([0-9]+)\s{0,3}(?=[>\]])|(?<=>)\s{0,3}([0-9]+)(?![.)0-9])"
+)
 _UNDECIDED = re.compile(r"\b(?:both|equal(?:ly)?|tied?)\b", re.IGNORECASE)
 _NEITHER = re.compile(r"\b(?:neither|none)\b", re.IGNORECASE)
 _WORDS = "passage|document|option|answer|label|choice"
@@ -82,9 +85,9 @@ def answer_of(output: str) -> tuple[str, bool]:
 
 
 def read_order(output: str, passages: int) -> ReadOrder:
-    """The order of numbered passages: the numbers in brackets, or else all numbers, as RankGPT reads them.
+    """The order of numbered passages: all numbers, as RankGPT reads it, whatever stands between them.
 
-    Where an answer has brackets, numbers outside of them count passages or lines.
+    Where an answer has numbers in brackets, only these and those beside `>` are read: others count passages or lines.
 
     Args:
         output: What a model said.
@@ -95,7 +98,8 @@ def read_order(output: str, passages: int) -> ReadOrder:
         ReadOrder(order=(1, 0, 2), repairs={'repeated': 1, 'unknown': 1, 'missing': 1})
     """
     answer, _ = answer_of(output)
-    numbers = _places(" ".join(_BRACKETED.findall(answer)))
+    in_order = _IN_ORDER.finditer(answer) if _BRACKET.search(answer) else ()
+    numbers = _places(" ".join(found.group() for found in in_order))
     known = [number for number in numbers if 0 <= number < passages]
     if not known:
         numbers = _places(answer)

@@ -27,6 +27,9 @@ NUMBERS = [f"[{number}]" for number in range(1, 21)]
         ("Ranking of the 3 passages: [2] > [1] > [3]", (1, 0, 2), {}),  # brackets go before other numbers
         ("1. [2]\n2. [3]\n3. [1]", (1, 2, 0), {}),
         ("[2, 3, 1]", (1, 2, 0), {}),
+        ("2 > [3] > [1]", (1, 2, 0), {}),  # as RankVicuna often begins
+        ("1. [3] > 2. [1] > 3. [2]", (2, 0, 1), {}),
+        ("Of 3 passages: 2 > [3] > 1", (1, 2, 0), {}),
         ("[2] > [3] > [1", (1, 2, 0), {}),
         ("[see 9] 2 > 1 > 3", (1, 0, 2), {"unknown": 1}),
         ("", (), {}),
