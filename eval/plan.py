@@ -89,6 +89,15 @@ class Plan:
         for name, stages in self.pipelines.items():
             shared = f"  [{self.shared[name]} shared]" if self.shared[name] else ""
             yield f"  {name:<{width}}  {stages}{shared}"
+        for alike in self._alike():
+            yield f"{' and '.join(alike)} are the same pipeline; a correction for many tests counts each"
+
+    def _alike(self) -> list[list[str]]:
+        """Names of pipelines that are written out alike."""
+        names: dict[str, list[str]] = {}
+        for name, stages in self.pipelines.items():
+            names.setdefault(stages, []).append(name)
+        return [some for some in names.values() if len(some) > 1]
 
 
 def plan_of(pipelines: Mapping[str, Any], definitions: Mapping[str, Any], *, folder: Path = Path()) -> Plan:

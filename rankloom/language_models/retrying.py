@@ -58,7 +58,8 @@ class Retrying:
                 pause = _pause(error, attempt)
                 if attempt == self.retries or not passes(error) or self.clock() + pause > until:
                     raise
-                _log.info("%s: %s; asked again in %.1f s", stage, described(error), pause)
+                level = logging.WARNING if attempt else logging.INFO  # a single hiccup is no news
+                _log.log(level, "%s: %s; asked again in %.1f s", stage, described(error), pause)
                 self.sleep(pause)
         raise AssertionError("the last attempt returns or raises")
 

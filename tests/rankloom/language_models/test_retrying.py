@@ -64,6 +64,14 @@ def test_the_server_says_how_long():
     assert ask(RefusalError(503, **{"retry-after-ms": "250", "retry-after": "7"}))[:2] == ("done", [0.25])
 
 
+def test_failures_that_go_on_are_told(caplog):
+    ask(RefusalError(500))
+    assert not [one for one in caplog.records if one.levelname == "WARNING"]
+    ask(RefusalError(500), RefusalError(503))
+    assert "asked again in" in caplog.records[-1].message
+    assert caplog.records[-1].levelname == "WARNING"
+
+
 def test_what_lasts_is_raised_at_once():
     for status in (400, 401, 403, 404, 413, 422):
         answer, slept, _ = ask(RefusalError(status))
