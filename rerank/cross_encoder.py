@@ -29,6 +29,9 @@ from rankloom.session import Session
 Aggregate = Literal["max", "first", "top3"]
 _ORGANISATION = "cross-encoder"  # what a model name without a slash belongs to
 _BEST = 3  # windows of `top3`
+# Of a batch. In batches of 1,024, as encoders have them, torch's last bits depend on how many threads there are, and a
+# cluster's workers have other numbers of them than the machine that asks.
+_TOKENS = 1 << 14
 
 
 class CrossEncoder(Pointwise):
@@ -50,8 +53,7 @@ class CrossEncoder(Pointwise):
             three. Dai and Callan: Deeper Text Understanding for IR with Contextual Neural Language Modeling, SIGIR
             2019 (MaxP, FirstP).
         depth: How many hits of each query are scored; 100 as in most published reranking runs.
-        batch_size: Most pairs in one batch. Scores depend on it only by float noise. Default: as many as go into a
-            batch of 1,024 tokens, 32,768 on an accelerator.
+        batch_size: Most pairs in one batch; 32 as in sentence-transformers. Scores depend on it only by float noise.
 
     Raises:
         UsageError: A number is not positive and whole, a word is unknown, or a stride has no window or is longer.
@@ -70,13 +72,13 @@ class CrossEncoder(Pointwise):
         stride: int | None = None,
         aggregate: Aggregate = "max",
         depth: int = 100,
-        batch_size: int | None = None,
+        batch_size: int = 32,
     ) -> None:
         self.model = model
         if precision is not None:
             choice(precision, get_args(Precision), stage=self.name, parameter="precision")
         choice(aggregate, get_args(Aggregate), stage=self.name, parameter="aggregate")
-        for parameter, number in {"window": window, "stride": stride, "batch_size": batch_size}.items():
+        for parameter, number in {"window": window, "stride": stride}.items():
             if number is not None:
                 whole(number, least=1, stage=self.name, parameter=parameter)
         if stride is not None and (window is None or stride > window):
@@ -84,7 +86,7 @@ class CrossEncoder(Pointwise):
             raise UsageError("windows would leave tokens out", stage=self.name, value=stride, accepted=accepted)
         self.precision, self.window, self.stride, self.aggregate = precision, window, stride, aggregate
         self.depth = whole(depth, least=1, stage=self.name, parameter="depth")
-        self.batch_size = batch_size
+        self.batch_size = whole(batch_size, least=1, stage=self.name, parameter="batch_size")
         self._loaded: LoadedModel | None = None
 
     def identity(self, session: Session | None = None) -> str:
@@ -155,7 +157,8 @@ class CrossEncoder(Pointwise):
         count = len(texts)
         found = _Scores(np.zeros(count, np.float32), np.zeros(count, np.int64), np.zeros(count, np.int64), 0)
         with loaded.lock:
-            prepared = list(batches(loaded.model, longest_first, prompt=prompt, limits=forward.limits(self.batch_size)))
+            limits = forward.limits(self.batch_size)._replace(tokens=_TOKENS)
+            prepared = list(batches(loaded.model, longest_first, prompt=prompt, limits=limits))
             for batch, scores in completed(forward, prepared, threads=forward.threads):
                 places = [order[place] for place in batch.places]
                 found.scores[places], found.tokens[places] = scores, batch.read
