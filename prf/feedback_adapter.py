@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rankloom.adapter import (
-    add_low_rank,
+    LowRankChanges,
+    changed_transformer,
     read_fields,
     read_weights,
     restore,
-    shared_transformer,
     trainable,
     unreadable,
     write_adapter,
@@ -34,26 +34,18 @@ FORMAT, VERSION = "rankloom-feedback-adapter", 1
 
 
 @dataclass(frozen=True, slots=True)
-class FeedbackAdapterSettings:
-    """How a backbone is changed.
+class FeedbackAdapterSettings(LowRankChanges):
+    """How a backbone is changed; by name also what `LowRankChanges` has.
 
     Args:
         backbone: Name or folder of a sentence encoder.
         documents: The sentence encoder whose document vectors it was trained for.
         layout: What it reads.
-        rank: Of the changes to each matrix.
-        alpha: The changes count alpha / rank.
-        layers: How many of the backbone's layers are changed, from the top; None changes all.
-        modules: Ends of the names of the matrices that are changed; BERT's by default.
     """
 
     backbone: str
     documents: str
     layout: FeedbackLayout
-    rank: int = 16
-    alpha: int = 32
-    layers: int | None = None
-    modules: tuple[str, ...] = ("query", "key", "value", "dense")
 
 
 class Said(NamedTuple):
@@ -77,16 +69,7 @@ def adapted(backbone: Any, settings: FeedbackAdapterSettings) -> Any:
     """
     from rankloom.prf.feedback_model import feedback_model
 
-    transformer = shared_transformer(backbone)
-    add_low_rank(
-        transformer.model,
-        rank=settings.rank,
-        alpha=settings.alpha,
-        modules=settings.modules,
-        layers=settings.layers,
-        extra="mini",
-        stage=_STAGE,
-    )
+    transformer = changed_transformer(backbone, settings, stage=_STAGE)
     return feedback_model([transformer, *list(backbone)[1:]], similarity=backbone.similarity_fn_name)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,44 @@ def shared_transformer(backbone: Any) -> Any:
     """
     transformer = copy.deepcopy(backbone[0], {id(one): one for one in backbone.parameters()})
     transformer.model.requires_grad_(False)
+    return transformer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LowRankChanges:
+    """What the settings of an adapter say of the backbone's layers.
+
+    Args:
+        rank: Of the changes to each matrix; 0 leaves the backbone as it is.
+        alpha: The changes count alpha / rank.
+        layers: How many of the backbone's layers are changed, from the top; None changes all.
+        modules: Ends of the names of the matrices that are changed; BERT's by default.
+    """
+
+    rank: int = 16
+    alpha: int = 32
+    layers: int | None = None
+    modules: tuple[str, ...] = ("query", "key", "value", "dense")
+
+
+def changed_transformer(backbone: Any, how: LowRankChanges, *, stage: str) -> Any:
+    """`shared_transformer` with low-rank changes, which alone can be trained.
+
+    Args:
+        backbone: A model of sentence-transformers whose first module is a transformer.
+        how: Its changes.
+        stage: Who asks, for errors.
+    """
+    transformer = shared_transformer(backbone)
+    add_low_rank(
+        transformer.model,
+        rank=how.rank,
+        alpha=how.alpha,
+        modules=how.modules,
+        layers=how.layers,
+        extra="mini",
+        stage=stage,
+    )
     return transformer
 
 

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rankloom.adapter import (
-    add_low_rank,
+    LowRankChanges,
+    changed_transformer,
     read_fields,
     read_weights,
     restore,
-    shared_transformer,
     trainable,
     unreadable,
     write_adapter,
@@ -32,24 +32,16 @@ FORMAT, VERSION = "rankloom-cross-encoder-adapter", 1
 
 
 @dataclass(frozen=True, slots=True)
-class CrossEncoderSettings:
-    """How a backbone is changed.
+class CrossEncoderSettings(LowRankChanges):
+    """How a backbone is changed; by name also what `LowRankChanges` has.
 
     Args:
         backbone: Name or folder of a sentence encoder.
         max_tokens: Tokens that are read of a query and a document together.
-        rank: Of the changes to each matrix; 0 leaves the backbone as it is and trains the head alone.
-        alpha: The changes count alpha / rank.
-        layers: How many of the backbone's layers are changed, from the top; None changes all.
-        modules: Ends of the names of the matrices that are changed; BERT's by default.
     """
 
     backbone: str
     max_tokens: int = 256
-    rank: int = 16
-    alpha: int = 32
-    layers: int | None = None
-    modules: tuple[str, ...] = ("query", "key", "value", "dense")
 
 
 def adapted(backbone: Any, settings: CrossEncoderSettings) -> Any:
@@ -62,16 +54,7 @@ def adapted(backbone: Any, settings: CrossEncoderSettings) -> Any:
         backbone: A `SentenceTransformer` whose first module is a transformer.
         settings: How it is changed.
     """
-    transformer = shared_transformer(backbone)
-    add_low_rank(
-        transformer.model,
-        rank=settings.rank,
-        alpha=settings.alpha,
-        modules=settings.modules,
-        layers=settings.layers,
-        extra="mini",
-        stage=_STAGE,
-    )
+    transformer = changed_transformer(backbone, settings, stage=_STAGE)
     return with_head(transformer, max_tokens=settings.max_tokens)
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rankloom.adapter import (
-    add_low_rank,
+    LowRankChanges,
+    changed_transformer,
     read_fields,
     read_weights,
     restore,
-    shared_transformer,
     trainable,
     unreadable,
     write_adapter,
@@ -31,28 +31,20 @@ FORMAT, VERSION = "rankloom-token-adapter", 1
 
 
 @dataclass(frozen=True, slots=True)
-class TokenAdapterSettings:
-    """How a backbone is changed.
+class TokenAdapterSettings(LowRankChanges):
+    """How a backbone is changed; by name also what `LowRankChanges` has.
 
     Args:
         backbone: Name or folder of a sentence encoder.
         layout: Which tokens get a vector.
         dimensions: Of the vectors, by a linear projection; None keeps the backbone's.
         reduction: The word of the reduction that it was trained with; see `rankloom.reduction`.
-        rank: Of the changes to each matrix; 0 leaves the backbone as it is and trains the projection alone.
-        alpha: The changes count alpha / rank.
-        layers: How many of the backbone's layers are changed, from the top; None changes all.
-        modules: Ends of the names of the matrices that are changed; BERT's by default.
     """
 
     backbone: str
     layout: TokenLayout = field(default_factory=TokenLayout)
     dimensions: int | None = 128
     reduction: str = "none"
-    rank: int = 16
-    alpha: int = 32
-    layers: int | None = None
-    modules: tuple[str, ...] = ("query", "key", "value", "dense")
 
 
 def adapted(backbone: Any, settings: TokenAdapterSettings) -> Any:
@@ -66,16 +58,7 @@ def adapted(backbone: Any, settings: TokenAdapterSettings) -> Any:
         backbone: A `SentenceTransformer` whose first module is a transformer.
         settings: How it is changed.
     """
-    transformer = shared_transformer(backbone)
-    add_low_rank(
-        transformer.model,
-        rank=settings.rank,
-        alpha=settings.alpha,
-        modules=settings.modules,
-        layers=settings.layers,
-        extra="mini",
-        stage=_STAGE,
-    )
+    transformer = changed_transformer(backbone, settings, stage=_STAGE)
     return multi_vector_encoder(transformer, settings.layout, dimensions=settings.dimensions)
 
 

@@ -29,8 +29,8 @@ from rankloom.session import Session
 Aggregate = Literal["max", "first", "top3"]
 _ORGANISATION = "cross-encoder"  # what a model name without a slash belongs to
 _BEST = 3  # windows of `top3`
-# Of a batch. In batches of 1,024, as encoders have them, torch's last bits depend on how many threads there are, and a
-# cluster's workers have other numbers of them than the machine that asks.
+# Of a batch on torch, whose last bits in batches of 1,024 (which encoders have) depend on how many threads there are: a
+# cluster's workers have another number of them than the machine that asks.
 _TOKENS = 1 << 14
 
 
@@ -157,7 +157,8 @@ class CrossEncoder(Pointwise):
         count = len(texts)
         found = _Scores(np.zeros(count, np.float32), np.zeros(count, np.int64), np.zeros(count, np.int64), 0)
         with loaded.lock:
-            limits = forward.limits(self.batch_size)._replace(tokens=_TOKENS)
+            limits = forward.limits(self.batch_size)
+            limits = limits._replace(tokens=_TOKENS) if forward.by_torch else limits
             prepared = list(batches(loaded.model, longest_first, prompt=prompt, limits=limits))
             for batch, scores in completed(forward, prepared, threads=forward.threads):
                 places = [order[place] for place in batch.places]

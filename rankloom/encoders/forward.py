@@ -21,14 +21,16 @@ class Forward:
         loaded: The model.
 
     Attributes:
-        threads: How many batches it can compute at a time; torch brings its own threads to a batch.
+        by_torch: Whether torch computes it, with threads of its own for a batch; else ONNX Runtime.
+        threads: How many batches it can compute at a time.
     """
 
     def __init__(self, loaded: LoadedModel) -> None:
         self.loaded = loaded
         runtimes = [module for module in loaded.model.modules() if hasattr(module, "one_by_one")]
         self._one_by_one = any(module.one_by_one for module in runtimes)
-        self.threads = torch.get_num_threads() if runtimes else 1
+        self.by_torch = not runtimes
+        self.threads = 1 if self.by_torch else torch.get_num_threads()
 
     def limits(self, texts: int | None) -> Limits:
         """How large a batch may be, with so many texts at most if the model does not want each alone."""
