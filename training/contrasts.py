@@ -26,6 +26,7 @@ class Row:
         source: Rows of one batch have one source, which would else tell documents apart.
         shown: What stands for each of its documents: ids, texts, or pages.
         relevant: What stands for every document that is relevant to the query, this row's or not.
+        scores: A judge's of its documents, the relevant one's first; none where nobody was asked.
     """
 
     query: str
@@ -34,6 +35,7 @@ class Row:
     source: str
     shown: frozenset[Hashable]
     relevant: frozenset[Hashable]
+    scores: tuple[float, ...] = ()
 
 
 def batches(rows: Sequence[Row], *, size: int, count: int, seed: int) -> Iterator[list[int]]:

@@ -23,6 +23,8 @@ def cross_encoder_card(manifest: dict[str, Any]) -> str:
     )
     cut = f"{manifest['pairs_cut']:.0%} have more"
     from_where = f", from the adapter {encoder['start']}" if encoder["start"] else ""
+    how = recipe["judged"]
+    judged = "" if how is None else f" and, as {how['share']:.0%} of it, the scores of the judge of negatives"
     lines = [
         f"# {recipe['name']}",
         "",
@@ -38,7 +40,7 @@ def cross_encoder_card(manifest: dict[str, Any]) -> str:
         "## Training",
         "",
         f"{changes}{from_where}; {training['steps']:,} steps of {training['queries']} queries, each with",
-        f"{recipe['negatives']['count']} mined negatives; loss `{recipe['loss']}`, learning rate",
+        f"{recipe['negatives']['count']} mined negatives; loss `{recipe['loss']}`{judged}, learning rate",
         f"{training['learning_rate']:g}, {encoder['max_tokens']} tokens a pair ({cut}),",
         f"seed {recipe['seed']}.",
         f"{platform(manifest)}; {manifest['seconds'] / 60:.0f} minutes since it was last started.",

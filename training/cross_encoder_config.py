@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rankloom.encoders import DEFAULT_MODEL
 from rankloom.eval.strict import Strict
@@ -30,6 +30,22 @@ class TrainedCrossEncoder(Strict):
     start: str | None = None
 
 
+class Judged(Strict):
+    """Learning from the judge of negatives too: how it weighs the documents of a query against each other.
+
+    Hinton et al.: Distilling the Knowledge in a Neural Network, 2015 (arXiv:1503.02531). Where the judge is the model
+    that training starts from, training keeps what that model knows of queries which are unlike those trained on.
+
+    Args:
+        share: Of the loss; the rest is learnt from which document is relevant.
+        temperature: What the judge's scores are divided by before the softmax. 0.05 suits cosines:
+            sentence-transformers trains by the same.
+    """
+
+    share: float = Field(default=0.5, gt=0, lt=1)
+    temperature: float = Field(default=0.05, gt=0)
+
+
 class CrossEncoderRecipe(MinedRecipe):
     """A recipe for a cross-encoder.
 
@@ -40,8 +56,19 @@ class CrossEncoderRecipe(MinedRecipe):
             over them (LCE; Gao et al.: Rethink Training of BERT Rerankers in Multi-Stage Retrieval Pipeline, ECIR 2021,
             arXiv:2101.08751). `ranknet`, `listnet` and `lambda` (LambdaLoss) are those of sentence-transformers.
             `pg_rank` is for a cross-encoder that ranks already; see `rankloom.training.plackett_luce`.
+        judged: Learn from the scores of `negatives.judge` beside the loss, which is `softmax` or `pg_rank` then.
     """
 
     kind: Literal["cross_encoder"]
     encoder: TrainedCrossEncoder = TrainedCrossEncoder()
     loss: PairLoss = "softmax"
+    judged: Judged | None = None
+
+    @model_validator(mode="after")
+    def _has_judge(self) -> Self:
+        """Scores to learn from are there, and a loss that goes with them."""
+        if self.judged is not None and self.negatives.judge is None:
+            raise ValueError("`judged` learns from `negatives.judge`, and there is none")
+        if self.judged is not None and self.loss not in ("softmax", "pg_rank"):
+            raise ValueError("`judged` goes with the losses `softmax` and `pg_rank`")
+        return self

@@ -16,7 +16,7 @@ from torch import Tensor
 from rankloom.progress import Progress
 from rankloom.training import ranking_losses
 from rankloom.training.contrasts import Row
-from rankloom.training.cross_encoder_config import CrossEncoderRecipe, PairLoss
+from rankloom.training.cross_encoder_config import CrossEncoderRecipe, Judged, PairLoss
 from rankloom.training.encoder_fit import Contrasting
 from rankloom.training.loop import common_arguments, run_loop
 from rankloom.training.pool import NAME, Pool
@@ -38,24 +38,31 @@ class RelevantFirst(torch.nn.Module):
     Args:
         model: The cross-encoder.
         loss: Takes scores of shape (queries, documents), the relevant document's first.
+        how: How much is learnt from the judge's scores, which are the labels then; nothing by default.
     """
 
-    def __init__(self, model: Any, loss: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, model: Any, loss: Callable[[Tensor], Tensor], how: Judged | None = None) -> None:
         super().__init__()
-        self.model, self.loss = model, loss
+        self.model, self.loss, self.how = model, loss, how
 
-    def forward(self, inputs: list[list[Any]], labels: Any, **_: Any) -> Tensor:  # noqa: ARG002  # the library's
+    def forward(self, inputs: list[list[Any]], labels: Sequence[Tensor], **_: Any) -> Tensor:
         """The loss of some queries; `inputs` are they and the documents of each."""
         queries, documents = inputs
         pairs = [(query, one) for query, some in zip(queries, documents, strict=True) for one in some]
         features = batch_to_device(self.model.preprocess(pairs), self.model.device)
-        return self.loss(self.model(features)["scores"].float().view(len(queries), -1))
+        scores = self.model(features)["scores"].float().view(len(queries), -1)
+        loss = self.loss(scores)
+        if self.how is None:
+            return loss
+        teacher = torch.stack(list(labels)).to(scores.device)
+        taught = ranking_losses.judged(scores, teacher, temperature=self.how.temperature)
+        return (1 - self.how.share) * loss + self.how.share * taught
 
 
-def pair_loss(model: Any, name: PairLoss) -> torch.nn.Module:
+def pair_loss(model: Any, name: PairLoss, how: Judged | None = None) -> torch.nn.Module:
     """The loss of some name for a cross-encoder."""
     if name in _OURS:
-        return RelevantFirst(model, _OURS[name])
+        return RelevantFirst(model, _OURS[name], how)
     made: torch.nn.Module = _LIBRARY[name](model)
     return made
 
@@ -77,7 +84,7 @@ def fit(
         {
             "query": [row.query for row in rows],
             "documents": [[row.positive, *row.negatives] for row in rows],
-            "label": [[1.0, *([0.0] * len(row.negatives))] for row in rows],
+            "label": [_label(row, recipe) for row in rows],
         }
     )
     chosen: dict[str, Any] = {}
@@ -94,10 +101,15 @@ def fit(
         model=model,
         args=CrossEncoderTrainingArguments(**common_arguments(recipe, checkpoints), **chosen),
         train_dataset=dataset,
-        loss=pair_loss(model, recipe.loss),
+        loss=pair_loss(model, recipe.loss, recipe.judged),
         evaluator=evaluator(pool) if len(pool) else None,
     )
     run_loop(training, checkpoints, progress)
+
+
+def _label(row: Row, recipe: CrossEncoderRecipe) -> list[float]:
+    """What the loss is told of a row's documents: which is relevant, or what the judge holds of them."""
+    return [1.0, *([0.0] * len(row.negatives))] if recipe.judged is None else list(row.scores)
 
 
 def evaluator(pool: Pool) -> Any:

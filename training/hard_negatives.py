@@ -33,11 +33,13 @@ class Mined:
         query: The query.
         positive: A relevant document.
         negatives: Documents to tell it from.
+        scores: The judge's of them all, the relevant document's first; none without a judge.
     """
 
     query: str
     positive: str
     negatives: tuple[str, ...]
+    scores: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,8 @@ def mine(
             negatives = [kept[place] for place in sorted(draws.permutation(len(kept))[: how.count].tolist())]
             negatives += _at_random(source, known, ranked, how.count - len(negatives), draws)
             counts["drawn at random instead"] += max(0, how.count - len(kept))
-            examples.append(Mined(query.id, positive, tuple(negatives)))
+            scores = () if judged is None else _scores(judged[query.id], [positive, *negatives])
+            examples.append(Mined(query.id, positive, tuple(negatives), scores))
     counts["examples"] = len(examples)
     return examples, counts
 
@@ -140,6 +143,12 @@ def _own_scores(hits: RankedList, asked: Mapping[str, float]) -> dict[str, float
     scores = dict(zip(hits.doc_ids, hits.scores, strict=True))
     worst = min(scores.values(), default=0.0)
     return {doc_id: scores.get(doc_id, worst) for doc_id in asked}
+
+
+def _scores(judged: Mapping[str, float], doc_ids: Sequence[str]) -> tuple[float, ...]:
+    """A judge's scores; documents that it was not asked about were drawn at random, and count as its worst."""
+    worst = min(judged.values())
+    return tuple(judged.get(doc_id, worst) for doc_id in doc_ids)
 
 
 def _known(source: SourceTexts, query_id: str, counts: Counter[str]) -> _Known:

@@ -23,6 +23,7 @@ from rankloom.training.pool import Pool
 
 _STAGE = "training"
 _COUNTS, _TRAINING, _HELD_OUT = "counts.json", "training.jsonl", "held-out.jsonl"
+_VERSION = 2  # of what is written of an example
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,8 @@ def _of_source(recipe: MinedRecipe, source: SourceTexts, session: Session, outpu
     candidates = builder.build(how.pipeline, corpus=source.corpus, session=session)
     judge = None if how.judge is None else builder.build(how.judge, corpus=source.corpus, session=session)
     stages = {"candidates": candidates} | ({} if judge is None else {"judge": judge})
-    key = made_of({"seed": recipe.seed, "negatives": how.model_dump()}, data=[source], stages=stages)
+    settings = {"seed": recipe.seed, "negatives": how.model_dump(), "written as": _VERSION}
+    key = made_of(settings, data=[source], stages=stages)
     folder = output / "mined" / key if session.cache is None else session.cache.index_directory("mined", key)
     if not (folder / _COUNTS).is_file():
         mined, counts = mine(
@@ -117,7 +119,7 @@ def _of_source(recipe: MinedRecipe, source: SourceTexts, session: Session, outpu
     for _, record in json_lines(folder / _HELD_OUT, stage=_STAGE):
         pool.add(source, record["query"], record["documents"])
     examples = [
-        Mined(record["query"], record["positive"], tuple(record["negatives"]))
+        Mined(record["query"], record["positive"], tuple(record["negatives"]), tuple(record["scores"]))
         for _, record in json_lines(folder / _TRAINING, stage=_STAGE)
     ]
     counts_read: dict[str, int] = json.loads((folder / _COUNTS).read_text(encoding="utf-8"))
@@ -143,7 +145,8 @@ def _rows(source: SourceTexts, examples: Sequence[Mined]) -> Iterable[Row]:
             relevant[one.query] = frozenset(same_text(document.contents) for document in known)
         positive, *negatives = (document.contents for document in source.corpus.get([one.positive, *one.negatives]))
         shown = frozenset(map(same_text, [positive, *negatives]))
-        yield Row(queries[one.query], positive, tuple(negatives), source.source.name, shown, relevant[one.query])
+        asked, told = queries[one.query], relevant[one.query]
+        yield Row(asked, positive, tuple(negatives), source.source.name, shown, told, one.scores)
 
 
 def _write(path: Path, records: Iterable[dict[str, object]]) -> None:

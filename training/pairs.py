@@ -184,7 +184,7 @@ def _read_pairs(pairs: Pairs) -> list[tuple[str, str]]:
     found = []
     for number, record in _records(path):
         try:
-            texts = [record[field] for field in (pairs.query, pairs.document)]
+            texts = [_field(record, name) for name in (pairs.query, pairs.document)]
             query, document = (" ".join(text) if isinstance(text, list) else str(text) for text in texts)
         except (KeyError, TypeError) as error:
             raise DataError(
@@ -197,6 +197,13 @@ def _read_pairs(pairs: Pairs) -> list[tuple[str, str]]:
         if min(len(query), len(document)) >= _SHORTEST:
             found.append((query, document))
     return found
+
+
+def _field(record: Any, name: str) -> Any:
+    """What a record has under names that are parted by dots; of a list, what all its records have."""
+    for part in name.split("."):
+        record = [one[part] for one in record] if isinstance(record, list) else record[part]
+    return record
 
 
 def _records(path: Path) -> list[tuple[int, dict[str, Any]]]:

@@ -40,6 +40,17 @@ def softmax(scores: Tensor) -> Tensor:
     return functional.cross_entropy(scores, torch.zeros(len(scores), dtype=torch.long, device=scores.device))
 
 
+def judged(scores: Tensor, teacher: Tensor, *, temperature: float) -> Tensor:
+    """Cross entropy with the softmax of a teacher's scores, which are divided by a temperature.
+
+    Args:
+        scores: A student's, float of shape (queries, documents).
+        teacher: A teacher's, of the same shape.
+        temperature: Small ones leave all of the weight to the teacher's best.
+    """
+    return functional.cross_entropy(scores, (teacher / temperature).softmax(dim=1))
+
+
 def pg_rank(scores: Tensor) -> Tensor:
     """Minus the expected nDCG@10 of rankings drawn by the scores, of which the first document is the relevant one.
 

@@ -22,8 +22,9 @@ class Pairs(Strict):
 
     Args:
         file: JSON Lines, or a JSON array; relative to the data folder (RANKLOOM_DATA).
-        query: The field of the query.
-        document: The field of the document: a text, or a list of texts that are joined.
+        query: The field of the query; `question.text` is the field `text` of the record in `question`.
+        document: The field of the document: a text, or a list of texts that are joined. A name after a list is that of
+            a field of all its records: `evidence.text`.
     """
 
     file: str

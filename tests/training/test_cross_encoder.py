@@ -97,6 +97,29 @@ def test_every_loss_trains(loss, tmp_path):
     assert (result.model / "adapter.json").is_file()
 
 
+def test_a_judge_teaches_beside_the_labels(tmp_path):
+    values = cross_encoder_recipe(tmp_path, steps=2, checkpoint=2)
+    values["negatives"]["judge"] = {"dense": {"model": values["encoder"]["model"], "k": 1000}}
+    weights = {}
+    for share in (None, 0.5, 0.9):
+        values["judged"] = None if share is None else {"share": share}
+        result = carry_out(KIND.model_validate(values), SESSION, output=tmp_path / f"{share}")
+        weights[share] = weights_of(tmp_path / f"{share}")
+        card = (result.model / "README.md").read_text()
+        assert ("scores of the judge" in card) == (share is not None)
+    for one, other in ((None, 0.5), (0.5, 0.9)):
+        assert any(not torch.equal(weights[one][name], weights[other][name]) for name in weights[one])
+
+
+@pytest.mark.parametrize("change", [{"judge": None}, {"loss": "ranknet"}])
+def test_learning_from_a_judge_takes_one_and_a_loss_beside_it(change, tmp_path):
+    values = {**cross_encoder_recipe(tmp_path), "judged": {}}
+    values["negatives"]["judge"] = change.get("judge", {"dense": {"k": 1000}})
+    values["loss"] = change.get("loss", "softmax")
+    with pytest.raises(ValueError, match="judged"):
+        KIND.model_validate(values)
+
+
 def test_a_training_goes_on_from_another_s_adapter(finished, tmp_path):
     recipe, output, result = finished
     if recipe.encoder.lora is None:

@@ -57,6 +57,18 @@ def test_negatives_come_from_the_ranks_and_are_not_judged_relevant():
     } | {key: 0 for key in counts if not counts[key]}  # fmt: skip
 
 
+def test_the_judge_s_scores_stand_by_the_documents():
+    given = {f"d{n}": 10.0 - n for n in range(10)}
+    (one,), counts = mined(source({"d0": 1}), negatives(ranks=[1, 4], count=5), judge=Given(given))
+    assert counts["drawn at random instead"] == 2
+    assert one.scores == (given["d0"], *(max(given[doc_id], given["d3"]) for doc_id in one.negatives))
+
+
+def test_without_a_judge_there_are_no_scores():
+    (one,), _ = mined(source({"d0": 1}), negatives(count=5))
+    assert one.scores == ()
+
+
 def test_they_are_drawn_at_random_by_the_seed():
     texts = source({"d0": 1})
     drawn = {mined(texts, negatives(count=2), seed=seed)[0][0].negatives for seed in range(12)}

@@ -29,6 +29,17 @@ def lines(tmp_path):
     return file
 
 
+def test_a_field_may_lie_in_others(tmp_path):
+    file = tmp_path / "nested.jsonl"
+    evidence = [{"text": "the moon pulls", "from": "a"}, {"text": "at the sea", "from": "b"}]
+    file.write_text(json.dumps({"asked": {"words": "why are there tides"}, "evidence": evidence}) + "\n")
+    pairs = {"file": str(file), "query": "asked.words", "document": "evidence.text"}
+    told = TrainingSource.model_validate({"name": "some", "licence": "CC0", "pairs": pairs})
+    found = read_source(told, Session(), seed=1)
+    assert [query.text for query in found.queries] == ["why are there tides"]
+    assert [document.text for document in found.corpus] == ["the moon pulls at the sea"]
+
+
 def test_pairs_become_queries_documents_and_judgements(lines):
     found = read_source(source(lines), SESSION, seed=7)
     assert len(found.queries) == 12

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from rankloom.training.ranking_losses import contrastive, listwise_margin_mse, margin_mse, ranknet, softmax
+from rankloom.training.ranking_losses import contrastive, judged, listwise_margin_mse, margin_mse, ranknet, softmax
 
 torch.manual_seed(3)
 SCORES, TEACHER = torch.randn(5, 4), 7 * torch.randn(5, 4) + 30
@@ -56,6 +56,15 @@ def test_ranknet_is_the_mean_of_log_losses():
 def test_softmax_tells_the_first_from_its_own_list():
     parts = [-math.log(SCORES[q, 0].exp() / SCORES[q].exp().sum()) for q in range(5)]
     assert softmax(SCORES).item() == pytest.approx(sum(parts) / len(parts), rel=1e-5)
+
+
+def test_what_a_judge_holds_is_learnt_as_a_distribution():
+    scores, teacher = torch.randn(3, 4), torch.randn(3, 4)
+    expected = [
+        -sum(float(share) * float(own) for share, own in zip((of / 0.5).softmax(0), by.log_softmax(0), strict=True))
+        for by, of in zip(scores, teacher, strict=True)
+    ]
+    assert float(judged(scores, teacher, temperature=0.5)) == pytest.approx(sum(expected) / 3, rel=1e-5)
 
 
 def test_contrastive_tells_the_first_from_the_whole_batch():
