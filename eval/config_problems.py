@@ -17,6 +17,11 @@ from rankloom.yaml_file import Locations, Place
 if TYPE_CHECKING:
     from rankloom.eval.experiment_config import ExperimentConfig, Source
 
+# Keys that one may look for here, and where the matter is settled.
+_ELSEWHERE: Mapping[Place, str] = {
+    ("session", "cache"): "; where results are kept is for each machine to say: `--cache`, or RANKLOOM_CACHE",
+    ("session", "offline"): "; whether the network may be used is for each machine to say: `--offline`",
+}
 _NAME = re.compile(r"[\w+=.,@-]+")  # a file name and a word of a TREC run file on every platform
 
 
@@ -29,7 +34,7 @@ def inconsistencies(config: ExperimentConfig) -> Iterator[tuple[Place, str]]:
             yield ("tune", "among", name), f"{name!r} is a pipeline; give the tuned row a name of its own"
         rows.setdefault(name, ("tune", "among", name))
     if config.baseline not in rows and config.sweep is None:
-        hint = _did_you_mean(config.baseline, list(rows))
+        hint = _did_you_mean(config.baseline, list(rows)) or f"; there are {', '.join(rows)}"
         yield ("compare", "baseline"), f"the baseline {config.baseline!r} is not a pipeline{hint}"
     seen: dict[str, str] = {}
     for name, place in rows.items():
@@ -141,6 +146,7 @@ def described(problem: Any, locations: Locations, models: Mapping[str, type[Base
         model = models[inside or (str(place[0]) if len(place) > 1 else "")]
         known = list(model.model_fields)
         hint = _did_you_mean(str(place[-1]), known) or f"; accepted: {', '.join(known)}"
+        hint = _ELSEWHERE.get(place, hint)
         return f"{line}: unknown key {key!r}{hint}"
     if problem["type"] == "missing":
         return f"{line}: the key {key!r} is missing"

@@ -176,8 +176,6 @@ def _summary_markdown(result: ExperimentResult) -> str:
         lines += ["", _line(head), _line(["---"] * len(head)), *map(_line, tests)]
     for name, tuning in result.tunings.items():
         lines += ["", f"{name}:", *(f"- {line}" for line in tuning.lines())]
-    if summary.failed:
-        lines += ["", f"Failed: {', '.join(summary.failed)}."]
     return "\n".join(lines) + "\n"
 
 

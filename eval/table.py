@@ -120,11 +120,15 @@ class Summary:
         return ["pipeline", *self.measures, "queries", "missing"]
 
     def cells(self) -> list[list[str]]:
-        """The table as short texts: mean, its interval where asked for, difference and mark in each cell."""
-        return [
+        """The table as short texts: mean, its interval where asked for, difference and mark in each cell.
+
+        Pipelines that failed stand at the end.
+        """
+        rows = [
             [row.name, *(_shown(row.cells[name]) for name in self.measures), str(row.queries), str(len(row.missing))]
             for row in self.rows
         ]
+        return rows + [[name, *("failed" for _ in self.measures), "-", "-"] for name in self.failed]
 
     def tests_header(self) -> list[str]:
         """The column heads of `tests`."""

@@ -23,6 +23,7 @@ from rankloom.corpus import Corpus
 from rankloom.errors import CompositionError, ConfigError, RankloomError, nearest
 from rankloom.language_model import LanguageModel
 from rankloom.language_models import words as model_words
+from rankloom.parameter_kinds import HoldsModel, HoldsSteps
 from rankloom.pipeline import Pipeline
 from rankloom.registry import stage_class, stage_words
 from rankloom.session import Session
@@ -64,7 +65,8 @@ class PipelineBuilder:
         except CompositionError as error:
             raise ConfigError(f"{self.locations.where(at)}: {error}") from error
         if "ranking" not in traits:
-            raise ConfigError(f"{self.locations.where(at)}: the pipeline ends without a ranking")
+            what = "the pipeline ends without a ranking; fix: end it with a retriever, or a reranker behind one"
+            raise ConfigError(f"{self.locations.where(at)}: {what}")
         if traits & REWRITTEN:
             raise ConfigError(f"{self.locations.where(at)}: the pipeline ends with new queries that nothing reads")
 
@@ -168,7 +170,7 @@ class PipelineBuilder:
         try:
             checked = model.model_validate(dict(given))
         except ValidationError as error:
-            raise self._invalid(word, error, at, list(model.model_fields)) from None
+            raise self._invalid(word, error, at, model) from None
         values = {name: getattr(checked, name) for name in given}
         try:
             return signature_schema.located(model, values, self.locations.folder, stage=word)
@@ -197,16 +199,19 @@ class PipelineBuilder:
                 raise ConfigError(f"{self.locations.where(at)}: {error}") from error
             raise
 
-    def _invalid(self, word: str, error: ValidationError, at: Place, known: list[str]) -> ConfigError:
+    def _invalid(self, word: str, error: ValidationError, at: Place, model: type[BaseModel]) -> ConfigError:
         """All that is wrong with a step's parameters, as one error."""
         problems = []
         for one in error.errors():
             name = str(one["loc"][0]) if one["loc"] else ""
             line = self.locations.where((*at, word, *one["loc"]))
             if one["type"] == "extra_forbidden":
+                known = list(model.model_fields)
                 close = nearest(name, known)
                 hint = f"; did you mean {close!r}?" if close else f"; accepted: {', '.join(known)}"
                 problems.append(f"{line}: {word} has no parameter {name!r}{hint}")
+            elif one["type"] == "missing":
+                problems.append(f"{line}: {word} needs {name!r}{_kind(model, name)}")
             else:
                 problems.append(f"{line}: {word}.{name}: {one['msg']}; got {one['input']!r}")
         return ConfigError("\n".join(problems))
@@ -214,6 +219,13 @@ class PipelineBuilder:
     def _error(self, at: Place, problem: str, **details: Any) -> ConfigError:
         """An error with file and line."""
         return ConfigError(f"{self.locations.where(at)}: {problem}", **details)
+
+
+def _kind(model: type[BaseModel], name: str) -> str:
+    """What a parameter holds, where its name does not say."""
+    if name in signature_schema.marked(model, HoldsModel()):
+        return ": a language model, such as {replay: transcript.jsonl}"
+    return ": a stage, or a list of stages" if name in signature_schema.marked(model, HoldsSteps()) else ""
 
 
 def _sketch(word: str, values: dict[str, Any]) -> Stage:

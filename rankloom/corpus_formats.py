@@ -258,7 +258,8 @@ class DocumentReader(Iterator[Document]):
 def _as_document(record: object) -> Document:
     """A document from a mapping; keys other than id, title and text become metadata."""
     if not isinstance(record, Mapping):
-        raise DataError("the record is not an object with id and text", value=type(record).__name__)
+        accepted = "Document(id, text), or a map such as {'id': 'd1', 'text': '...'}"
+        raise DataError("the record is not an object with id and text", value=type(record).__name__, accepted=accepted)
     rest = dict(record)
     doc_id = _first(rest, ID_KEYS, "an id")
     text = _first(rest, TEXT_KEYS, "a text")

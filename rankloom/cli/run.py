@@ -129,8 +129,12 @@ def _show(experiment: Experiment, result: ExperimentResult, folder: Path) -> Non
     header = [*result.summary.header(), *(cost.header for cost in costs), *(["cached"] if costs else [])]
     rows = []
     for cells in result.summary.cells():
-        spent = result.outcomes[cells[0]].costs()
-        cached, asked = result.outcomes[cells[0]].cached()
+        outcome = result.outcomes.get(cells[0])
+        if outcome is None:  # it failed
+            rows.append([*cells, *("-" for _ in header[len(cells) :])])
+            continue
+        spent = outcome.costs()
+        cached, asked = outcome.cached()
         share = [f"{cached / max(1, asked):.0%}"] if costs else []
         rows.append([*cells, *(cost.shown(spent.get(cost.name)) for cost in costs), *share])
     show_table(header, rows)

@@ -116,6 +116,12 @@ def test_texts_show_intervals_where_asked() -> None:
     assert "paired t-test, uncorrected. Effect" in plain.legend()
 
 
+def test_pipelines_that_failed_have_a_row() -> None:
+    summary = summarise(EVALUATIONS, baseline="base", failed=["broken"])
+    assert summary.cells()[-1] == ["broken", *["failed"] * len(summary.measures), "-", "-"]
+    assert {len(cells) for cells in summary.cells()} == {len(summary.header())}
+
+
 def test_figures_depend_on_the_seed_and_not_on_who_else_is_compared() -> None:
     def told(names: list[str], seed: int) -> object:
         some = {name: EVALUATIONS[name] for name in names}

@@ -136,6 +136,8 @@ def test_a_partly_finished_run(say: Any) -> None:
     assert list(said.json()["failures"]) == ["bad"]
     assert "1 of 4 pipelines failed" in said.err
     assert "Traceback" not in said.err
+    said = say("run", write(EXPERIMENT, pipelines=pipelines))
+    assert [line.split()[:2] for line in said.out.splitlines() if line.startswith("bad")] == [["bad", "failed"]]
 
 
 def test_without_a_cache(say: Any, tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ class TestBuilding:
                 {"local": {"name": "x", "temprature": 1}},
                 "local has no parameter 'temprature'; did you mean 'temperature'",
             ),
-            ({"local": {"temperature": 1}}, r"local\.name: Field required"),
+            ({"local": {"temperature": 1}}, r"local needs 'name'"),
             ({"local": {"name": "x", "layout": "letter"}}, r"local\.layout: Input should be"),
             ({"local": {"name": "x", "batch_size": 0}}, "batch_size is out of range"),
             ({"openai_compatible": {"name": "m", "url": "nowhere"}}, "url is no address"),
