@@ -2,6 +2,7 @@
 
 import json
 import socket
+import struct
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,10 +21,11 @@ class Misbehaviour:
 
 
 class ChatServer:
-    """Answers by `says`, but does what the next entry of `script` tells where there is one that is not None."""
+    """Answers by `says`, but does what the next entry of `script`, or else `trouble`, tells where that is not None."""
 
-    def __init__(self):
+    def __init__(self, port=0):
         self.requests, self.keys, self.times, self.script = [], [], [], []
+        self.answered, self.trouble, self.gone = [], lambda _: None, False
         self.says, self.finish, self.usage = echo, "stop", True
         self.under_way = self.most = 0
         self.gate, self.lock = None, threading.Lock()
@@ -38,7 +40,7 @@ class ChatServer:
             def log_message(self, *_):
                 pass
 
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.http = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self.http.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.http.server_port}/v1"
         threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True).start()
@@ -46,6 +48,17 @@ class ChatServer:
     def close(self):
         self.http.shutdown()
         self.http.server_close()
+
+    def die(self):
+        """Be gone: connections are reset, and no new ones come about."""
+        with self.lock:
+            begun, self.gone = not self.gone, True
+        if begun:
+            self.close()
+
+    def paid(self, model):
+        """The prompts that a model has answered."""
+        return [body["messages"][-1]["content"] for body in self.answered if body["model"] == model]
 
     @property
     def prompts(self):
@@ -60,7 +73,13 @@ class ChatServer:
             self.times.append(time.monotonic())
             self.under_way += 1
             self.most = max(self.most, self.under_way)
-            told = self.script.pop(0) if self.script else None
+            told = self.script.pop(0) if self.script else self.trouble(body)
+            if told is None and not self.gone:
+                self.answered.append(body)
+            gone = self.gone
+        if gone:
+            self.reset(handler)
+            return
         if self.gate is not None:
             self.gate.wait(1)
         with self.lock:
@@ -71,6 +90,12 @@ class ChatServer:
         time.sleep(told.pause)
         data = told.body if told.body is not None else json.dumps({"error": {"message": "no"}}).encode()
         self.send(handler, told.status, told.headers, data, dies=told.dies)
+
+    def reset(self, handler):
+        """End a connection as a crash does: the other side finds it reset."""
+        handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        handler.connection.close()
+        handler.close_connection = True
 
     def send(self, handler, status, headers, data, *, dies=False):
         try:

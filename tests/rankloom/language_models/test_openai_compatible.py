@@ -110,10 +110,11 @@ def test_outputs_that_were_stopped_are_cut(server, finish, cut):
 
 
 def test_no_more_requests_are_under_way_than_allowed_and_all_at_once(server):
+    backend, texts = model(server, concurrency=3), list("abcdefgh")
+    asked(backend, ["first"])  # which loads the client
     server.gate = threading.Event()
-    threading.Timer(0.3, server.gate.set).start()
-    texts = list("abcdefgh")
-    assert [one.text for one in asked(model(server, concurrency=3), texts).completions] == texts
+    threading.Timer(0.5, server.gate.set).start()
+    assert [one.text for one in asked(backend, texts).completions] == texts
     assert server.most == 3
 
 
