@@ -20,8 +20,9 @@ from rankloom.errors import UsageError
 from rankloom.eval.answer_text import exact_match, holds, token_f1
 from rankloom.eval.measures import Evaluation
 from rankloom.fingerprint import digest
-from rankloom.language_model import Completion, LanguageModel, Prompt, complete, output_notes
+from rankloom.language_model import Completion, LanguageModel, Prompt, output_notes
 from rankloom.ledger import Cost, Ledger, Note
+from rankloom.prompt_groups import complete_groups
 from rankloom.ranked_list import RankedList
 from rankloom.records import Query
 from rankloom.run import Run
@@ -98,20 +99,21 @@ def answer(
 ) -> Answers:
     """Let a language model answer each query from its best passages.
 
-    A query without a passage is not asked; it is noted, and its answer is empty.
+    A query without a passage is not asked; it is noted, and its answer is empty. So it is with queries that the
+    session's budget does not suffice for (`unfinished`).
 
     Args:
         run: A run with a ranking and texts, pruned or not.
         model: Who answers.
-        max_context_tokens: Budget of the passages; see `RankedList.context`.
+        max_context_tokens: Limit of the passages; see `RankedList.context`.
         max_answer_tokens: Limit of each answer; an answer that meets it is noted.
         count_tokens: Counts tokens as the model does; by default an estimate.
         prompt: Makes a prompt of a query and its context.
-        session: Its cache remembers completions; by default the run's own session.
+        session: Its cache remembers completions, its budget is kept to; by default the run's own session.
 
     Raises:
         CompositionError: The run has no ranking, or nobody knows the texts.
-        UsageError: A budget is not positive.
+        UsageError: A number of tokens is not positive, or the session's budget limits money and the model has no price.
     """
     whole(max_answer_tokens, least=1, stage=STAGE, parameter="max_answer_tokens")
     begun = time.perf_counter()
@@ -121,10 +123,13 @@ def answer(
     }
     asked = [query for query in run.queries if contexts[query.id].citations]
     prompts = [prompt(query, contexts[query.id]) for query in asked]
-    done = complete(model, prompts, max_tokens=max_answer_tokens, session=session or run.session, stage=STAGE)
-    said = dict(zip((query.id for query in asked), done.completions, strict=True))
-    answers = {query_id: _read(hits, contexts[query_id], said.get(query_id)) for query_id, hits in run.items()}
-    notes = [note for query_id, one in answers.items() for note in _notes(one, said.get(query_id))]
+    session = session or run.session
+    done = complete_groups(
+        model, [[one] for one in prompts], max_tokens=max_answer_tokens, session=session, stage=STAGE
+    )
+    given = {query.id: group[0] for query, group in zip(asked, done.completions, strict=True) if group is not None}
+    answers = {query_id: _read(hits, contexts[query_id], given.get(query_id)) for query_id, hits in run.items()}
+    notes = [*done.notes, *(note for one in answers.values() for note in _notes(one, given, done.stopped))]
     cost = Cost(
         STAGE,
         digest(run.lineage, STAGE, model, [(prompt.system, prompt.text) for prompt in prompts], max_answer_tokens),
@@ -216,12 +221,15 @@ def _read(hits: RankedList, context: Context, said: Completion | None) -> Answer
     return Answer(hits.query.id, text, raw, cited, unknown, context)
 
 
-def _notes(one: Answer, said: Completion | None) -> Iterable[Note]:
+def _notes(one: Answer, given: Mapping[str, Completion], stopped: str) -> Iterable[Note]:
     """What the ledger should know of an answer."""
-    if said is None:
-        yield Note(STAGE, "no_context", one.query_id, detail="the model was not asked")
-    else:
+    said = given.get(one.query_id)
+    if said is not None:
         yield from output_notes(said, stage=STAGE, query_id=one.query_id)
+    elif one.context.citations:
+        yield Note(STAGE, "unfinished", one.query_id, detail=f"{stopped}; it is not answered")
+    else:
+        yield Note(STAGE, "no_context", one.query_id, detail="the model was not asked")
     if one.unknown:
         yield Note(STAGE, "unknown_citation", one.query_id, amount=len(one.unknown), detail=str(list(one.unknown)))
 

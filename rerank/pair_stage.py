@@ -11,7 +11,7 @@ import logging
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,14 +61,30 @@ class Computed:
     """What a model made of several pairs, and what that took.
 
     Args:
-        outcomes: One for each pair, in their order.
+        outcomes: One for each pair, in their order; where a budget has stopped it, for the first of them alone.
         calls: Batches that went through a model, or requests.
         tokens: Tokens that models read and wrote.
+        stopped: Which limit of the budget was reached before the other pairs; empty if none was.
     """
 
     outcomes: list[Outcome]
     calls: int
     tokens: int
+    stopped: str = ""
+
+
+class LookedAt(NamedTuple):
+    """What a stage has seen of a run.
+
+    Args:
+        run: The run, with costs and notes.
+        outcomes: One for each of the first `counts` hits of each query, in the order of the ranking.
+        counts: int64 of shape (queries,).
+    """
+
+    run: Run
+    outcomes: list[Outcome]
+    counts: NDArray[np.int64]
 
 
 class PairStage(Stage):
@@ -111,70 +127,92 @@ class PairStage(Stage):
         counts = np.minimum(run.hits(stage=self.name).counts(), self.depth)
         return counts * np.array([bool(query.text.strip()) for query in run.queries], dtype=np.int64)
 
-    def outcomes(self, run: Run) -> tuple[Run, list[Outcome]]:
+    def outcomes(self, run: Run) -> LookedAt:
         """What the model makes of the hits that are looked at, from the cache as far as it is known.
+
+        A query that the session's budget did not suffice for is noted as `unfinished`: fewer of its hits, from the top,
+        have been looked at.
 
         Args:
             run: A run with a ranking and texts.
 
         Returns:
             The run, with costs, a note for every pair that was cut, and one for every query with hits but no text;
-            and an outcome for each of the first `looked_at` hits of each query, in the order of the ranking.
+            outcomes, and of how many hits.
 
         Raises:
             DataError: A pair is longer than the model reads, and the session's policy is `error`.
         """
         ranking, documents = run.hits(stage=self.name), run.texts(stage=self.name)
         key = self._digest(self.neutral | self.decides_later, self.identity(run.session), run.session.numerics())
-        looked_at = self.looked_at(run)
-        blank = np.flatnonzero((looked_at == 0) & (ranking.counts() > 0))
+        wanted = self.looked_at(run)
+        blank = np.flatnonzero((wanted == 0) & (ranking.counts() > 0))
         notes = [Note(self.name, "empty_query", run.queries[number].id) for number in blank]
         outcomes: list[Outcome] = []
+        counts = np.zeros_like(wanted)
         cached = calls = tokens = 0
-        with run.session.progress.task(self.name, int(looked_at.sum())) as advance:
+        with run.session.progress.task(self.name, int(wanted.sum())) as advance:
             for start in range(0, len(run), self.unit):
-                wanted = {
-                    number: ranking.doc_ids(number)[: int(looked_at[number])]
+                ids = {
+                    number: ranking.doc_ids(number)[: int(wanted[number])]
                     for number in range(start, min(start + self.unit, len(run)))
                 }
-                pairs = _pairs(run, documents, wanted)
+                pairs = _pairs(run, documents, ids)
                 some, from_cache, spent = self._group(pairs, key, run.session)
-                outcomes.extend(some)
-                notes.extend(self._truncations(run, wanted, some))
+                told = _first_known(ids, some)
+                for number, own in told.items():
+                    counts[number] = len(own)
+                    outcomes.extend(own)
+                    notes.extend(self._truncations(run, number, ids[number], own))
+                    if len(own) < len(ids[number]):
+                        detail = f"{spent.stopped}; its first {len(own)} hits are done"
+                        notes.append(Note(self.name, "unfinished", run.queries[number].id, detail=detail))
                 cached, calls, tokens = cached + from_cache, calls + spent.calls, tokens + spent.tokens
                 advance(len(pairs))
         counted = run.noted(*notes).counted(inputs=len(outcomes), cached=cached, calls=calls, tokens=tokens)
-        return counted, outcomes
+        return LookedAt(counted, outcomes, counts)
 
-    def _group(self, pairs: list[Pair], key: str, session: Session) -> tuple[list[Outcome], int, Computed]:
+    def _group(self, pairs: list[Pair], key: str, session: Session) -> tuple[list[Outcome | None], int, Computed]:
         """Outcomes of a group of pairs, how many came from the cache, and what was computed; equal pairs once."""
         keys = [digest(key, pair.query, pair.document.title, pair.document.text) for pair in pairs]
         known = _known(session.cache, keys)
         from_cache = sum(one in known for one in keys)
         missing = {one: pair for one, pair in zip(keys, pairs, strict=True) if one not in known}
         computed = self.compute(list(missing.values()), session) if missing else Computed([], 0, 0)
-        if len(computed.outcomes) != len(missing):
-            raise StageError(f"gave {len(computed.outcomes)} outcomes for {len(missing)} pairs", stage=self.name)
-        fresh = dict(zip(missing, computed.outcomes, strict=True))
+        given = len(computed.outcomes)
+        if given > len(missing) or (given < len(missing) and not computed.stopped):
+            raise StageError(f"gave {given} outcomes for {len(missing)} pairs", stage=self.name)
+        fresh = dict(zip(missing, computed.outcomes, strict=False))  # a budget may have stopped it
         if session.cache is not None and fresh:
             packed = {one: pack({"truncated": outcome.truncated}, outcome.arrays) for one, outcome in fresh.items()}
             session.cache.put(packed, stage=self.name)
         known.update(fresh)
-        return [known[one] for one in keys], from_cache, computed
+        return [known.get(one) for one in keys], from_cache, computed
 
     def _digest(self, left_out: frozenset[str], *others: str) -> str:
         """A digest of the class, its version, its parameters but some, and more."""
         parameters = {name: value for name, value in self.params().items() if name not in left_out}
         return digest(type(self).__module__, type(self).__qualname__, self.version, parameters, others)
 
-    def _truncations(self, run: Run, wanted: Mapping[int, list[str]], outcomes: list[Outcome]) -> list[Note]:
-        """A note for each pair of some queries that was cut; an error if the session has it so."""
-        whose = [(run.queries[number].id, doc_id) for number, ids in wanted.items() for doc_id in ids]
+    def _truncations(self, run: Run, number: int, ids: Sequence[str], outcomes: Sequence[Outcome]) -> list[Note]:
+        """A note for each pair of a query that was cut; an error if the session has it so."""
+        query_id = run.queries[number].id
         return [
             truncation_note(run.session, stage=self.name, tokens=outcome.truncated, query_id=query_id, doc_id=doc_id)
-            for (query_id, doc_id), outcome in zip(whose, outcomes, strict=True)
+            for doc_id, outcome in zip(ids, outcomes, strict=False)
             if outcome.truncated
         ]
+
+
+def _first_known(ids: Mapping[int, list[str]], outcomes: Sequence[Outcome | None]) -> dict[int, list[Outcome]]:
+    """The outcomes of each query's hits, up to the first hit that has none."""
+    places = iter(outcomes)
+    told: dict[int, list[Outcome]] = {}
+    for number, own in ids.items():
+        some = [next(places) for _ in own]
+        end = some.index(None) if None in some else len(some)
+        told[number] = [outcome for outcome in some[:end] if outcome is not None]
+    return told
 
 
 def _pairs(run: Run, documents: Documents, wanted: Mapping[int, list[str]]) -> list[Pair]:

@@ -27,12 +27,13 @@ class Scored(NamedTuple):
     """Scores of some pairs, in their order.
 
     Args:
-        scores: Finite; float32 of shape (pairs,).
+        scores: Finite; float32 of shape (pairs,). Where a budget has stopped it, those of the first pairs alone.
         truncated: Tokens of each pair that the model did not read; int64 of shape (pairs,).
         calls: Batches that went through a model, or requests.
         tokens: Tokens that models read and wrote.
         bare: Pairs of which query or document has no vectors, so that the score says nothing; bool of shape (pairs,),
             or None where there are none.
+        stopped: Which limit of the budget was reached before the other pairs; empty if none was.
     """
 
     scores: NDArray[np.float32]
@@ -40,6 +41,7 @@ class Scored(NamedTuple):
     calls: int
     tokens: int
     bare: NDArray[np.bool_] | None = None
+    stopped: str = ""
 
 
 class Pointwise(PairStage, Reranker):
@@ -73,29 +75,29 @@ class Pointwise(PairStage, Reranker):
         ]
         for place in [] if scored.bare is None else np.flatnonzero(scored.bare).tolist():
             outcomes[place] = Outcome({**outcomes[place].arrays, "bare": np.ones(1)}, outcomes[place].truncated)
-        return Computed(outcomes, scored.calls, scored.tokens)
+        return Computed(outcomes, scored.calls, scored.tokens, scored.stopped)
 
     def __call__(self, run: Run) -> Run:
         """Score the best `depth` hits of each query; the ledger says how many others keep their place."""
-        after, outcomes = self.outcomes(run)
+        after, outcomes, scored = self.outcomes(run)
         scores = np.array([outcome.arrays["score"][0] for outcome in outcomes], dtype=np.float32)
-        before, scored = run.hits(stage=self.name), self.looked_at(run)
+        before = run.hits(stage=self.name)
         below = before.counts() - scored
         notes = [
             Note(self.name, "not_reranked", run.queries[number].id, amount=int(below[number]))
             for number in np.flatnonzero(below)
         ]
-        notes += self._bare(run, outcomes)
+        notes += self._bare(run, outcomes, scored)
         return after.ranked(reranked(before, scores, scored, kind=self.kind)).noted(*notes)
 
-    def _bare(self, run: Run, outcomes: Sequence[Outcome]) -> list[Note]:
+    def _bare(self, run: Run, outcomes: Sequence[Outcome], scored: NDArray[np.int64]) -> list[Note]:
         """A note for each pair of which query or document has no vectors."""
-        ranking, looked_at = run.hits(stage=self.name), self.looked_at(run)
-        ends = np.cumsum(looked_at)
+        ranking = run.hits(stage=self.name)
+        ends = np.cumsum(scored)
         notes = []
         for place in [place for place, outcome in enumerate(outcomes) if "bare" in outcome.arrays]:
             number = int(np.searchsorted(ends, place, side="right"))
-            doc_id = ranking.doc_ids(number)[place - int(ends[number] - looked_at[number])]
+            doc_id = ranking.doc_ids(number)[place - int(ends[number] - scored[number])]
             notes.append(no_vectors(self.name, run.queries[number].id, doc_id))
         return notes
 

@@ -83,11 +83,11 @@ class SentencePruner(PairStage, Pruner):
 
     def __call__(self, run: Run) -> Run:
         """Prune the best `depth` hits of each query."""
-        after, outcomes = self.outcomes(run)
+        after, outcomes, counts = self.outcomes(run)
         ranking = run.hits(stage=self.name)
         spans: list[tuple[Span, ...] | None] = [None] * len(ranking.codes)
         notes = []
-        places = np.flatnonzero(ranking.ranks() <= np.repeat(self.looked_at(run), ranking.counts()))
+        places = np.flatnonzero(ranking.ranks() <= np.repeat(counts, ranking.counts()))
         for place, number, outcome in zip(places, ranking.query_numbers()[places], outcomes, strict=True):
             sentences = spans[place] = self._spans(outcome)
             if not any(span.kept for span in sentences):

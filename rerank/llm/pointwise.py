@@ -7,21 +7,19 @@ written; the model has to tell likelihoods (`rankloom.likelihood.ScoringModel`),
 from __future__ import annotations
 
 import math
-import time
 from abc import abstractmethod
 from collections.abc import Sequence
-from contextlib import nullcontext
-from itertools import islice
+from dataclasses import replace
 
 import numpy as np
 
 from rankloom.checks import whole
-from rankloom.errors import StageError, UsageError
+from rankloom.errors import UsageError
 from rankloom.fingerprint import digest
 from rankloom.language_model import LanguageModel, Prompt, checked_model
 from rankloom.language_model_stage import LanguageModelStage
-from rankloom.ledger import Cost
-from rankloom.likelihood import Continuation, ScoringModel, log_likelihoods, scoring_model
+from rankloom.likelihood import Continuation, ScoringModel, scoring_model
+from rankloom.likelihood_groups import log_likelihoods_of_groups
 from rankloom.parameter_kinds import AnyLanguageModel
 from rankloom.ranking import ScoreKind
 from rankloom.rerank.llm.comparator import cut_words
@@ -29,14 +27,16 @@ from rankloom.rerank.llm.prompted import PromptName
 from rankloom.rerank.llm.template import Template, load_template
 from rankloom.rerank.pair_stage import Pair
 from rankloom.rerank.pointwise import Pointwise, Scored
+from rankloom.run import Run
 from rankloom.session import Session
 
 
 class PointwisePrompt(Pointwise, LanguageModelStage):
     """Rerank by likelihoods of what might follow a prompt about one passage.
 
-    A subclass says what might follow, and what the likelihoods mean. A budget that is spent is an error here: scores of
-    some pairs would not make a ranking. What was scored is kept, and running again goes on.
+    A subclass says what might follow, and what the likelihoods mean. Where the session's budget does not suffice for a
+    query, only its first hits are scored, as with a smaller `depth`; it is noted as `unfinished`. What was scored is
+    kept, and running again goes on.
     """
 
     model: ScoringModel
@@ -68,45 +68,29 @@ class PointwisePrompt(Pointwise, LanguageModelStage):
             self.model.resolve(session)
         return digest(self.model, self.templates[0])
 
+    def __call__(self, run: Run) -> Run:
+        """Score the best `depth` hits of each query, as far as the session's budget goes."""
+        after = super().__call__(run)
+        if run.session.budget is None:
+            return after
+        (own,) = (cost for cost in after.ledger.costs if not cost.lineage)
+        return after.noted(*run.session.budget.uncounted(replace(own, stage=self.name, model=self.model_name)))
+
     def score(self, pairs: Sequence[Pair], session: Session) -> Scored:
-        """Score some pairs.
+        """Score some pairs; where the session's budget does not suffice for all, the first of them.
 
         Raises:
-            StageError: The session's budget is spent, or does not suffice for the pairs.
+            UsageError: The budget limits money, and has no price for the model.
         """
-        with nullcontext() if session.budget is None else session.budget.turn:
-            return self._scored(pairs, session)
-
-    def _scored(self, pairs: Sequence[Pair], session: Session) -> Scored:
-        """The scores of some pairs, within the budget."""
-        self._check_budget(len(pairs), session)
-        begun = time.perf_counter()
         wanted: list[list[Continuation]] = []
         truncated = np.zeros(len(pairs), dtype=np.int64)
         for place, pair in enumerate(pairs):
             passage, truncated[place] = cut_words(pair.document.contents, self.passage_words)
             prompt = self.prompt_of(pair.query, passage)
             wanted.append([Continuation(prompt, text) for text in self.continuations(pair.query)])
-        flat = [one for own in wanted for one in own]
-        told = log_likelihoods(self.model, flat, session=session.silent(), stage=self.name)
-        values = iter(told.log_probabilities)
-        scores = np.array([self.value(list(islice(values, len(own)))) for own in wanted], dtype=np.float32)
-        if session.budget is not None:
-            seconds = time.perf_counter() - begun
-            session.budget.spend(
-                Cost(self.name, calls=told.calls, tokens=told.tokens, seconds=seconds, model=self.model_name)
-            )
-        return Scored(scores, truncated, told.calls, told.tokens)
-
-    def _check_budget(self, pairs: int, session: Session) -> None:
-        """Refuse to score pairs that the budget has no room for."""
-        stopped = "" if session.budget is None else session.budget.exhausted(calls=pairs)
-        if stopped:
-            raise StageError(
-                f"{stopped}, and {pairs} more pairs are to be scored",
-                stage=self.name,
-                fix="allow more, or score fewer (depth=); what was scored is in the session's cache, if it has one",
-            )
+        done = log_likelihoods_of_groups(self.model, wanted, session=session.silent(), stage=self.name)
+        scores = np.array([self.value(told.log_probabilities) for told in done.told], dtype=np.float32)
+        return Scored(scores, truncated[: len(scores)], done.calls, done.tokens, stopped=done.stopped)
 
 
 class YesNo(PointwisePrompt):

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from rankloom import Document, Session
+from rankloom.budget import Budget
 from rankloom.corpus import MemoryDocuments
 from rankloom.errors import DataError, UsageError
 from rankloom.eval.answers import ANSWER_MEASURES, Answers, answer, parse_citations, score_answers
 from rankloom.eval.collections import load_collection
+from rankloom.eval.costs import Price
 from rankloom.eval.extractive import BestSentence
 from rankloom.eval.table import summarise
 from rankloom.fingerprint import digest
@@ -136,6 +138,20 @@ def test_no_answer_is_paid_for_twice_and_a_cut_one_is_noted(tmp_path: Path) -> N
     assert again.answers == first.answers
     assert first.ledger.counts() == again.ledger.counts() == {"no_context": 1, "cut_output": 1}
     assert (again.ledger.costs[-1].cached, again.ledger.costs[-1].tokens) == (2, 0)
+
+
+def test_queries_that_a_budget_does_not_suffice_for_are_not_answered_and_named(tmp_path: Path) -> None:
+    model, budget = Says(sky="blue light [1]", hot="hot"), Budget(calls=1)
+    done = answer(a_run(Session(cache=tmp_path, budget=budget)), model)
+    assert (len(model.prompts), budget.spent["calls"], budget.spent["tokens"]) == (1, 1, 103)
+    assert {query_id: one.text for query_id, one in done.answers.items()} == {"q1": "blue light", "q2": "", "q3": ""}
+    assert [(one.kind, one.query_id) for one in done.ledger.notes] == [("unfinished", "q2"), ("no_context", "q3")]
+    assert "the budget of 1 calls is spent" in done.ledger.notes[0].detail
+    again = answer(a_run(Session(cache=tmp_path, budget=Budget(calls=1))), model)
+    assert (len(model.prompts), again.answers["q2"].text) == (2, "hot")
+    assert not again.ledger.of("unfinished")
+    with pytest.raises(UsageError, match="nobody says what the model costs"):
+        answer(a_run(), model, session=Session(budget=Budget(money=1.0, prices={"other": Price()})))
 
 
 def test_an_extractive_model_beats_citing_the_first_passage_of_the_last_hit() -> None:
