@@ -33,6 +33,7 @@ NoteKind = Literal[
     "empty_output",  # a language model said nothing, or nothing but a thought
     "unparsed_output",  # an output of a language model has not the form asked for; `detail` says what became of it
     "repaired_output",  # an output of a language model was read with `amount` repairs; `detail` counts them by kind
+    "unlisted_label",  # of `amount` labels a server told no likelihood; they count as less likely than those it told
     "unfinished",  # a budget was spent too early: a ranking is the best so far, a query stays as it is or unanswered
     "uncounted_tokens",  # a model counted no tokens in `amount` calls, so that a budget of tokens or money is not kept
     "unknown_citation",  # an answer cites `amount` numbers that no passage has

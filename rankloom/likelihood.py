@@ -90,11 +90,16 @@ class Scored(NamedTuple):
     listed: list[bool]
 
 
-def scoring_model(model: LanguageModel, *, stage: str) -> ScoringModel:
+def scoring_model(model: LanguageModel, *, stage: str, labels: bool = True) -> ScoringModel:
     """The model, if it tells likelihoods.
 
+    Args:
+        model: The model.
+        stage: Who asks, for errors.
+        labels: Whether those of labels are enough.
+
     Raises:
-        UsageError: It does not.
+        UsageError: It does not, or of labels alone.
     """
     if not isinstance(model, ScoringModel):
         raise UsageError(
@@ -104,6 +109,14 @@ def scoring_model(model: LanguageModel, *, stage: str) -> ScoringModel:
             accepted="a model on this machine (local), a server that tells logprobs (openai_compatible), or another "
             "ScoringModel",
             fix="let it write its answers instead, where the stage can (scoring: generation)",
+        )
+    if model.labels_only and not labels:
+        raise UsageError(
+            "the language model tells how likely labels are, and no other texts",
+            stage=stage,
+            value=model,
+            accepted="a model on this machine (local), or another ScoringModel that tells them of any text",
+            fix="yes_no or graded_relevance, which ask for labels",
         )
     return model
 

@@ -55,6 +55,10 @@ class Outcome:
     arrays: Mapping[str, NDArray[np.generic]]
     truncated: int = 0
 
+    def and_with(self, name: str, number: int) -> Outcome:
+        """The same outcome with one more number."""
+        return Outcome({**self.arrays, name: np.array([number])}, self.truncated)
+
 
 @dataclass(frozen=True, slots=True)
 class Computed:

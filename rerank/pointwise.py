@@ -33,6 +33,7 @@ class Scored(NamedTuple):
         tokens: Tokens that models read and wrote.
         bare: Pairs of which query or document has no vectors, so that the score says nothing; bool of shape (pairs,),
             or None where there are none.
+        unlisted: How many labels of each pair a server has told no likelihood of; int64 of shape (pairs,), or None.
         stopped: Which limit of the budget was reached before the other pairs; empty if none was.
     """
 
@@ -41,6 +42,7 @@ class Scored(NamedTuple):
     calls: int
     tokens: int
     bare: NDArray[np.bool_] | None = None
+    unlisted: NDArray[np.int64] | None = None
     stopped: str = ""
 
 
@@ -74,7 +76,10 @@ class Pointwise(PairStage, Reranker):
             for score, truncated in zip(scores, scored.truncated, strict=True)
         ]
         for place in [] if scored.bare is None else np.flatnonzero(scored.bare).tolist():
-            outcomes[place] = Outcome({**outcomes[place].arrays, "bare": np.ones(1)}, outcomes[place].truncated)
+            outcomes[place] = outcomes[place].and_with("bare", 1)
+        for place, labels in enumerate([] if scored.unlisted is None else scored.unlisted.tolist()):
+            if labels:
+                outcomes[place] = outcomes[place].and_with("unlisted", labels)
         return Computed(outcomes, scored.calls, scored.tokens, scored.stopped)
 
     def __call__(self, run: Run) -> Run:
@@ -87,18 +92,22 @@ class Pointwise(PairStage, Reranker):
             Note(self.name, "not_reranked", run.queries[number].id, amount=int(below[number]))
             for number in np.flatnonzero(below)
         ]
-        notes += self._bare(run, outcomes, scored)
+        notes += self._told(run, outcomes, scored)
         return after.ranked(reranked(before, scores, scored, kind=self.kind)).noted(*notes)
 
-    def _bare(self, run: Run, outcomes: Sequence[Outcome], scored: NDArray[np.int64]) -> list[Note]:
-        """A note for each pair of which query or document has no vectors."""
+    def _told(self, run: Run, outcomes: Sequence[Outcome], scored: NDArray[np.int64]) -> list[Note]:
+        """Notes on pairs of which query or document has no vectors, or labels have no likelihoods."""
         ranking = run.hits(stage=self.name)
         ends = np.cumsum(scored)
         notes = []
-        for place in [place for place, outcome in enumerate(outcomes) if "bare" in outcome.arrays]:
-            number = int(np.searchsorted(ends, place, side="right"))
+        for place in [place for place, outcome in enumerate(outcomes) if {"bare", "unlisted"} & outcome.arrays.keys()]:
+            number, arrays = int(np.searchsorted(ends, place, side="right")), outcomes[place].arrays
             doc_id = ranking.doc_ids(number)[place - int(ends[number] - scored[number])]
-            notes.append(no_vectors(self.name, run.queries[number].id, doc_id))
+            query_id = run.queries[number].id
+            if "bare" in arrays:
+                notes.append(no_vectors(self.name, query_id, doc_id))
+            if "unlisted" in arrays:
+                notes.append(Note(self.name, "unlisted_label", query_id, doc_id, amount=int(arrays["unlisted"][0])))
         return notes
 
 

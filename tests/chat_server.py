@@ -27,6 +27,7 @@ class ChatServer:
         self.requests, self.keys, self.times, self.script = [], [], [], []
         self.answered, self.trouble, self.gone = [], lambda _: None, False
         self.says, self.finish, self.usage = echo, "stop", True
+        self.likeliest = None  # request -> for each token of the output, the likeliest ones and their log probabilities
         self.under_way = self.most = 0
         self.gate, self.lock = None, threading.Lock()
         server = self
@@ -113,10 +114,17 @@ class ChatServer:
             handler.close_connection = True
 
     def reply(self, body):
-        text = self.says(body)
+        places = self.likeliest(body) if body.get("logprobs") and self.likeliest else None
+        places = places and [sorted(one.items(), key=lambda item: -item[1]) for one in places[: body["max_tokens"]]]
+        text = "".join(one[0][0] for one in places) if places else self.says(body)
         words = sum(len(message["content"].split()) for message in body["messages"])
         usage = {"prompt_tokens": words, "completion_tokens": len((text or "").split())}
         choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": self.finish}
+        if places is not None:
+            listed = [
+                [{"token": token, "logprob": value} for token, value in one[: body["top_logprobs"]]] for one in places
+            ]
+            choice["logprobs"] = {"content": [{**one[0], "top_logprobs": one} for one in listed]}
         return {"id": "1", "object": "chat.completion", "model": "m", "choices": [choice]} | (
             {"usage": usage} if self.usage else {}
         )

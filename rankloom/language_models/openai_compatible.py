@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, get_args
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal, TypeVar, get_args
 
 from rankloom.checks import between, choice, whole
 from rankloom.encoders import readable
 from rankloom.errors import StageError, UsageError
 from rankloom.fingerprint import digest
-from rankloom.language_model import Completion, LanguageModel, Prompt
+from rankloom.language_model import Completion, Prompt
+from rankloom.language_models.label_scores import NoLogprobsError, label_scores, places_of, written_first
 from rankloom.language_models.pace import Pace
 from rankloom.language_models.retrying import GarbledReplyError, Retrying
+from rankloom.likelihood import Continuation, Likelihood, ScoringModel
 from rankloom.openai_client import (
     check_may_be_asked,
     checked_address,
@@ -30,12 +32,29 @@ LimitName = Literal["max_tokens", "max_completion_tokens"]
 _VERSION = 1  # raised when the same reply becomes another completion
 _STAGE = "openai_compatible"
 _OWN_FIELDS = frozenset(
-    {"model", "messages", "temperature", "top_p", "seed", "n", "stream", "max_tokens", "max_completion_tokens"}
+    {
+        "model",
+        "messages",
+        "temperature",
+        "top_p",
+        "seed",
+        "n",
+        "stream",
+        "max_tokens",
+        "max_completion_tokens",
+        "logprobs",
+        "top_logprobs",
+    }
 )
+_LISTED = 20  # the most that OpenAI lists, and vLLM by default
+_LABEL_TOKENS = 8  # of an output up to a label that does not begin it, such as "Passage A"
 _CUT = frozenset({"length", "content_filter"})  # reasons to finish that leave the rest unsaid
 
 
-class OpenAICompatible(LanguageModel):
+_Read = TypeVar("_Read")
+
+
+class OpenAICompatible(ScoringModel):
     """A completion for each prompt, by `POST {url}/chat/completions`: vLLM, llama.cpp, ollama, OpenAI, and others.
 
     A request that fails for a passing reason (no connection, no answer within `timeout`, 429, 5xx, a reply that is no
@@ -47,6 +66,11 @@ class OpenAICompatible(LanguageModel):
     or file. Outputs that the server has stopped at the limit, or has filtered, count as cut. A prompt that is too long
     for the model is an error, if the server says so; one that cuts prompts without a word can not be found out.
 
+    How likely labels are (`scoring: likelihood`, `yes_no`, `graded_relevance`) is read from the likeliest tokens that
+    the server lists (`logprobs`, as vLLM, llama.cpp and OpenAI have it), one request for each prompt: of the first
+    token, or of that after what all labels begin with (`Passage`). A label that is not among them gets less than the
+    least of them, and stages note it (`unlisted_label`). No other texts have likelihoods, such as queries.
+
     Args:
         name: The server's name for the model.
         url: Where it is, without `/chat/completions`, such as `http://localhost:8000/v1` (vLLM),
@@ -57,6 +81,7 @@ class OpenAICompatible(LanguageModel):
         top_p: Draw only from the most likely tokens that have this probability together; None for all.
         limit_name: How the server calls the limit of tokens; OpenAI's reasoning models say `max_completion_tokens`.
         send_seed: Whether a seed is sent, where outputs are drawn; some servers refuse the field.
+        top_logprobs: How many tokens are listed, where likelihoods are asked for; many servers take 20 at most.
         body: More fields of the request, such as `{chat_template_kwargs: {enable_thinking: false}}` for vLLM. They are
             part of the fingerprint and stand in manifests: no place for a key.
         concurrency: Requests under way at a time.
@@ -75,6 +100,7 @@ class OpenAICompatible(LanguageModel):
     """
 
     requires = ("openai",)
+    labels_only = True
 
     def __init__(
         self,
@@ -86,6 +112,7 @@ class OpenAICompatible(LanguageModel):
         top_p: float | None = None,
         limit_name: LimitName = "max_tokens",
         send_seed: bool = True,
+        top_logprobs: int = _LISTED,
         body: Mapping[str, Any] | None = None,
         concurrency: int = 8,
         requests_per_minute: float | None = None,
@@ -102,6 +129,7 @@ class OpenAICompatible(LanguageModel):
             choice(limit_name, get_args(LimitName), stage=_STAGE, parameter="limit_name"),
             send_seed,
         )
+        self.top_logprobs = whole(top_logprobs, least=2, stage=_STAGE, parameter="top_logprobs")
         self.body = dict(body or {})
         if taken := self.body.keys() & _OWN_FIELDS:
             raise UsageError("body sets a field that has a parameter of its own", stage=_STAGE, value=min(taken))
@@ -137,12 +165,18 @@ class OpenAICompatible(LanguageModel):
 
     def fingerprint(self) -> str:
         """A digest of the address, the model and what changes its output; not of the key, nor of how it is asked."""
-        drawn = [self.temperature, self.top_p, self.send_seed]
+        drawn: list[object] = [self.temperature, self.top_p, self.send_seed]
+        if self.top_logprobs != _LISTED:  # which changes no completion; those that are kept by default stay
+            drawn.append(self.top_logprobs)
         return digest("chat completions", _VERSION, self.url, self.name, drawn, self.limit_name, self.body)
 
     def numerics(self, session: Session) -> str:
         """A digest of the session's seed, where outputs are drawn; the server's numbers are its own."""
         return digest(None if self.greedy else session.seed)
+
+    def likelihood_numerics(self, session: Session) -> str:  # noqa: ARG002  # the server's numbers are its own
+        """Nothing of the session."""
+        return ""
 
     def load(self, session: Session) -> None:
         """Make the client; opens no socket.
@@ -189,10 +223,56 @@ class OpenAICompatible(LanguageModel):
             lambda prompt: self._answer(prompt, max_tokens, session.seed), prompts, threads=self.concurrency
         )
 
+    def log_likelihoods(
+        self, asked: Sequence[Continuation], *, session: Session
+    ) -> Iterator[tuple[Continuation, Likelihood]]:
+        """How likely labels are, prompt by prompt, as replies arrive; `temperature` and `top_p` play no part.
+
+        Raises:
+            UsageError: The texts after a prompt are no labels that a token tells apart, or as `generate`.
+            StageError: The server tells no log probabilities, or as `generate`.
+            NotFoundError: As `generate`.
+            MissingExtraError: As `generate`.
+        """
+        labels: dict[Prompt, list[str]] = {}
+        for one in asked:
+            labels.setdefault(one.prompt, []).append(one.text)
+        for own in labels.values():
+            written_first(own)  # before anything is paid
+        self.load(session)
+        for prompt, told in completed(
+            lambda prompt: self._labels(prompt, labels[prompt]), list(labels), threads=self.concurrency
+        ):
+            yield from ((Continuation(prompt, text), one) for text, one in zip(labels[prompt], told, strict=True))
+
     # --- inside ------------------------------------------------------------------------------------------------
 
     def _answer(self, prompt: Prompt, max_tokens: int, seed: int) -> Completion:
         """The completion of one prompt."""
+        request = self._request(prompt, max_tokens)
+        if self.top_p is not None:
+            request["top_p"] = self.top_p
+        if not self.greedy and self.send_seed:
+            request["seed"] = seed + prompt.sample
+        return self._sent(request, prompt, _read)
+
+    def _labels(self, prompt: Prompt, labels: Sequence[str]) -> list[Likelihood]:
+        """How likely the labels after a prompt are; the tokens that were read count once."""
+        request = self._request(prompt, _LABEL_TOKENS if written_first(labels) else 1)
+        request |= {"logprobs": True, "top_logprobs": self.top_logprobs}
+        if self.temperature is not None:
+            request["temperature"] = 0.0
+
+        def read(reply: Any) -> list[Likelihood]:
+            said = _read(reply)
+            tokens = [said.read + said.written, *[0] * (len(labels) - 1)]
+            scores = label_scores(labels, places_of(reply.choices[0]))
+            return [Likelihood(one.log_probability, n, one.listed) for one, n in zip(scores, tokens, strict=True)]
+
+        return self._sent(request, prompt, read)
+
+    def _request(self, prompt: Prompt, max_tokens: int) -> dict[str, Any]:
+        """The fields of a request that all have."""
         system = [{"role": "system", "content": readable(prompt.system)}] if prompt.system else []
         request: dict[str, Any] = {
             "model": self.name,
@@ -202,16 +282,16 @@ class OpenAICompatible(LanguageModel):
         }
         if self.temperature is not None:
             request["temperature"] = self.temperature
-        if self.top_p is not None:
-            request["top_p"] = self.top_p
-        if not self.greedy and self.send_seed:
-            request["seed"] = seed + prompt.sample
+        return request
 
-        def ask() -> Completion:
+    def _sent(self, request: Mapping[str, Any], prompt: Prompt, read: Callable[[Any], _Read]) -> _Read:
+        """What is read in the reply to a request, which is sent again while it fails for a passing reason."""
+
+        def ask() -> _Read:
             self._pace.wait()
             try:
-                return _read(self._client.chat.completions.create(**request))
-            except ValueError as error:  # no JSON
+                return read(self._client.chat.completions.create(**request))
+            except ValueError as error:  # no JSON, or of another form
                 raise GarbledReplyError(f"the reply can not be read ({error})") from None
 
         import openai
@@ -219,13 +299,29 @@ class OpenAICompatible(LanguageModel):
         try:
             return Retrying(self.retries, self.deadline).ask(ask, stage=_STAGE)
         except (openai.OpenAIError, GarbledReplyError) as error:
-            failure = self._failure(error, prompt)
+            failure = self._failure(error, prompt, scored="logprobs" in request)
+        except NoLogprobsError:
+            failure = self._no_logprobs()
         raise failure  # outside of the handler: an error's context would hold the request, and so the key
 
-    def _failure(self, error: Exception, prompt: Prompt) -> StageError:
-        """What is said of a prompt that has failed for good, without the key."""
+    def _no_logprobs(self) -> StageError:
+        """What is said of a server that has answered, but tells no log probabilities."""
+        return StageError(
+            "the server does not tell how likely the tokens of its outputs are (logprobs)",
+            stage=_STAGE,
+            value=self.url,
+            accepted="a server and a model that do, such as vLLM, llama.cpp, or OpenAI's models that do not reason",
+            fix="let the model write its answers instead, where the stage can (scoring: generation), or take a model "
+            "on this machine (local)",
+        )
+
+    def _failure(self, error: Exception, prompt: Prompt, *, scored: bool) -> StageError:
+        """What is said of a prompt that has failed for good, without the key; `scored` if logprobs were asked for."""
+        refused = f"if the prompt is too long (it has {len(prompt.system) + len(prompt.text)} characters): shorten it"
+        if scored:
+            refused += "; if it is about logprobs: a lower top_logprobs, or scoring: generation"
         fixes = {
-            400: f"if the prompt is too long (it has {len(prompt.system) + len(prompt.text)} characters): shorten it",
+            400: refused,
             401: f"check the key in {self.key}" if self.key else "name the variable with the key by key=",
             403: f"check the key in {self.key}" if self.key else "name the variable with the key by key=",
             404: "check url and name",

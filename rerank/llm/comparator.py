@@ -135,8 +135,13 @@ class PromptComparator(ABC):
         ]
         model = scoring_model(how.model, stage=how.stage)
         done = log_likelihoods(model, wanted, session=how.session, stage=how.stage)
-        values = iter(done.log_probabilities)
-        places = [_by_likelihood(list(islice(values, len(members)))) for _, members in shown]
+        values = iter(zip(done.log_probabilities, done.listed, strict=True))
+        places = []
+        for query, members in shown:
+            own = list(islice(values, len(members)))
+            places.append(_by_likelihood([value for value, _ in own]))
+            if unlisted := [how.template.spoken(place) for place, (_, listed) in enumerate(own) if not listed]:
+                self.note("unlisted_label", query, amount=len(unlisted), detail=", ".join(unlisted))
         return Answered(places, (), done.cached, done.calls, done.tokens)
 
     def _prompt(self, query: int, members: Sequence[int]) -> Prompt:

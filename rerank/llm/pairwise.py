@@ -35,7 +35,8 @@ class Pairwise(PromptedReranker):
         k: How many of the best are wanted; 10 as in the paper. The order of the others is the one before, but for
             `sliding`, whose passes leave them as they come.
         scoring: `generation`: the model writes which passage is better. `likelihood`: it is asked how likely it holds
-            either answer, which needs a model on this machine; equal ones are a tie.
+            either answer, by a model on this machine or a server that tells logprobs; equal ones are a
+            tie.
         prompt: `pairwise`, or the path of a template; see `rankloom.rerank.llm.template`.
         depth: How many hits of each query are sorted; 100 as in the paper.
         passage_words: Words shown of a passage. What is cut is noted. 100 are about the 128 tokens that the runs of

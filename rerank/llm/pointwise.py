@@ -1,7 +1,8 @@
 """Pointwise prompting: a language model is shown one passage at a time, and asked how likely it holds an answer.
 
-What a passage scores depends on the query and the passage alone, so every pair is remembered. An output is never
-written; the model has to tell likelihoods (`rankloom.likelihood.ScoringModel`), as those on this machine do.
+What a passage scores depends on the query and the passage alone, so every pair is remembered. What an output says does
+not count; the model has to tell likelihoods (`rankloom.likelihood.ScoringModel`), as those on this machine do, and many
+servers for labels.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 
@@ -34,15 +36,20 @@ from rankloom.session import Session
 class PointwisePrompt(Pointwise, LanguageModelStage):
     """Rerank by likelihoods of what might follow a prompt about one passage.
 
-    A subclass says what might follow, and what the likelihoods mean. Where the session's budget does not suffice for a
-    query, only its first hits are scored, as with a smaller `depth`; it is noted as `unfinished`. What was scored is
-    kept, and running again goes on.
+    A subclass says what might follow, and what the likelihoods mean. A label of which a server tells no likelihood
+    counts as less likely than those that it tells; the pair is noted as `unlisted_label`. Where the session's budget
+    does not suffice for a query, only its first hits are scored, as with a smaller `depth`; it is noted as
+    `unfinished`. What was scored is kept, and running again goes on.
+
+    Attributes:
+        by_labels: Whether what might follow are labels, which a token tells apart; servers know no other likelihoods.
     """
 
     model: ScoringModel
+    by_labels: ClassVar[bool] = True
 
     def __init__(self, model: LanguageModel, *, prompt: str, depth: int, passage_words: int) -> None:
-        self.model = scoring_model(checked_model(model, stage=self.name), stage=self.name)
+        self.model = scoring_model(checked_model(model, stage=self.name), stage=self.name, labels=self.by_labels)
         self.prompt = prompt
         self.depth = whole(depth, least=1, stage=self.name, parameter="depth")
         self.passage_words = whole(passage_words, least=1, stage=self.name, parameter="passage_words")
@@ -90,7 +97,9 @@ class PointwisePrompt(Pointwise, LanguageModelStage):
             wanted.append([Continuation(prompt, text) for text in self.continuations(pair.query)])
         done = log_likelihoods_of_groups(self.model, wanted, session=session.silent(), stage=self.name)
         scores = np.array([self.value(told.log_probabilities) for told in done.told], dtype=np.float32)
-        return Scored(scores, truncated[: len(scores)], done.calls, done.tokens, stopped=done.stopped)
+        unlisted = np.array([told.unlisted for told in done.told], dtype=np.int64)
+        truncated = truncated[: len(scores)]
+        return Scored(scores, truncated, done.calls, done.tokens, unlisted=unlisted, stopped=done.stopped)
 
 
 class YesNo(PointwisePrompt):
@@ -100,7 +109,7 @@ class YesNo(PointwisePrompt):
     over `Yes` and `No`.
 
     Args:
-        model: A language model on this machine; see `rankloom.language_models.Local`.
+        model: A language model on this machine, or on a server that tells logprobs; see `rankloom.language_models`.
         prompt: `yes_no`, or the path of a template for one passage; see `rankloom.rerank.llm.template`.
         depth: How many hits of each query are scored; 100 as in most published reranking runs.
         passage_words: Words shown of a passage. What is cut is noted. 200 fit the 512 tokens of Flan-T5 beside a short
@@ -159,6 +168,7 @@ class QueryLikelihood(PointwisePrompt):
 
     name = "query_likelihood"
     kind = ScoreKind.LOGIT
+    by_labels = False
 
     def __init__(
         self,
@@ -186,7 +196,7 @@ class GradedRelevance(PointwisePrompt):
     the grades, weighted by the softmax of their likelihoods.
 
     Args:
-        model: A language model on this machine; see `rankloom.language_models.Local`.
+        model: A language model on this machine, or on a server that tells logprobs; see `rankloom.language_models`.
         highest: The highest grade; 4 is the paper's choice.
         prompt: `graded`, or the path of a template for one passage that may also hold `{highest}`; see
             `rankloom.rerank.llm.template`.

@@ -41,7 +41,7 @@ class Setwise(PromptedReranker):
         permutations: Prompts for each set, its passages in another order each time (the first as they stand); the
             passage that is chosen most often wins, of several the one that ranked highest before.
         scoring: `generation`: the model writes which passage is best. `likelihood`: it is asked how likely it holds
-            each answer, which needs a model on this machine.
+            each answer, by a model on this machine or a server that tells logprobs.
         prompt: `setwise`, `rank_r1`, or the path of a template; see `rankloom.rerank.llm.template`.
         depth: How many hits of each query are sorted; 100 as in the paper.
         passage_words: Words shown of a passage. What is cut is noted. By 80 words of plain prose four passages fit the

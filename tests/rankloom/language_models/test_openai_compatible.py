@@ -11,6 +11,7 @@ from rankloom import Session
 from rankloom.errors import NotFoundError, StageError, UsageError
 from rankloom.language_model import Completion, Prompt, complete
 from rankloom.language_models import OpenAICompatible
+from rankloom.likelihood import Continuation, log_likelihoods
 from tests.chat_server import ChatServer, Misbehaviour
 
 KEY = "sk-very-secret"
@@ -214,6 +215,92 @@ class TestFailures:
             asked(model(server, retries=0), ["sky"])
 
 
+class TestLikelihoods:
+    """Of labels, by the likeliest tokens that a server lists."""
+
+    def told(self, backend, prompts=("sky",), labels=("Yes", "No"), session=OFFLINE):
+        asked = [Continuation(Prompt(prompt), label) for prompt in prompts for label in labels]
+        return log_likelihoods(backend, asked, session=session, stage="test")
+
+    def test_one_request_tells_all_labels_of_a_prompt(self, server):
+        server.likeliest = lambda _: [{"Yes": -0.1, "No": -2.0, "Maybe": -9.0}]
+        done = self.told(model(server), ["the sky", "sea"])
+        assert done.log_probabilities == pytest.approx([-0.1, -2.0] * 2)
+        assert (done.calls, done.tokens, done.listed) == (2, 5, [True] * 4)
+        assert server.requests[0] == {
+            "model": "m",
+            "messages": [{"role": "user", "content": "the sky"}],
+            "max_tokens": 1,
+            "temperature": 0.0,
+            "logprobs": True,
+            "top_logprobs": 20,
+        }
+
+    def test_what_labels_share_is_written_first(self, server):
+        server.likeliest = lambda _: [{"Passage": -0.1, "A": -3.0}, {" B": -0.2, " A": -1.5}, {"<end>": 0.0}]
+        done = self.told(model(server, temperature=None), labels=("Passage A", "Passage B"))
+        assert done.log_probabilities == pytest.approx([-1.5, -0.2])
+        assert server.requests[0]["max_tokens"] == 8
+        assert "temperature" not in server.requests[0]
+
+    def test_nothing_is_drawn(self, server):
+        server.likeliest = lambda _: [{"Yes": -0.1, "No": -2.0}]
+        self.told(model(server, temperature=0.9, top_p=0.5))
+        assert server.requests[0]["temperature"] == 0.0
+        assert not {"top_p", "seed"} & server.requests[0].keys()
+
+    def test_a_label_beyond_the_list_is_less_likely_than_all_in_it(self, server):
+        server.likeliest = lambda _: [{"Yes": -0.1, "Maybe": -4.0, "No": -5.0}]
+        done = self.told(model(server, top_logprobs=2))
+        assert (done.log_probabilities, done.listed) == ([-0.1, -5.0], [True, False])
+        assert server.requests[0]["top_logprobs"] == 2
+        whole = self.told(model(server))
+        assert (whole.log_probabilities, whole.listed) == ([-0.1, -5.0], [True, True])
+
+    def test_they_are_kept_whole_and_a_seed_or_dtype_changes_none(self, server, tmp_path):
+        server.likeliest = lambda _: [{"Yes": -0.1, "Maybe": -4.0}]
+        first = self.told(model(server, temperature=0.7), session=Session(cache=tmp_path, offline=True))
+        for changed in ({"seed": 8}, {"dtype": "bfloat16"}):
+            session = Session(cache=tmp_path, offline=True, **changed)
+            again = self.told(model(server, temperature=0.7), session=session)
+            assert (again.log_probabilities, again.listed) == (first.log_probabilities, [True, False])
+            assert (again.calls, again.cached) == (0, 1)
+        assert len(server.requests) == 1
+        self.told(model(server, temperature=0.7, top_logprobs=5), session=Session(cache=tmp_path, offline=True))
+        assert len(server.requests) == 2
+
+    def test_completions_are_not_bought_again_for_it(self, server):
+        assert model(server, top_logprobs=20).fingerprint() == model(server).fingerprint()
+        assert model(server, top_logprobs=5).fingerprint() != model(server).fingerprint()
+
+    def test_a_server_without_logprobs_is_told_and_asked_once(self, server):
+        with pytest.raises(StageError, match=r"does not tell how likely.*fix: let.*scoring: generation"):
+            self.told(model(server))
+        assert len(server.requests) == 1
+        server.script = [Misbehaviour(status=400, body=b'{"error": {"message": "logprobs are not supported"}}')]
+        with pytest.raises(StageError, match=r"not supported.*lower top_logprobs, or scoring: generation"):
+            self.told(model(server))
+
+    def test_what_can_not_be_read_is_asked_for_again(self, server, monkeypatch):
+        monkeypatch.setattr("rankloom.language_models.retrying._FIRST", 0.01)
+        server.likeliest = lambda _: [{"Yes": -0.1, "No": -2.0}]
+        garbled = {"choices": [{"message": {"content": "Yes"}, "logprobs": {"content": [{"token": "Yes"}]}}]}
+        server.script = [Misbehaviour(body=json.dumps(garbled).encode()), Misbehaviour(body=b"{"), failure(429)]
+        assert self.told(model(server, retries=3)).log_probabilities == [-0.1, -2.0]
+        assert len(server.requests) == 4
+
+    def test_a_model_that_says_nothing_tells_nothing(self, server):
+        server.likeliest = lambda _: []
+        done = self.told(model(server))
+        assert (len(set(done.log_probabilities)), done.listed) == (1, [False, False])
+
+    def test_texts_that_no_token_tells_apart_are_refused_before_anything_is_paid(self, server):
+        for labels in (["why is the sky blue"], ["1", "10"]):
+            with pytest.raises(UsageError, match="does not tell these texts apart"):
+                self.told(model(server), labels=labels)
+        assert not server.requests
+
+
 class TestTheNetwork:
     def test_offline_no_socket_to_another_machine_is_opened(self, monkeypatch):
         def refuse(*_, **__):
@@ -283,6 +370,8 @@ class TestKeysAndParameters:
             {"top_p": 1.5},
             {"limit_name": "tokens"},
             {"body": {"seed": 1}},
+            {"body": {"logprobs": True}},
+            {"top_logprobs": 1},
             {"concurrency": 0},
             {"requests_per_minute": 0},
             {"retries": -1},
