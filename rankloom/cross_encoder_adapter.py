@@ -1,7 +1,7 @@
 """Adapters of cross-encoders: what training has changed of a sentence encoder so that it reads a query and a document.
 
-Beside low-rank changes of the backbone's layers, one holds the head: how the first token becomes a score. See
-`rankloom.adapter`.
+Beside low-rank changes of the backbone's layers, one holds the head: how the first token becomes a score. One that
+compares reads two documents; it is laid out alike. See `rankloom.adapter`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from rankloom.adapter import (
     unreadable,
     write_adapter,
 )
+from rankloom.errors import DataError
 from rankloom.extras import require
 
 if TYPE_CHECKING:
@@ -37,11 +38,13 @@ class CrossEncoderSettings(LowRankChanges):
 
     Args:
         backbone: Name or folder of a sentence encoder.
-        max_tokens: Tokens that are read of a query and a document together.
+        max_tokens: Tokens that are read of a query and its documents together.
+        documents: How many documents are read with a query: 1, or 2 that are compared.
     """
 
     backbone: str
     max_tokens: int = 256
+    documents: int = 1
 
 
 def adapted(backbone: Any, settings: CrossEncoderSettings) -> Any:
@@ -132,16 +135,26 @@ def read_settings(folder: str | Path) -> CrossEncoderSettings:
         raise unreadable(folder, FORMAT, VERSION, str(error), stage=_STAGE) from error
 
 
-def load_adapter(folder: str | Path, backbone: Any) -> Any:
+def load_adapter(folder: str | Path, backbone: Any, *, documents: int = 1) -> Any:
     """The cross-encoder that an adapter and its backbone make, in evaluation mode.
 
     Args:
         folder: The adapter.
         backbone: The `SentenceTransformer` that the adapter names, loaded; its weights are shared, not copied.
+        documents: How many documents it is to read with a query.
 
     Raises:
-        DataError: The adapter can not be read, or does not fit the backbone.
+        DataError: The adapter can not be read, does not fit the backbone, or reads another number of documents.
     """
-    encoder = adapted(backbone, read_settings(folder))
+    settings = read_settings(folder)
+    if settings.documents != documents:
+        raise DataError(
+            f"the adapter reads {settings.documents} document(s) with a query",
+            stage=_STAGE,
+            value=str(folder),
+            accepted=f"one that reads {documents}",
+            fix="take Duo for one that compares two documents, CrossEncoder for one that scores one",
+        )
+    encoder = adapted(backbone, settings)
     restore(trained(encoder), read_weights(folder), stage=_STAGE)
     return encoder.eval()

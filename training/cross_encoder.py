@@ -21,7 +21,7 @@ from rankloom.session import Session
 from rankloom.training.contrastive_config import TrainedEncoder
 from rankloom.training.contrasts import Row
 from rankloom.training.cross_encoder_card import cross_encoder_card
-from rankloom.training.cross_encoder_config import CrossEncoderRecipe
+from rankloom.training.cross_encoder_config import CrossEncoderRecipe, TrainedCrossEncoder
 from rankloom.training.encoder_training import before_training, load_encoder, save_encoder, some_of
 from rankloom.training.mined_examples import prepared
 from rankloom.training.training_folder import Trained, TrainingFolder, require_training
@@ -53,7 +53,7 @@ def train(recipe: CrossEncoderRecipe, session: Session, *, output: Path) -> Trai
     require_training()
     rows, pool, data = prepared(recipe, session, output)
     torch.manual_seed(recipe.seed)
-    model, settings = untrained(recipe, session)
+    model, settings = untrained(recipe.encoder, session, device=recipe.training.device)
     folder.mark(
         [*rows, pool.queries, pool.documents, pool.relevant, pool.candidates],
         model=model_identity(settings.backbone, stage=_STAGE),
@@ -74,10 +74,9 @@ def train(recipe: CrossEncoderRecipe, session: Session, *, output: Path) -> Trai
     return Trained(trained_to, "cross_encoder", manifest)
 
 
-def untrained(recipe: CrossEncoderRecipe, session: Session) -> tuple[Any, CrossEncoderSettings]:
+def untrained(wanted: TrainedCrossEncoder, session: Session, *, device: str) -> tuple[Any, CrossEncoderSettings]:
     """The cross-encoder that is to be trained, and how it is made of its backbone."""
-    wanted = recipe.encoder
-    backbone = load_encoder(TrainedEncoder(model=wanted.model), session, device=recipe.training.device)
+    backbone = load_encoder(TrainedEncoder(model=wanted.model), session, device=device)
     settings = CrossEncoderSettings(wanted.model, wanted.max_tokens)
     if wanted.lora is None:
         return with_head(backbone[0], max_tokens=wanted.max_tokens), settings

@@ -20,6 +20,7 @@ from rankloom.training.cross_encoder_config import CrossEncoderRecipe, Judged, P
 from rankloom.training.encoder_fit import Contrasting
 from rankloom.training.loop import common_arguments, run_loop
 from rankloom.training.pool import NAME, Pool
+from rankloom.training.recipe_config import Recipe
 
 _CUT = 10
 _OURS = {"softmax": ranking_losses.softmax, "pg_rank": ranking_losses.pg_rank}
@@ -87,8 +88,36 @@ def fit(
             "label": [_label(row, recipe) for row in rows],
         }
     )
+    measure = evaluator(pool) if len(pool) else None
+    loss = pair_loss(model, recipe.loss, recipe.judged)
+    train_on(dataset, model, rows, recipe, loss=loss, measure=measure, checkpoints=checkpoints, progress=progress)
+
+
+def train_on(
+    dataset: Dataset,
+    model: Any,
+    rows: Sequence[Row],
+    recipe: Recipe,
+    *,
+    loss: torch.nn.Module,
+    measure: Any,
+    checkpoints: Path,
+    progress: Progress,
+) -> None:
+    """Train by what a dataset says of each row; see `fit`.
+
+    Args:
+        dataset: A record for each row.
+        model: As for `fit`.
+        rows: Likewise.
+        recipe: Likewise.
+        loss: Takes the dataset's columns, those of `label` as labels.
+        measure: An evaluator of sentence-transformers; None: the last checkpoint is the best.
+        checkpoints: As for `fit`.
+        progress: Likewise.
+    """
     chosen: dict[str, Any] = {}
-    if len(pool):
+    if measure is not None:
         chosen = {
             "eval_strategy": "steps",
             "eval_steps": recipe.training.checkpoint,
@@ -101,8 +130,8 @@ def fit(
         model=model,
         args=CrossEncoderTrainingArguments(**common_arguments(recipe, checkpoints), **chosen),
         train_dataset=dataset,
-        loss=pair_loss(model, recipe.loss, recipe.judged),
-        evaluator=evaluator(pool) if len(pool) else None,
+        loss=loss,
+        evaluator=measure,
     )
     run_loop(training, checkpoints, progress)
 

@@ -16,6 +16,7 @@ from rankloom.session import Session
 from rankloom.training.contrastive_config import ContrastiveRecipe
 from rankloom.training.cross_encoder_config import CrossEncoderRecipe
 from rankloom.training.distillation_config import DistillationRecipe
+from rankloom.training.duo_config import DuoRecipe
 from rankloom.training.inference_free_config import InferenceFreeRecipe
 from rankloom.training.multi_vector_config import MultiVectorRecipe
 from rankloom.training.pretraining_config import PretrainingRecipe
@@ -42,6 +43,7 @@ KINDS = {
     "contrastive": Kind(ContrastiveRecipe, "rankloom.training.contrastive"),
     "cross_encoder": Kind(CrossEncoderRecipe, "rankloom.training.cross_encoder"),
     "distillation": Kind(DistillationRecipe, "rankloom.training.distillation_recipe"),
+    "duo": Kind(DuoRecipe, "rankloom.training.duo"),
     "inference_free": Kind(InferenceFreeRecipe, "rankloom.training.inference_free"),
     "multi_vector": Kind(MultiVectorRecipe, "rankloom.training.multi_vector"),
     "prf": Kind(PrfRecipe, "rankloom.training.prf"),

@@ -115,6 +115,13 @@ def cross_encoder_recipe(folder: Path, **training):
     return {**contrastive, "kind": "cross_encoder", "encoder": encoder, "loss": "softmax"}
 
 
+def duo_recipe(folder: Path, **training):
+    """The values of a recipe for a model that compares documents; data and backbone lie in a folder."""
+    values = cross_encoder_recipe(folder, **training)
+    del values["loss"]
+    return {**values, "kind": "duo", "compared": 2, "depth": 3}
+
+
 def topics(folder: Path):
     """A source of documents of two words each, with questions that hide these two among others: easy to learn."""
     words = ["sky", "blue", "light", "sea", "moon", "tide", "bread", "yeast"]
