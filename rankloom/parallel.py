@@ -12,7 +12,11 @@ Result = TypeVar("Result")
 
 
 def completed(
-    work: Callable[[Unit], Result], units: Sequence[Unit], *, threads: int = 1
+    work: Callable[[Unit], Result],
+    units: Sequence[Unit],
+    *,
+    threads: int = 1,
+    begin: Callable[[], None] | None = None,
 ) -> Iterator[tuple[Unit, Result]]:
     """Do some work for every unit; each comes with its result as soon as it is done.
 
@@ -23,16 +27,17 @@ def completed(
         work: What to do; must be fit to be called from several threads at once.
         units: For what.
         threads: How many at a time, at least 1.
+        begin: What each thread does first; then all is done by threads that begin here, and never by the caller's.
 
     Example:
         >>> sorted(completed(len, ["a", "bcd"], threads=2))
         [('a', 1), ('bcd', 3)]
     """
-    if threads == 1 or len(units) < 2:
+    if begin is None and (threads == 1 or len(units) < 2):
         for unit in units:
             yield unit, work(unit)
         return
-    pool = ThreadPoolExecutor(min(threads, len(units)))
+    pool = ThreadPoolExecutor(max(1, min(threads, len(units))), initializer=begin)
     try:
         numbers: dict[Future[Result], int] = {
             pool.submit(copy_context().run, work, unit): number for number, unit in enumerate(units)

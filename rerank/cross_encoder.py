@@ -18,7 +18,6 @@ from rankloom.encoders.precision import chosen_precision
 from rankloom.errors import StageError, UsageError
 from rankloom.fingerprint import digest
 from rankloom.models import LoadedModel, ResolvedModel, model_identity, resolve_model
-from rankloom.parallel import completed
 from rankloom.parameter_kinds import NamesModel
 from rankloom.ranking import ScoreKind
 from rankloom.rerank.pair_stage import Pair
@@ -29,9 +28,6 @@ from rankloom.session import Session
 Aggregate = Literal["max", "first", "top3"]
 _ORGANISATION = "cross-encoder"  # what a model name without a slash belongs to
 _BEST = 3  # windows of `top3`
-# Of a batch on torch, whose last bits in batches of 1,024 (which encoders have) depend on how many threads there are: a
-# cluster's workers have another number of them than the machine that asks.
-_TOKENS = 1 << 14
 
 
 class CrossEncoder(Pointwise):
@@ -158,9 +154,8 @@ class CrossEncoder(Pointwise):
         found = _Scores(np.zeros(count, np.float32), np.zeros(count, np.int64), np.zeros(count, np.int64), 0)
         with loaded.lock:
             limits = forward.limits(self.batch_size)
-            limits = limits._replace(tokens=_TOKENS) if forward.by_torch else limits
             prepared = list(batches(loaded.model, longest_first, prompt=prompt, limits=limits))
-            for batch, scores in completed(forward, prepared, threads=forward.threads):
+            for batch, scores in forward.scored(prepared):
                 places = [order[place] for place in batch.places]
                 found.scores[places], found.tokens[places] = scores, batch.read
                 found.truncated[places] = batch.truncated

@@ -17,9 +17,9 @@ from rankloom.session import DType, Session
 
 # Classes of transformers whose output is a score; any other checkpoint would get a random head.
 _SCORING = ("ForSequenceClassification", "ForCausalLM")
-# Those of which the head reads the first token of the last layer, and in which a token passes the second half of a
-# layer by itself: BERT, RoBERTa, ELECTRA and their kin in transformers.
-_FIRST_TOKEN = frozenset({"bert", "roberta", "xlm-roberta", "electra", "camembert"})
+# Those of which the head reads the first token of the last layer, and whose layers are BERT's: RoBERTa, ELECTRA and
+# their kin in transformers.
+_LIKE_BERT = frozenset({"bert", "roberta", "xlm-roberta", "electra", "camembert"})
 
 
 def cross_encoder_model(found: ResolvedModel, session: Session, *, precision: str, stage: str) -> LoadedModel:
@@ -43,8 +43,10 @@ def cross_encoder_model(found: ResolvedModel, session: Session, *, precision: st
 
     def loaded(folder: str, device: str, numbers: Any) -> Any:
         if backbone is None:
-            return _whole(folder, device, numbers, stage=stage)
-        return _spared(load_adapter(folder, backbone.model))
+            model = _whole(folder, device, numbers, stage=stage)
+        else:
+            model = load_adapter(folder, backbone.model)
+        return _spared(model, packed=device == "cpu")
 
     return shared_model("cross encoder", found, session, loaded, stage=stage, dtype=dtype)
 
@@ -60,8 +62,7 @@ def _exported(found: ResolvedModel, session: Session, *, precision: str, stage: 
         else:
             model = load_adapter(folder, load(str(found.backbone.path), device, dtype, attention="eager", pooled=False))
             merge_low_rank(model, extra="mini", stage=stage)
-            model = _spared(model)
-        return with_onnx(model, found, session, int8=precision == "onnx-int8", stage=stage)
+        return with_onnx(_spared(model, packed=False), found, session, int8=precision == "onnx-int8", stage=stage)
 
     kind = f"cross encoder {precision}"
     return shared_model(kind, found, session, exported, stage=stage, device="cpu", dtype="float32")
@@ -87,7 +88,7 @@ def _whole(folder: str, device: str, dtype: Any, *, stage: str, attention: str |
             accepted="a model that gives one score (num_labels=1)",
             fix="take a model trained for reranking; one for classification or inference does not rank",
         )
-    return _spared(model)
+    return model
 
 
 def _check_head(folder: Path, stage: str) -> None:
@@ -107,16 +108,21 @@ def _check_head(folder: Path, stage: str) -> None:
         )
 
 
-def _spared(model: Any) -> Any:
-    """A model whose last layer's feed-forward half computes the first token alone, the only one that the head reads.
+def _spared(model: Any, *, packed: bool) -> Any:
+    """A model that does no work which its head does not read, and none on padding if it is `packed`.
 
-    The scores stay what they are; of a model of six layers it saves a tenth of the time.
+    The scores stay what they are but for float noise; of a model of six layers it saves a seventh of the time.
     """
+    from torch.nn import ModuleList
+
+    from rankloom.rerank.first_token_layer import FirstTokenLayer
+    from rankloom.rerank.packed_layers import PackedLayers
+
     classifier: Any = getattr(model[0], "model", None)
     if getattr(model[0], "transformer_task", "") != "sequence-classification":
         return model
-    if classifier.config.model_type in _FIRST_TOKEN:
-        last = classifier.base_model.encoder.layer[-1]
-        whole = last.feed_forward_chunk
-        last.feed_forward_chunk = lambda attended: whole(attended[:, :1])
+    if classifier.config.model_type in _LIKE_BERT and not classifier.config.is_decoder:
+        encoder = classifier.base_model.encoder
+        *others, last = encoder.layer
+        encoder.layer = ModuleList([PackedLayers(others)] if packed else others).append(FirstTokenLayer(last))
     return model

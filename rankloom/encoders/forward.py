@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,15 @@ import torch
 from numpy.typing import NDArray
 from sentence_transformers.util import batch_to_device
 
-from rankloom.encoders.batches import Batch, Limits
+from rankloom.encoders.batches import Batch, Limits, plain_transformer
 from rankloom.encoders.encoder import Role
+from rankloom.encoders.one_thread import one_thread
 from rankloom.models import LoadedModel
+from rankloom.parallel import completed
+
+# Of a batch of pairs on a processor, padding included: the 100 candidates of one query are then some twenty batches,
+# which keep several threads busy to the end.
+_PAIR_TOKENS = 512
 
 
 class Forward:
@@ -67,7 +74,28 @@ class Vectors(Forward):
 
 
 class PairScores(Forward):
-    """The raw scores of a batch of pairs, by a cross-encoder."""
+    """The raw scores of a batch of pairs, by a cross-encoder.
+
+    On a processor, each batch has one thread of torch's, and there are as many batches at a time as torch has threads:
+    threads that share a batch wait for one another, and sums depend on how many share them. Models that are no plain
+    transformers (`plain_transformer`) have few and large batches, which their threads share.
+    """
+
+    def __init__(self, loaded: LoadedModel) -> None:
+        super().__init__(loaded)
+        self._alone = self.by_torch and loaded.device == "cpu" and plain_transformer(loaded.model)
+        if self._alone:
+            self.threads = torch.get_num_threads()
+
+    def limits(self, texts: int | None) -> Limits:
+        """See `Forward.limits`."""
+        limits = super().limits(texts)
+        return limits if self.loaded.device != "cpu" else limits._replace(tokens=_PAIR_TOKENS)
+
+    def scored(self, prepared: Sequence[Batch]) -> Iterator[tuple[Batch, NDArray[np.float32]]]:
+        """The scores of some batches, as they come."""
+        begin = one_thread if self._alone and self.threads > 1 else None
+        return completed(self, prepared, threads=self.threads, begin=begin)
 
     def __call__(self, batch: Batch) -> NDArray[np.float32]:
         """Float32 of shape (pairs,)."""

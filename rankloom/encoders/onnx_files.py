@@ -22,7 +22,7 @@ from rankloom.fingerprint import digest
 from rankloom.models import ResolvedModel
 from rankloom.session import Session
 
-FORMAT, VERSION = "rankloom-onnx", 1
+FORMAT, VERSION = "rankloom-onnx", 2
 
 
 def with_onnx(model: Any, found: ResolvedModel, session: Session, *, int8: bool, stage: str) -> Any:

@@ -33,6 +33,22 @@ def test_units_run_side_by_side():
     assert len(list(completed(lambda _: barrier.wait(), range(3), threads=3))) == 3
 
 
+@pytest.mark.parametrize(("threads", "units"), [(1, 3), (4, 1), (4, 4), (4, 0)])
+def test_threads_that_begin_somehow_do_all(threads, units):
+    begun = set()
+    work = dict(
+        completed(
+            lambda _: threading.get_ident(),
+            range(units),
+            threads=threads,
+            begin=lambda: begun.add(threading.get_ident()),
+        )
+    )
+    assert len(work) == units
+    assert set(work.values()) <= begun
+    assert threading.get_ident() not in begun
+
+
 @pytest.mark.parametrize("threads", [1, 4])
 def test_the_first_error_in_order_is_raised_and_what_was_under_way_still_comes(threads):
     def work(unit):
