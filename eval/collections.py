@@ -18,6 +18,7 @@ from rankloom.eval.compression import PRUNING, Sentences, check_labels, pruning_
 from rankloom.eval.downloads import Downloads
 from rankloom.eval.layouts import DocumentFiles, read_download
 from rankloom.eval.measures import Evaluation, evaluate
+from rankloom.eval.squad import find_squad, read_squad
 from rankloom.extras import installed
 from rankloom.fingerprint import digest
 from rankloom.ledger import Note
@@ -143,7 +144,8 @@ def load_collection(
     Args:
         source: A folder in BEIR's layout (`corpus.jsonl`, `queries.jsonl`, `qrels/SPLIT.tsv`), perhaps followed by
             `:SPLIT`; a name such as `mini`, `scifact/test`, `bright/biology/long` or `candidates/dl19/bm25`;
-            `ir_datasets:ID`; or a mapping with the files `corpus`, `queries` and `qrels`.
+            `ir_datasets:ID`; a file in SQuAD's format with a split behind it, such as `covid-qa.json/test` (see
+            `rankloom.eval.squad`); or a mapping with the files `corpus`, `queries` and `qrels`.
         split: Which documents, queries and judgements; by default those that the name says, or the usual ones.
         session: Where corpora are cached, and whether the network may be used.
         folder: Where relative paths start, such as the folder of the file that names them; where nothing is there, they
@@ -162,10 +164,9 @@ def load_collection(
     if isinstance(source, Mapping):
         return _from_files(source, split, session, Path(folder))
     name = str(source)
-    if name.startswith("ir_datasets:"):
-        return _from_ir_datasets(name, session)
-    if name.startswith("candidates/"):
-        return load_candidates(name.removeprefix("candidates/"), session=session)
+    told = _by_its_form(name, split, session, Path(folder))
+    if told is not None:
+        return told
     found = sources.find_path(name, split, Path(folder))
     asked = wanted(name, split) if found is None else None
     if asked is not None:
@@ -216,6 +217,20 @@ def load_candidates(name: str, *, session: Session | None = None) -> Collection:
         judged = sources.Judged(run.queries, {query.id: grades[query.id] for query in run.queries})
     held = run.texts(stage="load_candidates")
     return _collection(f"candidates/{name}", judged, lambda: _corpus_of(held), relative(name), candidates=run)
+
+
+def _by_its_form(name: str, split: str | None, session: Session, folder: Path) -> Collection | None:
+    """What a name stands for that says by its form where it is found; None for any other."""
+    if name.startswith("ir_datasets:"):
+        return _from_ir_datasets(name, session)
+    if name.startswith("candidates/"):
+        return load_candidates(name.removeprefix("candidates/"), session=session)
+    questions = find_squad(name, split, folder)
+    if questions is None:
+        return None
+    judged, articles = read_squad(questions)
+    named = f"{questions.name}/{questions.split}"
+    return _collection(named, judged, lambda: Corpus.of(articles, session=session), None)
 
 
 def _from_catalog(asked: Wanted, session: Session) -> Collection:

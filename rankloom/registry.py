@@ -45,6 +45,8 @@ BUILT_IN: dict[str, str] = {
     "prettr": "rankloom.rerank.prettr:PreTTR",
     "mono_t5": "rankloom.rerank.mono_t5:MonoT5",
     "tk": "rankloom.rerank.tk:TK",
+    "cascade": "rankloom.rerank.cascade:Cascade",
+    "idcm": "rankloom.rerank.idcm:IDCM",
     "sentence_pruner": "rankloom.rerank.sentence_pruner:SentencePruner",
     "pairwise": "rankloom.rerank.llm.pairwise:Pairwise",
     "setwise": "rankloom.rerank.llm.setwise:Setwise",

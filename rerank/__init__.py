@@ -8,7 +8,9 @@ imports no torch.
 """
 
 from rankloom.rerank.bi_encoder import BiEncoder
+from rankloom.rerank.cascade import Cascade
 from rankloom.rerank.cross_encoder import CrossEncoder
+from rankloom.rerank.idcm import IDCM
 from rankloom.rerank.late_interaction import LateInteraction
 from rankloom.rerank.llm import GradedRelevance, Listwise, Pairwise, QueryLikelihood, Setwise, YesNo
 from rankloom.rerank.mono_t5 import MonoT5
@@ -23,8 +25,10 @@ from rankloom.rerank.stored_vectors import StoredVectors
 from rankloom.rerank.tk import TK
 
 __all__ = [
+    "IDCM",
     "TK",
     "BiEncoder",
+    "Cascade",
     "CrossEncoder",
     "GradedRelevance",
     "LateInteraction",

@@ -94,6 +94,10 @@ class ModelReranker(Pointwise):
             tokens += int(batch.read.sum())
         return Scored(scores, truncated, len(starts), tokens)
 
+    def loaded_model(self, found: ResolvedModel, session: Session) -> LoadedModel:
+        """The model in memory, shared with whoever asks for the same."""
+        return shared_model(self.name, found, session, self.load_model, stage=self.name)
+
     def warm_up(self, session: Session | None = None) -> None:
         """Load the model."""
         self._load(session or Session())
@@ -108,5 +112,5 @@ class ModelReranker(Pointwise):
 
     def _load(self, session: Session) -> LoadedModel:
         """The model in memory."""
-        self._loaded = shared_model(self.name, self._found(session), session, self.load_model, stage=self.name)
+        self._loaded = self.loaded_model(self._found(session), session)
         return self._loaded

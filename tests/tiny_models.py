@@ -219,6 +219,54 @@ def tiny_prettr(folder: Path, *, seed: int = 1, split: int = 1, query_tokens: in
     return folder / "prettr"
 
 
+def tiny_idcm(folder: Path, *, seed: int = 1, student="ck", sample: int = 2, max_tokens: int = 40) -> Path:
+    """An adapter of IDCM on `tiny_encoder`, with windows of 6 tokens and 2 more on either side."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+    from rankloom.rerank.idcm_adapter import IDCMSettings, adapted, save_adapter, trained
+    from rankloom.rerank.idcm_model import IDCMSizes
+
+    backbone = tiny_encoder(folder / "backbone", seed=seed, max_length=64)
+    sizes = IDCMSizes(core=6, overlap=2, query_tokens=8, max_tokens=max_tokens, sample=sample, student=student)
+    settings = IDCMSettings(backbone=str(backbone), rank=2, sizes=sizes)
+    torch.manual_seed(seed)
+    model = adapted(SentenceTransformer(str(backbone), device="cpu"), settings)
+    for name, one in trained(model).items():
+        if "lora_B" in name or "kernel_weights" in name or name == "weights":
+            torch.nn.init.normal_(one.data, std=0.3)
+    save_adapter(model, folder / "idcm", settings)
+    return folder / "idcm"
+
+
+def tiny_published_idcm(folder: Path, *, seed: int = 1, student: str = "ck") -> Path:
+    """An IDCM checkpoint under the names of its authors' code, with DistilBERT."""
+    import torch
+    from safetensors.torch import save_file
+    from torch import nn
+    from transformers import DistilBertConfig, DistilBertModel
+
+    torch.manual_seed(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    tiny_tokenizer(folder, max_length=64)
+    sizes = {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64}
+    bert = DistilBertModel(DistilBertConfig(vocab_size=256, max_position_embeddings=64, initializer_range=0.3, **sizes))
+    parts = {"_classification_layer": nn.Linear(32, 1), "sampling_binweights": nn.Linear(11, 1)}
+    if student == "ck-small":
+        parts["sample_projector"] = nn.Linear(32, 384)
+    width, inner = (384, 128) if student == "ck-small" else (32, 32)
+    parts["sample_cnn3.1"] = nn.Conv1d(width, inner, 3)
+    weights = {f"bert_model.{name}": one for name, one in bert.state_dict().items()}
+    weights |= {f"{part}.{name}": one for part, made in parts.items() for name, one in made.state_dict().items()}
+    weights |= {"top_k_scoring": torch.rand(1, 3) + 0.5, "kernel_alpha_scaler": torch.rand(1, 1, 11) + 0.5}
+    weights |= {"mu": torch.zeros(1, 1, 1, 11), "sigma": torch.full((1, 1, 1, 11), 0.1)}
+    save_file({name: one.contiguous() for name, one in weights.items()}, folder / "model.safetensors")
+    told = {"model_type": "IDCM", "bert_model": "distilbert-base-uncased", "sample_n": 2, "sample_context": student}
+    told |= {"top_k_chunks": 3, "chunk_size": 6, "overlap": 2, "padding_idx": 0, "n_heads": 2}
+    (folder / "config.json").write_text(json.dumps(told))
+    return folder
+
+
 CHAT = (
     "{% for message in messages %}<{{ message['role'] }}>{{ message['content'] }}{% endfor %}"
     "{% if add_generation_prompt %}<assistant>{% endif %}"

@@ -1,0 +1,119 @@
+"""IDCM: long documents reranked by their best passages, which a small model chooses and a cross-encoder scores.
+
+Hofstätter et al.: Intra-Document Cascading: Learning to Select Passages for Neural Document Ranking, SIGIR 2021
+(arXiv:2105.09816).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rankloom.checks import whole
+from rankloom.encoders.sentence_model import sentence_model
+from rankloom.errors import DataError, UsageError
+from rankloom.models import LoadedModel, ResolvedModel, shared_model
+from rankloom.parameter_kinds import ModelName
+from rankloom.rerank.model_reranker import Batch, ModelReranker
+from rankloom.rerank.window_choice import weighted_sum
+from rankloom.session import Session
+
+_TOKENS = 1 << 11  # of a batch that the cross-encoder reads at once on a processor; more do not make it faster
+_ALL = -1
+
+
+class IDCM(ModelReranker):
+    """Rerank long documents by an IDCM model; `rankloom train` makes one (recipe of kind `idcm`).
+
+    A document is cut into windows of 50 tokens and 7 more on either side. The model's student scores all of them, its
+    teacher reads the best by these scores, and the document's score is a weighted sum of the three best of the
+    teacher's. A document without tokens is read as one empty window.
+
+    Args:
+        model: The folder of an adapter, or its name; or the folder of a checkpoint in the authors' layout.
+        sample: Windows of each document that the teacher reads, -1 for all: the scores to which those of fewer come
+            near. Default: as many as the model was trained for.
+        depth: How many hits of each query are scored; 100 as in most published reranking runs.
+        batch_size: Pairs in one batch. Scores depend on it only by float noise.
+
+    Raises:
+        UsageError: A parameter is not a positive whole number.
+    """
+
+    name = "idcm"
+    requires = ("sentence_transformers",)
+
+    def __init__(self, model: ModelName, *, sample: int | None = None, depth: int = 100, batch_size: int = 32) -> None:
+        super().__init__(model, depth=depth, batch_size=batch_size)
+        if sample is not None and sample != _ALL and (isinstance(sample, bool) or sample < 1):
+            accepted = "a positive whole number, or -1 for all windows"
+            raise UsageError("sample is out of range", stage=self.name, value=sample, accepted=accepted)
+        self.sample = sample if sample is None else whole(sample, least=_ALL, stage=self.name, parameter="sample")
+
+    @staticmethod
+    def load_model(folder: str, device: str, dtype: Any) -> Any:
+        """See `ModelReranker.load_model`; a checkpoint in the authors' layout."""
+        from rankloom.rerank.idcm_checkpoint import is_published, load_published
+
+        if not is_published(Path(folder)):
+            raise DataError(
+                "this is not an IDCM model",
+                stage=IDCM.name,
+                value=folder,
+                accepted="an adapter of a recipe of kind `idcm`, or a checkpoint in the authors' layout",
+            )
+        model = load_published(Path(folder)).to(device)
+        model.teacher.to(dtype)
+        return model
+
+    def loaded_model(self, found: ResolvedModel, session: Session) -> LoadedModel:
+        """See `ModelReranker.loaded_model`; an adapter shares the weights of its backbone."""
+        if found.backbone is None:
+            return super().loaded_model(found, session)
+        backbone = sentence_model(found.backbone, session, precision=session.dtype, stage=self.name)
+
+        def loaded(folder: str, device: str, dtype: Any) -> Any:  # noqa: ARG001  # the backbone is there already
+            from rankloom.rerank.idcm_adapter import load_adapter
+
+            model = load_adapter(folder, backbone.model)
+            model.student.float()
+            return model
+
+        return shared_model(self.name, found, session, loaded, stage=self.name)
+
+    def score_batch(self, model: Any, queries: list[str], documents: list[str], session: Session) -> Batch:  # noqa: ARG002  # it keeps nothing
+        """See `ModelReranker.score_batch`."""
+        import torch
+
+        sizes = model.sizes
+        sample = sizes.sample if self.sample is None else self.sample
+        with torch.inference_mode():
+            questions, questions_cut = model.tokens(queries, sizes.query_tokens)
+            asked: dict[str, list[int]] = {}  # text -> places of the pairs that it stands in
+            for place, text in enumerate(documents):
+                asked.setdefault(text, []).append(place)
+            tokens, cut = model.tokens(list(asked), sizes.max_tokens)
+            rows, owners, documents_cut = [], [], np.zeros(len(documents), dtype=np.int64)
+            for number, places in enumerate(asked.values()):
+                documents_cut[places] = cut[number]
+                windows = model.windows(tokens[number])
+                choose = sample != _ALL and len(windows) > sample
+                vectors = model.window_vectors(windows) if choose else None
+                for place in places:
+                    query = questions[place]
+                    chosen = range(len(windows))
+                    if choose:
+                        chosen = model.chosen(model.query_vectors(query), vectors, windows, sample)
+                    rows += [model.row(query, windows, one) for one in chosen]
+                    owners += [place] * len(chosen)
+            scores = model.scores(rows, tokens=_TOKENS).cpu().numpy().astype(np.float64)
+            weights = model.weights.double().cpu().numpy()
+        whose, lengths = np.array(owners), np.array([sum(row.mask) for row in rows])
+        own = [np.flatnonzero(whose == place) for place in range(len(documents))]
+        return Batch(
+            np.array([weighted_sum(scores[one], weights) for one in own], dtype=np.float32),
+            np.array([lengths[one].sum() for one in own], dtype=np.int64),
+            np.array(questions_cut) + documents_cut,
+        )

@@ -1,0 +1,147 @@
+"""Adapters of IDCM: what training has changed of a sentence encoder so that it reads long documents in two steps.
+
+An adapter holds what one of a cross-encoder holds, the teacher's part, and the student and the weights. See
+`rankloom.adapter`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rankloom import cross_encoder_adapter
+from rankloom.adapter import (
+    LowRankChanges,
+    read_fields,
+    read_weights,
+    restore,
+    trainable,
+    unreadable,
+    write_adapter,
+)
+from rankloom.errors import DataError
+from rankloom.rerank.idcm_model import ClassifierTeacher, IDCMModel, IDCMSizes
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FORMAT, VERSION = "rankloom-idcm-adapter", 1
+_STAGE = "idcm"
+_SPECIAL = 3  # tokens beside a query and a window that the teacher reads: [CLS] and two [SEP]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IDCMSettings(LowRankChanges):
+    """How a backbone is changed; by name also what `LowRankChanges` has.
+
+    Args:
+        backbone: Name or folder of a sentence encoder.
+        sizes: What is read.
+    """
+
+    backbone: str
+    sizes: IDCMSizes
+
+
+def adapted(backbone: Any, settings: IDCMSettings) -> IDCMModel:
+    """A model whose teacher is the backbone with low-rank changes and a head; these, student and weights are untrained.
+
+    Args:
+        backbone: A `SentenceTransformer` whose first module is a transformer; its weights are shared.
+        settings: How it is changed.
+
+    Raises:
+        DataError: The backbone's tokenizer knows no [CLS] or [SEP], or a query and a window are too long for it.
+    """
+    sizes = settings.sizes
+    longest = sizes.query_tokens + sizes.core + 2 * sizes.overlap + _SPECIAL
+    changes = {one.name: getattr(settings, one.name) for one in fields(LowRankChanges)}
+    teacher = cross_encoder_adapter.CrossEncoderSettings(backbone=settings.backbone, max_tokens=longest, **changes)
+    encoder = cross_encoder_adapter.adapted(backbone, teacher)
+    _check(encoder, longest)
+    return IDCMModel(sizes, encoder.tokenizer, ClassifierTeacher(encoder[0].model)).to(encoder.device)
+
+
+def _check(encoder: Any, longest: int) -> None:
+    """Refuse a backbone that can not read a query and a window as a pair."""
+    tokenizer, config = encoder.tokenizer, encoder[0].model.config
+    if tokenizer.cls_token_id is None or tokenizer.sep_token_id is None:
+        raise DataError(
+            "the backbone's tokenizer has no [CLS] or [SEP]",
+            stage=_STAGE,
+            value=config.model_type,
+            accepted="a backbone like BERT or DistilBERT",
+        )
+    most = getattr(config, "max_position_embeddings", longest)
+    if longest > most:
+        raise DataError(
+            "a query and a window are longer than the backbone reads",
+            stage=_STAGE,
+            value=longest,
+            accepted=f"at most {most} tokens, special ones included",
+            fix="make core, overlap or query_tokens smaller",
+        )
+
+
+def teacher_weights(model: IDCMModel) -> dict[str, Tensor]:
+    """Name -> parameter, of the teacher's that training changes, by the names that adapters of cross-encoders have."""
+    return trainable({"transformer": model.teacher.model})
+
+
+def trained(model: IDCMModel) -> dict[str, Tensor]:
+    """Name -> parameter, of all that training changes."""
+    return {**teacher_weights(model), **trainable({"student": model.student}), "weights": model.weights}
+
+
+def save_adapter(
+    model: IDCMModel,
+    folder: str | Path,
+    settings: IDCMSettings,
+    *,
+    card: str = "",
+    manifest: Mapping[str, Any] | None = None,
+) -> None:
+    """Write an adapter, with half-precision weights, whole or not at all.
+
+    Args:
+        model: A trained model of `adapted`.
+        folder: Where to.
+        settings: What it was made with.
+        card: The model card, written as README.md.
+        manifest: How it came about, written as manifest.json.
+
+    Raises:
+        UsageError: The folder holds other things.
+    """
+    told = {**asdict(settings), "format": FORMAT, "version": VERSION}
+    write_adapter(folder, told, trained(model), card=card, manifest=manifest or {})
+
+
+def read_settings(folder: str | Path) -> IDCMSettings:
+    """What an adapter says of itself.
+
+    Raises:
+        DataError: The file can not be read, or is of another kind or version.
+    """
+    told = read_fields(folder, FORMAT, VERSION, stage=_STAGE)
+    try:
+        return IDCMSettings(**{**told, "modules": tuple(told["modules"]), "sizes": IDCMSizes(**told["sizes"])})
+    except (KeyError, TypeError) as error:
+        raise unreadable(folder, FORMAT, VERSION, str(error), stage=_STAGE) from error
+
+
+def load_adapter(folder: str | Path, backbone: Any) -> IDCMModel:
+    """The model that an adapter and its backbone make, in evaluation mode.
+
+    Args:
+        folder: The adapter.
+        backbone: The `SentenceTransformer` that the adapter names, loaded; its weights are shared, not copied.
+
+    Raises:
+        DataError: The adapter can not be read, or does not fit the backbone.
+    """
+    model = adapted(backbone, read_settings(folder))
+    restore(trained(model), read_weights(folder), stage=_STAGE)
+    return model.eval()
