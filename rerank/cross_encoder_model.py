@@ -71,7 +71,7 @@ def _exported(found: ResolvedModel, session: Session, *, precision: str, stage: 
 def _whole(folder: str, device: str, dtype: Any, *, stage: str, attention: str | None = None) -> Any:
     """A cross-encoder from a folder, by sentence-transformers."""
     library = require("sentence_transformers", extra="dense", stage=stage)
-    _check_head(Path(folder), stage)
+    check_head(Path(folder), stage)
     model = library.CrossEncoder(
         folder,
         device=device,
@@ -91,7 +91,7 @@ def _whole(folder: str, device: str, dtype: Any, *, stage: str, attention: str |
     return model
 
 
-def _check_head(folder: Path, stage: str) -> None:
+def check_head(folder: Path, stage: str) -> None:
     """Refuse a model without a scoring head: loading it as a cross-encoder would make up a random one."""
     saved_as = folder / "config_sentence_transformers.json"
     if saved_as.is_file() and json.loads(saved_as.read_text(encoding="utf-8")).get("model_type") == "CrossEncoder":

@@ -21,6 +21,7 @@ class Pool:
         documents: Texts by id.
         relevant: The relevant documents of each query that are in the pool.
         candidates: What the first stage has found for each query, the best first.
+        known: All documents that are known to be relevant to each query: other queries may bring some into the pool.
     """
 
     def __init__(self) -> None:
@@ -28,6 +29,7 @@ class Pool:
         self.documents: dict[str, Any] = {}
         self.relevant: dict[str, set[str]] = {}
         self.candidates: dict[str, list[str]] = {}
+        self.known: dict[str, set[str]] = {}
 
     def __len__(self) -> int:
         """How many queries there are."""
@@ -48,6 +50,7 @@ class Pool:
         found = list(doc_ids)
         among = list(dict.fromkeys([*best, *found]))
         self.put(name, query_id, text, [doc_id for doc_id in among if doc_id in grades])
+        self.known[f"{name}\t{query_id}"] = {f"{name}\t{doc_id}" for doc_id in grades}
         self.candidates[f"{name}\t{query_id}"] = [f"{name}\t{doc_id}" for doc_id in found]
         for document in source.corpus.get(among):
             self.documents[f"{name}\t{document.id}"] = document.contents
@@ -56,6 +59,11 @@ class Pool:
         """Add a query whose documents come into the pool otherwise."""
         self.queries[f"{source}\t{query_id}"] = text
         self.relevant[f"{source}\t{query_id}"] = {f"{source}\t{doc_id}" for doc_id in relevant}
+        self.known[f"{source}\t{query_id}"] = self.relevant[f"{source}\t{query_id}"]
+
+    def relevant_among_all(self) -> dict[str, set[str]]:
+        """Relevant documents of each query among all of the pool, whichever query has brought them."""
+        return {query: {one for one in known if one in self.documents} for query, known in self.known.items()}
 
 
 def prompts_of(encoder: Any) -> dict[str, str]:
@@ -83,7 +91,7 @@ def evaluator(encoder: Any, pool: Pool) -> Any:
     return kind(
         queries=pool.queries,
         corpus=pool.documents,
-        relevant_docs=pool.relevant,
+        relevant_docs=pool.relevant_among_all(),
         ndcg_at_k=[_CUT],
         accuracy_at_k=[1],
         precision_recall_at_k=[_CUT],

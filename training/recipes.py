@@ -19,6 +19,7 @@ from rankloom.training.distillation_config import DistillationRecipe
 from rankloom.training.duo_config import DuoRecipe
 from rankloom.training.inference_free_config import InferenceFreeRecipe
 from rankloom.training.multi_vector_config import MultiVectorRecipe
+from rankloom.training.pg_rank_config import PgRankRecipe
 from rankloom.training.pretraining_config import PretrainingRecipe
 from rankloom.training.prf_config import PrfRecipe
 from rankloom.training.recipe_config import Recipe
@@ -46,6 +47,7 @@ KINDS = {
     "duo": Kind(DuoRecipe, "rankloom.training.duo"),
     "inference_free": Kind(InferenceFreeRecipe, "rankloom.training.inference_free"),
     "multi_vector": Kind(MultiVectorRecipe, "rankloom.training.multi_vector"),
+    "pg_rank": Kind(PgRankRecipe, "rankloom.training.pg_rank"),
     "prf": Kind(PrfRecipe, "rankloom.training.prf"),
     "pretraining": Kind(PretrainingRecipe, "rankloom.training.pretraining"),
 }

@@ -160,3 +160,57 @@ def prf_recipe(folder: Path, **training):
         },
         "loss": {"temperature": 0.05},
     }
+
+
+def graded_topics(folder: Path):
+    """Passages of two words, and questions about two: the passage of both has grade 2, one of either grade 1."""
+    words = ["sky", "blue", "light", "sea", "moon", "tide", "bread", "yeast"]
+    pairs = list(combinations(words, 2))
+    (folder / "qrels").mkdir(parents=True)
+    passages = [{"_id": f"d{place}", "text": f"{one} {other} " * 3} for place, (one, other) in enumerate(pairs)]
+    asked, judged = [], ["query-id\tcorpus-id\tscore"]
+    for place, (one, other) in enumerate(pairs):
+        for number, question in enumerate(["why is the {} {}", "query : the {} is {} why", "{} the the is {} :"]):
+            query = f"q{place}-{number}"
+            asked.append({"_id": query, "text": question.format(one, other)})
+            shared = [len({one, other} & set(pair)) for pair in pairs]
+            judged += [f"{query}\td{code}\t{grade}" for code, grade in enumerate(shared) if grade]
+    for name, records in (("corpus", passages), ("queries", asked)):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(one) + "\n" for one in records))
+    (folder / "qrels" / "train.tsv").write_text("\n".join(judged) + "\n")
+    return {"name": "graded", "licence": "CC0", "collection": f"{folder}:train", "validation": 24}
+
+
+def pg_rank_recipe(folder: Path, **training):
+    """The values of a recipe that trains a sentence encoder for nDCG; data and encoder lie in a folder."""
+    contrastive = contrastive_recipe(folder, **training)
+    model = contrastive["encoder"]["model"]
+    return {
+        **contrastive,
+        "kind": "pg_rank",
+        "sources": [graded_topics(folder / "graded")],
+        "negatives": {
+            "pipeline": [{"dense": {"model": model, "k": 20}}],
+            "ranks": [1, 20],
+            "count": 9,
+            "positives": 5,
+            "pool": 5,
+        },
+        "encoder": {"architecture": "bi_encoder", "model": model, "max_tokens": 32, "lora": {"rank": 4}},
+        "loss": {"samples": 8},
+    }
+
+
+def pg_rank_cross_recipe(folder: Path, **training):
+    """The same for an adapter of a cross-encoder, whose head is arbitrary."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+    from rankloom.cross_encoder_adapter import CrossEncoderSettings, adapted, save_adapter
+
+    values = pg_rank_recipe(folder, **training)
+    torch.manual_seed(3)
+    settings = CrossEncoderSettings(values["encoder"]["model"], 40, rank=4)
+    start = adapted(SentenceTransformer(settings.backbone, device="cpu"), settings)
+    save_adapter(start, folder / "start", settings)
+    return {**values, "encoder": {"architecture": "cross_encoder", "model": str(folder / "start")}}

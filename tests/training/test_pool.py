@@ -49,6 +49,15 @@ def test_a_query_brings_its_best_relevant_documents_and_candidates():
     assert relevant == {"q": {*best, "d12"}, "r": {"d20"}}
 
 
+def test_what_another_query_brings_is_relevant_all_the_same():
+    grades = {"q": {f"d{n:02}": 1 for n in range(12)}, "r": {"d20": 1}}
+    pool = Pool()
+    pool.add(source(grades), "q", [])
+    pool.add(source(grades), "r", ["d10"])
+    assert pool.relevant["own\tq"] == {f"own\td{n:02}" for n in range(10)}
+    assert pool.relevant_among_all() == {"own\tq": {f"own\td{n:02}" for n in range(11)}, "own\tr": {"own\td20"}}
+
+
 def test_the_measures_are_those_of_the_evaluation(folder):
     grades = {f"q{n}": {f"d{n * 5:02}": 1, f"d{n + 20:02}": 1} for n in range(5)}
     texts = source(grades)
