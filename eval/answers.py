@@ -113,6 +113,7 @@ def answer(
 
     Raises:
         CompositionError: The run has no ranking, or nobody knows the texts.
+        DataError: A prompt is longer than the model reads; nothing has been asked then.
         UsageError: A number of tokens is not positive, or the session's budget limits money and the model has no price.
     """
     whole(max_answer_tokens, least=1, stage=STAGE, parameter="max_answer_tokens")
@@ -125,7 +126,12 @@ def answer(
     prompts = [prompt(query, contexts[query.id]) for query in asked]
     session = session or run.session
     done = complete_groups(
-        model, [[one] for one in prompts], max_tokens=max_answer_tokens, session=session, stage=STAGE
+        model,
+        [[one] for one in prompts],
+        about=[query.id for query in asked],
+        max_tokens=max_answer_tokens,
+        session=session,
+        stage=STAGE,
     )
     given = {query.id: group[0] for query, group in zip(asked, done.completions, strict=True) if group is not None}
     answers = {query_id: _read(hits, contexts[query_id], given.get(query_id)) for query_id, hits in run.items()}

@@ -6,13 +6,15 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, NamedTuple
 
 from rankloom.fingerprint import digest
-from rankloom.language_model import Completion, LanguageModel, output_notes
+from rankloom.language_model import Completion, LanguageModel, Prompt, known_completions, output_notes
 from rankloom.ledger import Cost, Note
 from rankloom.prf.words import first_words
 from rankloom.prompt_groups import complete_groups
+from rankloom.prompt_room import Showing, Size, words_with_room
 from rankloom.prompt_template import PromptTemplate
 from rankloom.records import Document
 from rankloom.session import Session
@@ -30,6 +32,20 @@ FEATURES: dict[Feature, tuple[str, int]] = {
 _BLANK_LINE = re.compile(r"\n\s*\n")
 _AROUND = " \r\n\t*_"  # of a list in Markdown
 _KEYWORDS = re.compile(r"^\W*keywords\W*:", re.IGNORECASE | re.MULTILINE)
+
+
+class _Shown(NamedTuple):
+    """What is shown of a document.
+
+    Args:
+        text: Its beginning.
+        cut: How many words are cut off.
+        limit: Beyond how many.
+    """
+
+    text: str
+    cut: int
+    limit: int
 
 
 class Drawn(NamedTuple):
@@ -72,14 +88,19 @@ class FeatureMaker:
         Documents without text are not asked about, nor those that the session's budget does not suffice for.
         """
         begun = time.perf_counter()
-        shown = {one.id: first_words(one.contents, self.max_words) for one in documents if one.contents.strip()}
-        prompts = [self.template.prompt(document=text) for text, _ in shown.values()]
+        shown = self._shown([one for one in documents if one.contents.strip()], session)
+        prompts = [self.template.prompt(document=one.text) for one in shown.values()]
         done = complete_groups(
-            self.model, [[one] for one in prompts], max_tokens=self.max_tokens, session=session, stage=self.stage
+            self.model,
+            [[one] for one in prompts],
+            about=list(shown),
+            max_tokens=self.max_tokens,
+            session=session,
+            stage=self.stage,
         )
         drawn = {one.id: self._empty(one.id) for one in documents}
-        for (doc_id, (_, cut_words)), said in zip(shown.items(), done.completions, strict=True):
-            drawn[doc_id] = Drawn("", stopped=done.stopped) if said is None else self._drawn(doc_id, said[0], cut_words)
+        for (doc_id, one), said in zip(shown.items(), done.completions, strict=True):
+            drawn[doc_id] = Drawn("", stopped=done.stopped) if said is None else self._drawn(doc_id, said[0], one)
         cost = Cost(
             self.stage,
             digest(self.stage, self.model, [prompt.text for prompt in prompts]),
@@ -93,16 +114,38 @@ class FeatureMaker:
         )
         return drawn, cost, done.notes
 
+    def _shown(self, documents: Sequence[Document], session: Session) -> dict[str, _Shown]:
+        """What is shown of each document: as many words as the model has room for, unless it is known already."""
+        shown = {one.id: _Shown(*first_words(one.contents, self.max_words), self.max_words) for one in documents}
+        prompts = {doc_id: self.template.prompt(document=one.text) for doc_id, one in shown.items()}
+        known = known_completions(self.model, list(prompts.values()), max_tokens=self.max_tokens, session=session)
+        new = [one for one in documents if prompts[one.id] not in known]
+        limits = words_with_room(
+            self.model,
+            [Showing(one.id, 1, partial(self._with_words, one.contents)) for one in new],
+            words=self.max_words,
+            max_tokens=self.max_tokens,
+            session=session,
+            stage=self.stage,
+        )
+        return shown | {
+            one.id: _Shown(*first_words(one.contents, limit), limit) for one, limit in zip(new, limits, strict=True)
+        }
+
+    def _with_words(self, text: str, words: int, _: Size) -> Prompt:
+        """The prompt that shows so many words of a document."""
+        return self.template.prompt(document=first_words(text, words)[0])
+
     def _empty(self, doc_id: str) -> Drawn:
         """What there is of a document without text."""
         return Drawn("", (Note(self.stage, "empty_document", "", doc_id, detail="it gives no feedback"),))
 
-    def _drawn(self, doc_id: str, said: Completion, cut_words: int) -> Drawn:
+    def _drawn(self, doc_id: str, said: Completion, shown: _Shown) -> Drawn:
         """The feature in what was said of a document."""
         notes = output_notes(said, stage=self.stage, query_id="", doc_id=doc_id)
-        if cut_words:
-            detail = f"words beyond {self.max_words}"
-            notes.append(Note(self.stage, "cut_feedback", "", doc_id, amount=cut_words, detail=detail))
+        if shown.cut:
+            detail = f"words beyond {shown.limit}" + (", the model's room" if shown.limit < self.max_words else "")
+            notes.append(Note(self.stage, "cut_feedback", "", doc_id, amount=shown.cut, detail=detail))
         text = without_thought(said.text)
         if self.feature == "cot_keywords" and text.strip():
             found = last_keywords(text)

@@ -57,7 +57,14 @@ class GeneratedFeedback(LanguageModelStage, Feedback):
             prompts: For each query, what is asked about it; those of a query without text are passed over.
         """
         asked = [one if query.text.strip() else () for query, one in zip(run.queries, prompts, strict=True)]
-        done = complete_groups(self.model, asked, max_tokens=self.max_tokens, session=run.session, stage=self.name)
+        done = complete_groups(
+            self.model,
+            asked,
+            about=[query.id for query in run.queries],
+            max_tokens=self.max_tokens,
+            session=run.session,
+            stage=self.name,
+        )
         texts: list[Mapping[int, str]] = []
         notes = list(done.notes)
         for query, said in zip(run.queries, done.completions, strict=True):

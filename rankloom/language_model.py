@@ -20,6 +20,7 @@ from rankloom.session import Session
 from rankloom.thoughts import without_thought
 
 _FORMAT = "completion 3"  # part of every key
+_BYTES, _FRAME = 3, 16  # of a token, where nobody counts them (English text has 4 to 5); tokens around a prompt
 _ONLY_THOUGHT = "only a thought; allow more tokens, or switch thinking off (local: template_options; a server: body)"
 
 
@@ -63,10 +64,14 @@ class LanguageModel(ABC):
         name: What ledgers and prices call the model.
         greedy: Whether equal requests get equal outputs whatever their `sample`, so that several are pointless.
         requires: Optional modules that it runs on; an experiment looks for them before it begins.
+        knows_room: Whether `room` tells anything.
+        context_tokens: What it is said to read, prompt and output together, where the fingerprint does not tell.
     """
 
     name: str = ""
     greedy: bool = False
+    knows_room: bool = False
+    context_tokens: int | None = None
     requires: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
@@ -108,6 +113,14 @@ class LanguageModel(ABC):
     ) -> Mapping[Prompt, Completion]:
         """Completions that are known without asking, such as recorded ones: they count as cached, and cost nothing."""
         return {}
+
+    def room(self, max_tokens: int, session: Session) -> int | None:  # noqa: ARG002  # most do not know
+        """How many tokens a prompt may have besides an output of so many; None if nobody knows."""
+        return None
+
+    def prompt_tokens(self, prompts: Sequence[Prompt], session: Session) -> list[int]:  # noqa: ARG002  # by default
+        """How many tokens prompts have, with all that stands around them; by default an estimate, rather too high."""
+        return [-(-len(f"{one.system}{one.text}".encode("utf-8", "replace")) // _BYTES) + _FRAME for one in prompts]
 
     def resolve(self, session: Session) -> None:  # noqa: B027  # most have nothing to look for
         """Find what is needed, without loading it; afterwards the fingerprint does not change."""

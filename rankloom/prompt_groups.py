@@ -9,6 +9,7 @@ from typing import NamedTuple
 from rankloom.budget import Budget
 from rankloom.language_model import Completion, LanguageModel, Prompt, complete, known_completions
 from rankloom.ledger import Cost, Note
+from rankloom.prompt_room import check_room
 from rankloom.session import Session
 
 _SLICE = 16  # prompts between two looks at a budget
@@ -38,7 +39,13 @@ class GroupsCompleted(NamedTuple):
 
 
 def complete_groups(
-    model: LanguageModel, groups: Sequence[Sequence[Prompt]], *, max_tokens: int, session: Session, stage: str
+    model: LanguageModel,
+    groups: Sequence[Sequence[Prompt]],
+    *,
+    about: Sequence[str],
+    max_tokens: int,
+    session: Session,
+    stage: str,
 ) -> GroupsCompleted:
     """Ask a language model about several things, each wholly or not at all; see `complete`.
 
@@ -48,21 +55,26 @@ def complete_groups(
     Args:
         model: The backend.
         groups: The prompts about each thing; there may be none.
+        about: What to call each thing in errors.
         max_tokens: Limit of each output.
         session: Its cache remembers completions; its budget is looked at, and charged.
         stage: Who asks, for errors, the cache's bookkeeping and the budget's prices.
 
     Raises:
         StageError: As `complete` does.
+        DataError: A prompt is longer than the model reads; nothing has been asked then.
         UsageError: The budget limits money, and has no price for the model.
     """
     prompts = [prompt for group in groups for prompt in group]
+    known = known_completions(model, prompts, max_tokens=max_tokens, session=session)
+    named = [(name, prompt) for name, group in zip(about, groups, strict=True) for prompt in group]
+    unknown = [(name, prompt) for name, prompt in named if prompt not in known]
+    check_room(model, unknown, max_tokens=max_tokens, session=session, stage=stage)
     if session.budget is None:
         done = complete(model, prompts, max_tokens=max_tokens, session=session, stage=stage)
         answers = iter(done.completions)
         whole: list[list[Completion] | None] = [[next(answers) for _ in group] for group in groups]
         return GroupsCompleted(whole, "", done.cached, done.calls, done.tokens, done.written)
-    known = known_completions(model, prompts, max_tokens=max_tokens, session=session)
     cached = sum(prompt in known for prompt in prompts)
     calls = tokens = written = 0
     stopped, due = "", [group for group in groups if any(prompt not in known for prompt in group)]

@@ -29,7 +29,8 @@ class Local(ScoringModel):
     session's seed, the prompt and its `sample`, so they do not depend on the batch; but for float noise, which can tip
     the balance between two tokens, and which `batch_size=1` takes away.
 
-    A prompt that does not fit the model, together with the longest output, is an error: it is never cut.
+    A prompt that does not fit the model, together with the longest output, is an error: it is never cut. Stages find
+    that out before the first prompt, and show fewer words of passages where there is no room for all.
 
     Args:
         name: A folder, or a name on the hub such as `Qwen/Qwen3-0.6B`. Weights must be safetensors; code that comes
@@ -51,6 +52,7 @@ class Local(ScoringModel):
     """
 
     requires = ("torch", "transformers")
+    knows_room = True
 
     def __init__(
         self,
@@ -106,6 +108,17 @@ class Local(ScoringModel):
     def close(self) -> None:
         """Free the model, unless another holds it too."""
         self._loaded = None
+
+    def room(self, max_tokens: int, session: Session) -> int | None:
+        """What the model reads besides an output; None if neither it nor its tokenizer says. Loads the model."""
+        found: int | None = self._model(session).model.most_tokens(max_tokens)
+        return found
+
+    def prompt_tokens(self, prompts: Sequence[Prompt], session: Session) -> list[int]:
+        """How many tokens prompts have in their layout."""
+        loaded = self._model(session)
+        with loaded.lock:
+            return [len(self._tokens(loaded.model, prompt)) for prompt in prompts]
 
     def generate(
         self, prompts: Sequence[Prompt], *, max_tokens: int, session: Session

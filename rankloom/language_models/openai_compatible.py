@@ -82,6 +82,10 @@ class OpenAICompatible(ScoringModel):
         limit_name: How the server calls the limit of tokens; OpenAI's reasoning models say `max_completion_tokens`.
         send_seed: Whether a seed is sent, where outputs are drawn; some servers refuse the field.
         top_logprobs: How many tokens are listed, where likelihoods are asked for; many servers take 20 at most.
+        context_tokens: How many tokens the model reads, prompt and output together. With it, the longest prompt of a
+            stage is checked before the first is sent, at three bytes a token (most texts have more): fewer words of
+            passages are shown where there is no room for all (noted as `truncated`), and what does not fit even so is
+            an error. None: nothing is checked, and what the server says of a long prompt is an error then.
         body: More fields of the request, such as `{chat_template_kwargs: {enable_thinking: false}}` for vLLM. They are
             part of the fingerprint and stand in manifests: no place for a key.
         concurrency: Requests under way at a time.
@@ -113,6 +117,7 @@ class OpenAICompatible(ScoringModel):
         limit_name: LimitName = "max_tokens",
         send_seed: bool = True,
         top_logprobs: int = _LISTED,
+        context_tokens: int | None = None,
         body: Mapping[str, Any] | None = None,
         concurrency: int = 8,
         requests_per_minute: float | None = None,
@@ -130,6 +135,9 @@ class OpenAICompatible(ScoringModel):
             send_seed,
         )
         self.top_logprobs = whole(top_logprobs, least=2, stage=_STAGE, parameter="top_logprobs")
+        if context_tokens is not None:
+            whole(context_tokens, least=1, stage=_STAGE, parameter="context_tokens")
+        self.context_tokens = context_tokens
         self.body = dict(body or {})
         if taken := self.body.keys() & _OWN_FIELDS:
             raise UsageError("body sets a field that has a parameter of its own", stage=_STAGE, value=min(taken))
@@ -177,6 +185,15 @@ class OpenAICompatible(ScoringModel):
     def likelihood_numerics(self, session: Session) -> str:  # noqa: ARG002  # the server's numbers are its own
         """Nothing of the session."""
         return ""
+
+    @property
+    def knows_room(self) -> bool:  # type: ignore[override]  # as told
+        """Whether `context_tokens` is given."""
+        return self.context_tokens is not None
+
+    def room(self, max_tokens: int, session: Session) -> int | None:  # noqa: ARG002  # no server says
+        """What `context_tokens` leaves beside an output."""
+        return None if self.context_tokens is None else self.context_tokens - max_tokens
 
     def load(self, session: Session) -> None:
         """Make the client; opens no socket.

@@ -49,6 +49,7 @@ class Recorder(LanguageModel):
             raise UsageError("a transcript is recorded as plain text", stage=_STAGE, value=path, fix="leave .gz out")
         self.path, self.model = path, checked_model(model, stage=_STAGE)
         self.name, self.greedy = model.name, model.greedy
+        self.knows_room, self.context_tokens = model.knows_room, model.context_tokens
 
     def __repr__(self) -> str:
         """The call that makes an equal model."""
@@ -65,6 +66,14 @@ class Recorder(LanguageModel):
     def numerics(self, session: Session) -> str:
         """What of the session the model depends on."""
         return self.model.numerics(session)
+
+    def room(self, max_tokens: int, session: Session) -> int | None:
+        """What the model reads besides an output."""
+        return self.model.room(max_tokens, session)
+
+    def prompt_tokens(self, prompts: Sequence[Prompt], session: Session) -> list[int]:
+        """How many tokens prompts have, as the model counts."""
+        return self.model.prompt_tokens(prompts, session)
 
     def load(self, session: Session) -> None:
         """Load the model."""

@@ -10,9 +10,11 @@ from itertools import islice
 from typing import Literal
 
 from rankloom.encoders import truncation_note
+from rankloom.fingerprint import digest
 from rankloom.language_model import Completion, LanguageModel, Prompt, complete
 from rankloom.ledger import Note, NoteKind
 from rankloom.likelihood import Continuation, log_likelihoods, scoring_model
+from rankloom.prompt_room import Showing, Size, words_with_room
 from rankloom.rerank.llm.parsing import Repair, read_label
 from rankloom.rerank.llm.template import Template
 from rankloom.rerank.sorting.question import Answer
@@ -36,7 +38,8 @@ class Asking:
         model: Who is asked.
         template: The prompt.
         max_tokens: Limit of an output.
-        passage_words: Words that are shown of a passage.
+        passage_words: Words that are shown of a passage, if the model has room for them.
+        passages: How many passages a prompt shows at most.
         scoring: Whether it writes its answer, or is asked how likely it holds each label.
         session: Its cache remembers outputs.
         stage: Who asks, for notes and errors.
@@ -46,6 +49,7 @@ class Asking:
     template: Template
     max_tokens: int
     passage_words: int
+    passages: int
     scoring: Scoring
     session: Session
     stage: str
@@ -54,11 +58,16 @@ class Asking:
 class PromptComparator(ABC):
     """Answers questions about hits by asking a language model.
 
-    A subclass says which hits a prompt shows, in which order, and what the outputs mean together.
+    A subclass says which hits a prompt shows, in which order, and what the outputs mean together. Before anything is
+    asked, it is found out for each query how many words of a passage can be shown, so that any prompt fits the model.
 
     Args:
         lists: The queries and their hits.
         asking: How the model is asked.
+
+    Raises:
+        DataError: A prompt does not fit even with a word of each passage; or a passage has to be cut, and the session's
+            policy is `error`.
     """
 
     calls_each = 1
@@ -67,6 +76,18 @@ class PromptComparator(ABC):
         self.lists, self.asking = lists, asking
         self._texts: dict[tuple[int, int], str] = {}
         self._notes: list[Note] = []
+        self._words = words_with_room(
+            asking.model,
+            [self._showing(one) for one in lists],
+            words=asking.passage_words,
+            max_tokens=asking.max_tokens,
+            session=asking.session,
+            stage=asking.stage,
+        )
+        if asking.session.on_truncate == "error":
+            for query, one in enumerate(lists):
+                for hit in range(len(one.documents)):
+                    self._text(query, hit)
 
     @abstractmethod
     def shown(self, asked: Asked) -> list[tuple[int, ...]]:
@@ -154,14 +175,30 @@ class PromptComparator(ABC):
         if known is None:
             one, how = self.lists[query], self.asking
             document = one.documents[hit]
-            known, words = cut_words(document.contents, how.passage_words)
+            limit = self._words[query]
+            known, words = cut_words(document.contents, limit)
             self._texts[query, hit] = known
             if words:
                 note = truncation_note(
                     how.session, stage=how.stage, tokens=words, query_id=one.query.id, doc_id=document.id
                 )
-                self._notes.append(replace(note, detail=f"words beyond {how.passage_words}"))
+                room = ", which is all that the model has room for" if limit < how.passage_words else ""
+                self._notes.append(replace(note, detail=f"words beyond {limit}{room}"))
         return known
+
+    def _showing(self, one: QueryHits) -> Showing:
+        """The prompts about a query."""
+        how = self.asking
+        texts = [document.contents for document in one.documents]
+        passages = min(how.passages, len(texts))
+
+        def longest(words: int, size: Size) -> Prompt:
+            cut = [cut_words(text, words)[0] for text in texts]
+            sizes = size(cut)
+            places = sorted(range(len(cut)), key=lambda place: -sizes[place])
+            return how.template.showing(one.query.text, [cut[place] for place in sorted(places[:passages])])
+
+        return Showing(one.query.id, passages, longest, key=digest(how.template, one.query.text, texts))
 
 
 def cut_words(text: str, words: int) -> tuple[str, int]:

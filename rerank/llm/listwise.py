@@ -95,7 +95,7 @@ class Listwise(PromptedReranker):
 
     def comparator(self, lists: Sequence[QueryHits], session: Session) -> PromptComparator:
         """The language model."""
-        return _Orders(lists, self.asking(session, 8 * self.window))
+        return _Orders(lists, self.asking(session, 8 * self.window, self.window))
 
 
 class _Orders(PromptComparator):

@@ -95,7 +95,7 @@ class Pairwise(PromptedReranker):
 
     def comparator(self, lists: Sequence[QueryHits], session: Session) -> PromptComparator:
         """The language model."""
-        return _Pairs(lists, self.asking(session, _MAX_TOKENS))
+        return _Pairs(lists, self.asking(session, _MAX_TOKENS, 2))
 
 
 class _Pairs(PromptComparator):

@@ -11,6 +11,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -23,6 +24,7 @@ from rankloom.language_model_stage import LanguageModelStage
 from rankloom.likelihood import Continuation, ScoringModel, scoring_model
 from rankloom.likelihood_groups import log_likelihoods_of_groups
 from rankloom.parameter_kinds import AnyLanguageModel
+from rankloom.prompt_room import Showing, Size, words_with_room
 from rankloom.ranking import ScoreKind
 from rankloom.rerank.llm.comparator import cut_words
 from rankloom.rerank.llm.prompted import PromptName
@@ -31,6 +33,8 @@ from rankloom.rerank.pair_stage import Pair
 from rankloom.rerank.pointwise import Pointwise, Scored
 from rankloom.run import Run
 from rankloom.session import Session
+
+_LABEL_TOKENS = 8  # room for the label after a prompt
 
 
 class PointwisePrompt(Pointwise, LanguageModelStage):
@@ -73,10 +77,12 @@ class PointwisePrompt(Pointwise, LanguageModelStage):
         """The model's fingerprint, and what the prompt says."""
         if session is not None:
             self.model.resolve(session)
-        return digest(self.model, self.templates[0])
+        said = [] if self.model.context_tokens is None else [self.model.context_tokens]  # passages may be shown as far
+        return digest(self.model, self.templates[0], *said)
 
     def __call__(self, run: Run) -> Run:
         """Score the best `depth` hits of each query, as far as the session's budget goes."""
+        self._check_queries(run)
         after = super().__call__(run)
         if run.session.budget is None:
             return after
@@ -91,8 +97,8 @@ class PointwisePrompt(Pointwise, LanguageModelStage):
         """
         wanted: list[list[Continuation]] = []
         truncated = np.zeros(len(pairs), dtype=np.int64)
-        for place, pair in enumerate(pairs):
-            passage, truncated[place] = cut_words(pair.document.contents, self.passage_words)
+        for place, (pair, words) in enumerate(zip(pairs, self._words(pairs, session), strict=True)):
+            passage, truncated[place] = cut_words(pair.document.contents, words)
             prompt = self.prompt_of(pair.query, passage)
             wanted.append([Continuation(prompt, text) for text in self.continuations(pair.query)])
         done = log_likelihoods_of_groups(self.model, wanted, session=session.silent(), stage=self.name)
@@ -100,6 +106,43 @@ class PointwisePrompt(Pointwise, LanguageModelStage):
         unlisted = np.array([told.unlisted for told in done.told], dtype=np.int64)
         truncated = truncated[: len(scores)]
         return Scored(scores, truncated, done.calls, done.tokens, unlisted=unlisted, stopped=done.stopped)
+
+    def _words(self, pairs: Sequence[Pair], session: Session) -> list[int]:
+        """How many words of the passage of each pair are shown: as many as the model has room for."""
+        limits = [self.passage_words] * len(pairs)
+        places: dict[str, list[int]] = {}
+        for place, pair in enumerate(pairs):
+            places.setdefault(pair.query, []).append(place)
+        for query, own in places.items():
+            showings = [
+                Showing(query, 1, partial(self._showing, query, pairs[place].document.contents)) for place in own
+            ]
+            for place, words in zip(own, self._with_room(query, showings, self.passage_words, session), strict=True):
+                limits[place] = words
+        return limits
+
+    def _check_queries(self, run: Run) -> None:
+        """Refuse queries that leave no room for a passage, before anything is paid for.
+
+        Raises:
+            DataError: Names the query.
+        """
+        for query, looked_at in zip(run.queries, self.looked_at(run), strict=True):
+            if looked_at and self.by_labels:  # other texts are told on this machine alone, where nothing is paid
+                key = digest(self.prompt_of(query.text, "x").text)
+                showing = Showing(query.id, 1, partial(self._showing, query.text, "x"), key=key)
+                self._with_room(query.text, [showing], 1, run.session)
+
+    def _with_room(self, query: str, showings: Sequence[Showing], words: int, session: Session) -> list[int]:
+        """How many words prompts about a query can show; see `words_with_room`."""
+        output = _LABEL_TOKENS
+        if self.model.knows_room and not self.by_labels:
+            output = max(self.model.prompt_tokens([Prompt(text) for text in self.continuations(query)], session))
+        return words_with_room(self.model, showings, words=words, max_tokens=output, session=session, stage=self.name)
+
+    def _showing(self, query: str, text: str, words: int, _: Size) -> Prompt:
+        """The prompt that shows so many words of a passage."""
+        return self.prompt_of(query, cut_words(text, words)[0])
 
 
 class YesNo(PointwisePrompt):

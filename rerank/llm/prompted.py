@@ -75,8 +75,14 @@ class PromptedReranker(SortingReranker, LanguageModelStage):
                 accepted=f"{template.labels} for at most {template.most} are what it has",
             )
 
-    def asking(self, session: Session, max_tokens: int) -> Asking:
-        """How the model is asked, with a limit of tokens where none is given."""
+    def asking(self, session: Session, max_tokens: int, passages: int) -> Asking:
+        """How the model is asked.
+
+        Args:
+            session: Its cache remembers outputs.
+            max_tokens: Limit of an output, where the user has given none.
+            passages: How many passages a prompt shows at most.
+        """
         (template,) = self.templates
         limit = self.max_tokens or (_THOUGHT if template.tagged else max_tokens)
-        return Asking(self.model, template, limit, self.passage_words, self.scoring, session, self.name)
+        return Asking(self.model, template, limit, self.passage_words, passages, self.scoring, session, self.name)

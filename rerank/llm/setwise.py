@@ -103,7 +103,7 @@ class Setwise(PromptedReranker):
 
     def comparator(self, lists: Sequence[QueryHits], session: Session) -> PromptComparator:
         """The language model."""
-        return _Sets(lists, self.asking(session, _MAX_TOKENS), self.permutations)
+        return _Sets(lists, self.asking(session, _MAX_TOKENS, self.children + 1), self.permutations)
 
 
 class _Sets(PromptComparator):
