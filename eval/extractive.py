@@ -14,7 +14,7 @@ from rankloom.errors import DataError
 from rankloom.eval.answers import NO_ANSWER
 from rankloom.fingerprint import digest
 from rankloom.language_model import Completion, LanguageModel, Prompt
-from rankloom.rerank.sentences import split_sentences
+from rankloom.rerank.pruning import split_sentences
 from rankloom.retrieval.analysis import EnglishAnalyzer
 from rankloom.session import Session
 

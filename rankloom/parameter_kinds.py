@@ -60,6 +60,11 @@ class HoldsModel:
     """Marks a parameter as a language model."""
 
 
+@dataclass(frozen=True, slots=True)
+class OrObject:
+    """Marks a parameter as a string that may, in Python alone, also be an object, such as a function under a name."""
+
+
 ModelName = Annotated[str, NamesModel()]
 FilePath = Annotated[str, NamesPath()]
 VariableName = Annotated[str | None, NamesVariable()]

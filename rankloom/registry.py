@@ -47,7 +47,7 @@ BUILT_IN: dict[str, str] = {
     "tk": "rankloom.rerank.tk:TK",
     "cascade": "rankloom.rerank.cascade:Cascade",
     "idcm": "rankloom.rerank.idcm:IDCM",
-    "sentence_pruner": "rankloom.rerank.sentence_pruner:SentencePruner",
+    "sentence_pruner": "rankloom.rerank.pruning.encoder:SentencePruner",
     "pairwise": "rankloom.rerank.llm.pairwise:Pairwise",
     "setwise": "rankloom.rerank.llm.setwise:Setwise",
     "listwise": "rankloom.rerank.llm.listwise:Listwise",

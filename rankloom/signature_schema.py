@@ -13,7 +13,7 @@ from typing import Annotated, Any, Unpack, get_args, get_origin, get_type_hints
 from pydantic import BaseModel, ConfigDict, WithJsonSchema, create_model
 
 from rankloom.errors import NotFoundError
-from rankloom.parameter_kinds import HoldsModel, HoldsSteps, NamesModel, NamesPath, NamesServer, NamesVariable
+from rankloom.parameter_kinds import HoldsModel, HoldsSteps, NamesModel, NamesPath, NamesServer, NamesVariable, OrObject
 from rankloom.yaml_file import find_beside, places_tried
 
 Mark = NamesModel | NamesPath | NamesServer | NamesVariable
@@ -57,6 +57,8 @@ def _written(annotation: Any) -> Any:
         return Annotated[Any, HoldsSteps()]  # a step or a list of steps
     if HoldsModel() in get_args(annotation):
         return Annotated[Any, HoldsModel(), WithJsonSchema(_ONE_WORD)]
+    if OrObject() in get_args(annotation):
+        return str
     return annotation
 
 

@@ -1,7 +1,7 @@
 """Rerankers and pruners: a ranking in, the same documents in a better order, or with fewer sentences, out.
 
 What belongs here: stages that inherit `rankloom.Reranker` or `rankloom.Pruner`, one concept a file, and what they
-share (`pair_stage`, `pointwise`, `sentences`, and, to compare, `sorting`); those that ask language models
+share (`pair_stage`, `pointwise`, and, to compare, `sorting`); pruners are in `pruning`, those that ask language models
 are in `llm`. What does not: stages that find documents (`rankloom.retrieval`) and models themselves
 (`rankloom.models`, `rankloom.encoders`, `rankloom.language_models`). Models load on first use: taking a reranker
 imports no torch.
@@ -17,8 +17,7 @@ from rankloom.rerank.mono_t5 import MonoT5
 from rankloom.rerank.pair_stage import PairStage
 from rankloom.rerank.pointwise import Pointwise
 from rankloom.rerank.prettr import PreTTR
-from rankloom.rerank.sentence_pruner import SentencePruner
-from rankloom.rerank.sentences import split_sentences
+from rankloom.rerank.pruning import SentencePruner, Splitter, split_sentences
 from rankloom.rerank.source_weight import SourceFilter, SourceOf, SourceWeight
 from rankloom.rerank.stored_token_vectors import StoredTokenVectors
 from rankloom.rerank.stored_vectors import StoredVectors
@@ -44,6 +43,7 @@ __all__ = [
     "SourceFilter",
     "SourceOf",
     "SourceWeight",
+    "Splitter",
     "StoredTokenVectors",
     "StoredVectors",
     "YesNo",

@@ -18,7 +18,7 @@ import numpy as np
 from rankloom.checks import between, whole
 from rankloom.corpus import Corpus
 from rankloom.records import Document
-from rankloom.rerank.sentences import split_sentences
+from rankloom.rerank.pruning import split_sentences
 from rankloom.training.pages import Pages
 
 _STAGE = "pretraining_tasks"

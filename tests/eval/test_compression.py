@@ -27,7 +27,7 @@ from rankloom.eval.compression import (
 from rankloom.eval.table import summarise
 from rankloom.ranking import Ranking
 from rankloom.records import Query, Span
-from rankloom.rerank.sentences import split_sentences
+from rankloom.rerank.pruning import split_sentences
 from rankloom.run import Run
 from rankloom.stage import Pruner, Reranker
 

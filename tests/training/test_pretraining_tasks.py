@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rankloom import Corpus, Document
 from rankloom.errors import DataError, UsageError
-from rankloom.rerank.sentences import split_sentences
+from rankloom.rerank.pruning import split_sentences
 from rankloom.training.pages import Pages
 from rankloom.training.pretraining_config import PageKeys
 from rankloom.training.pretraining_tasks import body_first, inverse_cloze, link_prediction

@@ -7,19 +7,15 @@ ICLR 2025) learns, this only approximates; it needs no model but the small one t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rankloom.checks import between, whole
+from rankloom.checks import whole
 from rankloom.encoders import DEFAULT_MODEL, SentenceEncoder
-from rankloom.ledger import Note
 from rankloom.parameter_kinds import ModelName
-from rankloom.records import Span
-from rankloom.rerank.pair_stage import Computed, Outcome, Pair, PairStage
-from rankloom.rerank.sentences import split_sentences
-from rankloom.run import Run
+from rankloom.rerank.pruning.sentence_stage import Judged, SentencePair, SentenceStage
+from rankloom.rerank.pruning.splitting import AnySplitter
 from rankloom.session import Session
 from rankloom.stage import Pruner
 
@@ -28,7 +24,7 @@ from rankloom.stage import Pruner
 _SLOPE, _INTERCEPT = 7.5, -4.3
 
 
-class SentencePruner(PairStage, Pruner):
+class SentencePruner(SentenceStage, Pruner):
     """Mark each sentence of a document as kept or dropped, by its similarity to the query.
 
     Each sentence is encoded by itself, without the title, and compared with the query by cosine. The probability
@@ -46,12 +42,14 @@ class SentencePruner(PairStage, Pruner):
     Args:
         model: A sentence encoder; see `rankloom.models.resolve_model`.
         threshold: Least probability of a sentence that is kept, 0 to 1.
+        best: At most so many sentences of each document are kept, the likeliest; None for no limit.
         keep_at_least: So many sentences of each document are kept, the likeliest, whatever their probability.
+        splitter: What splits texts into sentences: `syntok`, `lines`, `module:function`, or a `Splitter`.
         depth: How many hits of each query are pruned; the others stay whole.
         batch_size: Sentences in one batch. Probabilities depend on it only by float noise.
 
     Raises:
-        UsageError: A parameter is out of range.
+        UsageError: A parameter is out of range, or the splitter is unknown.
 
     Example:
         >>> from rankloom import Document, Run
@@ -63,62 +61,42 @@ class SentencePruner(PairStage, Pruner):
 
     name = "sentence_pruner"
     requires = ("sentence_transformers",)
-    decides_later = frozenset({"depth", "threshold", "keep_at_least"})
 
     def __init__(
         self,
         model: ModelName = DEFAULT_MODEL,
         *,
         threshold: float = 0.1,
+        best: int | None = None,
         keep_at_least: int = 0,
+        splitter: AnySplitter = "syntok",
         depth: int = 100,
         batch_size: int = 32,
     ) -> None:
+        super().__init__(threshold=threshold, best=best, keep_at_least=keep_at_least, splitter=splitter, depth=depth)
         self.model = model
-        self.threshold = between(threshold, 0, 1, stage=self.name, parameter="threshold")
-        self.keep_at_least = whole(keep_at_least, least=0, stage=self.name, parameter="keep_at_least")
-        self.depth = whole(depth, least=1, stage=self.name, parameter="depth")
         self.batch_size = whole(batch_size, least=1, stage=self.name, parameter="batch_size")
         self._encoder = SentenceEncoder(model, batch_size=batch_size, stage=self.name)
 
-    def __call__(self, run: Run) -> Run:
-        """Prune the best `depth` hits of each query."""
-        after, outcomes, counts = self.outcomes(run)
-        ranking = run.hits(stage=self.name)
-        spans: list[tuple[Span, ...] | None] = [None] * len(ranking.codes)
-        notes = []
-        places = np.flatnonzero(ranking.ranks() <= np.repeat(counts, ranking.counts()))
-        for place, number, outcome in zip(places, ranking.query_numbers()[places], outcomes, strict=True):
-            sentences = spans[place] = self._spans(outcome)
-            if not any(span.kept for span in sentences):
-                doc_id = ranking.ids[int(ranking.codes[place])]
-                notes.append(Note(self.name, "nothing_kept", run.queries[number].id, doc_id))
-        return after.ranked(replace(ranking, spans=tuple(spans))).noted(*notes)
-
-    def compute(self, pairs: Sequence[Pair], session: Session) -> Computed:
-        """Offsets and probabilities of the sentences of some pairs; each text is encoded once.
+    def judge(self, pairs: Sequence[SentencePair], session: Session) -> Judged:
+        """Probabilities of the sentences of some pairs; each text is encoded once.
 
         Raises:
             NotFoundError: The model is not to be had.
             StageError: It can not be loaded.
         """
         queries = {text: place for place, text in enumerate(dict.fromkeys(pair.query for pair in pairs))}
-        offsets = [split_sentences(pair.document.text) for pair in pairs]
-        texts = [
-            [pair.document.text[start:end] for start, end in spans] for pair, spans in zip(pairs, offsets, strict=True)
-        ]
+        texts = [pair.sentences for pair in pairs]
         places = {text: place for place, text in enumerate(dict.fromkeys(text for some in texts for text in some))}
         left = self._encoder.encode(list(queries), role="query", session=session)
         right = self._encoder.encode(list(places), role="document", session=session)
-        outcomes = []
-        for pair, spans, some in zip(pairs, offsets, texts, strict=True):
+        probabilities, truncated = [], []
+        for pair, some in zip(pairs, texts, strict=True):
             row, columns = queries[pair.query], [places[text] for text in some]
-            arrays: dict[str, NDArray[np.generic]] = {
-                "offsets": np.array(spans, dtype=np.int64).reshape(len(spans), 2),
-                "probabilities": _probabilities(left.vectors[row], right.vectors[columns]),
-            }
-            outcomes.append(Outcome(arrays, int(left.truncated[row] + right.truncated[columns].sum())))
-        return Computed(outcomes, left.calls + right.calls, int(left.tokens.sum() + right.tokens.sum()))
+            probabilities.append(_probabilities(left.vectors[row], right.vectors[columns]))
+            truncated.append(int(left.truncated[row] + right.truncated[columns].sum()))
+        tokens = int(left.tokens.sum() + right.tokens.sum())
+        return Judged(probabilities, np.array(truncated, dtype=np.int64), left.calls + right.calls, tokens)
 
     def identity(self, session: Session | None = None) -> str:
         """The encoder's fingerprint; see `PairStage.identity`."""
@@ -133,19 +111,6 @@ class SentencePruner(PairStage, Pruner):
     def close(self) -> None:
         """Free the model, unless another stage holds it too."""
         self._encoder.close()
-
-    def _spans(self, outcome: Outcome) -> tuple[Span, ...]:
-        """The sentences of a document, each with its fate."""
-        probabilities = [float(probability) for probability in outcome.arrays["probabilities"]]
-        likeliest = sorted(range(len(probabilities)), key=lambda place: (-probabilities[place], place))
-        spared = set(likeliest[: self.keep_at_least])
-        spans = []
-        for place, (offsets, probability) in enumerate(zip(outcome.arrays["offsets"], probabilities, strict=True)):
-            above = probability >= self.threshold
-            reason = "above threshold" if above else "among the best" if place in spared else "below threshold"
-            start, end = (int(offset) for offset in offsets)
-            spans.append(Span(start, end, probability, above or place in spared, reason))
-        return tuple(spans)
 
 
 def _probabilities(query: NDArray[np.float32], sentences: NDArray[np.float32]) -> NDArray[np.float32]:

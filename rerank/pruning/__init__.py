@@ -1,0 +1,20 @@
+"""Context pruning: which sentences of the documents a reader needs, with offsets into the original texts.
+
+All pruners split texts by `splitting`, give each sentence a probability, and choose by `sentence_stage`.
+"""
+
+from rankloom.rerank.pruning.encoder import SentencePruner
+from rankloom.rerank.pruning.sentence_stage import Judged, SentencePair, SentenceStage
+from rankloom.rerank.pruning.sentences import split_lines, split_sentences
+from rankloom.rerank.pruning.splitting import SPLITTERS, Splitter
+
+__all__ = [
+    "SPLITTERS",
+    "Judged",
+    "SentencePair",
+    "SentencePruner",
+    "SentenceStage",
+    "Splitter",
+    "split_lines",
+    "split_sentences",
+]

@@ -1,0 +1,216 @@
+"""The base of pruners: each sentence of a document gets a probability, and from these follows what is kept.
+
+A pruner says how probable the sentences are (`judge`). Splitting, caching, and the choice by threshold, number and
+title stand here; the choice can be made anew without asking the model again.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rankloom.checks import between, whole
+from rankloom.errors import UsageError
+from rankloom.ledger import Note
+from rankloom.order import check_finite
+from rankloom.ranking import Ranking
+from rankloom.records import Document, Span
+from rankloom.rerank.pair_stage import Computed, Outcome, Pair, PairStage
+from rankloom.rerank.pruning.splitting import AnySplitter, splitter_of
+from rankloom.run import Run
+from rankloom.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class SentencePair:
+    """A query's text and a document that is split into sentences.
+
+    Args:
+        query: The text of the query, not blank.
+        document: The document.
+        offsets: Start and end of each sentence of the document's text; the text may have none.
+    """
+
+    query: str
+    document: Document
+    offsets: tuple[tuple[int, int], ...]
+
+    @property
+    def sentences(self) -> list[str]:
+        """The sentences themselves."""
+        return [self.document.text[start:end] for start, end in self.offsets]
+
+
+class Judged(NamedTuple):
+    """How probable the sentences of some pairs are, in their order.
+
+    Args:
+        probabilities: For each pair, those of its sentences, 0 to 1; float32 of shape (sentences,).
+        truncated: Tokens of each pair that the model did not read; int64 of shape (pairs,).
+        calls: Batches that went through a model, or requests.
+        tokens: Tokens that models read and wrote.
+    """
+
+    probabilities: list[NDArray[np.float32]]
+    truncated: NDArray[np.int64]
+    calls: int
+    tokens: int
+
+
+class SentenceStage(PairStage):
+    """A stage that marks each sentence of a document as kept or dropped.
+
+    A pruner inherits this class and `rankloom.Pruner`, sets `name`, implements `judge` and `identity`, and calls this
+    constructor with what it is given of the parameters below. Order and scores of the hits stay as they are. A document
+    of which nothing is kept stays in the ranking with an empty pruned text and the note `nothing_kept`.
+
+    Args:
+        threshold: Least probability of a sentence that is kept, 0 to 1.
+        best: At most so many sentences of each document are kept, the likeliest; None for no limit.
+        keep_at_least: So many sentences of each document are kept, the likeliest, whatever their probability.
+        splitter: What splits texts into sentences; see `splitter_of`.
+        depth: How many hits of each query are pruned; the others stay whole.
+
+    Raises:
+        UsageError: A parameter is out of range, or the splitter is unknown.
+    """
+
+    needs = frozenset({"ranking", "text"})
+    provides = frozenset({"spans"})
+    decides_later: ClassVar[frozenset[str]] = frozenset({"depth", "threshold", "best", "keep_at_least"})
+    #: Whether the first sentence of a text is its title: kept if, and only if, another sentence is.
+    title_first = False
+
+    def __init__(
+        self, *, threshold: float, best: int | None, keep_at_least: int, splitter: AnySplitter, depth: int
+    ) -> None:
+        self.threshold = between(threshold, 0, 1, stage=self.name, parameter="threshold")
+        self.best = None if best is None else whole(best, least=1, stage=self.name, parameter="best")
+        self.keep_at_least = whole(keep_at_least, least=0, stage=self.name, parameter="keep_at_least")
+        if best is not None and keep_at_least > best:
+            accepted = f"at most best={best}"
+            raise UsageError("keep_at_least is out of range", stage=self.name, value=keep_at_least, accepted=accepted)
+        self.splitter = splitter
+        self.depth = whole(depth, least=1, stage=self.name, parameter="depth")
+        self._splitter = splitter_of(splitter, stage=self.name)
+
+    @abstractmethod
+    def judge(self, pairs: Sequence[SentencePair], session: Session) -> Judged:
+        """How probable the sentences of some pairs are. Nothing but float noise may depend on a pair's company."""
+
+    def above(self, outcome: Outcome) -> NDArray[np.bool_]:
+        """Which sentences of a pair pass the threshold; bool of shape (sentences,)."""
+        return np.asarray(outcome.arrays["probabilities"] >= np.float32(self.threshold), dtype=np.bool_)
+
+    def __call__(self, run: Run) -> Run:
+        """Prune the best `depth` hits of each query."""
+        after, outcomes, counts = self.outcomes(run)
+        ranking, notes = self.pruned(run, outcomes, counts)
+        return after.ranked(ranking).noted(*notes)
+
+    def pruned(self, run: Run, outcomes: Sequence[Outcome], counts: NDArray[np.int64]) -> tuple[Ranking, list[Note]]:
+        """The ranking of a run with spans, and a note for each document of which nothing is kept.
+
+        Args:
+            run: What came in.
+            outcomes: Of the first hits of each query, in the order of the ranking.
+            counts: How many of each query there are; int64 of shape (queries,).
+        """
+        ranking = run.hits(stage=self.name)
+        spans: list[tuple[Span, ...] | None] = [None] * len(ranking.codes)
+        notes = []
+        places = np.flatnonzero(ranking.ranks() <= np.repeat(counts, ranking.counts()))
+        for place, number, outcome in zip(places, ranking.query_numbers()[places], outcomes, strict=True):
+            sentences = spans[place] = self.spans(outcome)
+            if not any(span.kept for span in sentences):
+                doc_id = ranking.ids[int(ranking.codes[place])]
+                notes.append(Note(self.name, "nothing_kept", run.queries[number].id, doc_id))
+        return replace(ranking, spans=tuple(spans)), notes
+
+    def compute(self, pairs: Sequence[Pair], session: Session) -> Computed:
+        """Offsets and probabilities of the sentences of some pairs.
+
+        Raises:
+            StageError: A probability is NaN or infinite; none is cached then.
+        """
+        judged = self.judge(split := self.split(pairs), session)
+        outcomes = []
+        for pair, probabilities, truncated in zip(split, judged.probabilities, judged.truncated, strict=True):
+            check_finite(probabilities, stage=self.name)
+            arrays = {"offsets": offsets_array(pair), "probabilities": np.asarray(probabilities, dtype=np.float32)}
+            outcomes.append(Outcome(arrays, int(truncated)))
+        return Computed(outcomes, judged.calls, judged.tokens)
+
+    def split(self, pairs: Sequence[Pair]) -> list[SentencePair]:
+        """Pairs with the sentences of their documents; equal texts are split once."""
+        offsets = {text: tuple(self._splitter(text)) for text in dict.fromkeys(pair.document.text for pair in pairs)}
+        return [SentencePair(pair.query, pair.document, offsets[pair.document.text]) for pair in pairs]
+
+    def spans(self, outcome: Outcome) -> tuple[Span, ...]:
+        """The sentences of a document, each with its fate."""
+        probabilities = [float(probability) for probability in outcome.arrays["probabilities"]]
+        fates = decide(
+            probabilities,
+            self.above(outcome).tolist(),
+            best=self.best,
+            keep_at_least=self.keep_at_least,
+            title_first=self.title_first,
+        )
+        offsets = outcome.arrays["offsets"].tolist()
+        return tuple(
+            Span(start, end, probability, kept, reason)
+            for (start, end), probability, (kept, reason) in zip(offsets, probabilities, fates, strict=True)
+        )
+
+    def _digest(self, left_out: frozenset[str], *others: str) -> str:
+        """As for any pair stage; the splitter counts with what it is, not only by its word."""
+        return super()._digest(left_out, *others, self._splitter.fingerprint())
+
+
+def offsets_array(pair: SentencePair) -> NDArray[np.generic[Any]]:
+    """The offsets of a pair's sentences; int64 of shape (sentences, 2)."""
+    return np.array(pair.offsets, dtype=np.int64).reshape(len(pair.offsets), 2)
+
+
+def decide(
+    probabilities: Sequence[float],
+    above: Sequence[bool],
+    *,
+    best: int | None = None,
+    keep_at_least: int = 0,
+    title_first: bool = False,
+) -> list[tuple[bool, str]]:
+    """Which sentences of a text are kept, and why.
+
+    Args:
+        probabilities: How probable each is; of equal ones, the earlier comes first.
+        above: Which of them pass the threshold.
+        best: At most so many are kept, the likeliest; None for no limit.
+        keep_at_least: So many are kept, the likeliest, whatever their probability.
+        title_first: The first sentence is a title. It is kept if, and only if, another sentence is, and counts
+            neither among the best nor among those to be kept.
+
+    Example:
+        >>> decide([0.9, 0.2, 0.6], [True, False, True], best=1)
+        [(True, 'above threshold'), (False, 'below threshold'), (False, 'not among the best')]
+    """
+    likeliest = sorted(range(int(title_first), len(above)), key=lambda place: (-probabilities[place], place))
+    ranks = {place: rank for rank, place in enumerate(likeliest)}
+    fates = []
+    for place, passes in enumerate(above):
+        rank = ranks.get(place, 0)
+        if passes and best is not None and rank >= best:
+            fates.append((False, "not among the best"))
+        elif passes:
+            fates.append((True, "above threshold"))
+        else:
+            fates.append((True, "among the best") if rank < keep_at_least else (False, "below threshold"))
+    if title_first and fates:
+        others = any(kept for kept, _ in fates[1:])
+        fates[0] = (others, "title" if others else "title alone")
+    return fates

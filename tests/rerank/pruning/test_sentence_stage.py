@@ -1,0 +1,128 @@
+"""What every pruner shares: the choice of sentences, against a plain reading of its rules, and the base itself."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rankloom import Document, Pruner, Run, Session
+from rankloom.corpus import MemoryDocuments
+from rankloom.errors import StageError, UsageError
+from rankloom.rerank.pruning import Judged, SentenceStage
+from rankloom.rerank.pruning.sentence_stage import decide
+from rankloom.testing import StageConformance
+
+TEXTS = ("Sky! A. B. Sky. C.", "", "نعم؟ لا. Sky.", "sky " * 25_000, "no punctuation")
+
+
+class Length(SentenceStage, Pruner):
+    """The longer a sentence, the more probable."""
+
+    name = "length"
+
+    def __init__(self, *, threshold=0.5, best=None, keep_at_least=0, splitter="syntok", depth=100, broken=False):
+        super().__init__(threshold=threshold, best=best, keep_at_least=keep_at_least, splitter=splitter, depth=depth)
+        self.broken = broken
+
+    def judge(self, pairs, session):
+        assert isinstance(session, Session)
+        lengths = [np.array([len(one) for one in pair.sentences], dtype=np.float32) for pair in pairs]
+        found = [np.minimum(some / 8, 1) * (np.nan if self.broken else 1) for some in lengths]
+        return Judged(found, np.zeros(len(pairs), dtype=np.int64), 1, 0)
+
+    def identity(self, session=None):  # noqa: ARG002
+        return "length"
+
+
+class TitleFirst(Length):
+    name = "title_first"
+    title_first = True
+
+
+def candidates():
+    documents = MemoryDocuments([Document(f"d{number}", text) for number, text in enumerate(TEXTS)])
+    scores = {f"d{number}": -float(number) for number in range(len(TEXTS))}
+    return Run.from_dict({"q1": scores, "q2": scores}, queries={"q1": "sky", "q2": "sea"}, documents=documents)
+
+
+def kept(stage, text):
+    hit = stage.run(Run.from_documents("sky", [Document("d", text)]))["q1"][0]
+    return [text[span.start : span.end] for span in hit.spans if span.kept]
+
+
+@given(
+    st.lists(st.sampled_from([0.0, 0.2, 0.5, 0.9, 1.0]), max_size=6),
+    st.sampled_from([0.0, 0.5, 1.0]),
+    st.one_of(st.none(), st.integers(1, 4)),
+    st.integers(0, 4),
+    st.booleans(),
+)
+def test_the_choice_is_what_its_rules_say(probabilities, threshold, best, at_least, titled):
+    above = [probability >= threshold for probability in probabilities]
+    fates = decide(probabilities, above, best=best, keep_at_least=at_least, title_first=titled)
+    body = [place for place in range(len(probabilities)) if not (titled and place == 0)]
+    expected = set()
+    for place in body:
+        before = sum((-probabilities[other], other) < (-probabilities[place], place) for other in body)
+        chosen = above[place] and (best is None or before < best)
+        if chosen or (before < at_least and not above[place]):
+            expected.add(place)
+    if titled and expected:
+        expected.add(0)
+    assert {place for place, (one, _) in enumerate(fates) if one} == expected
+    assert all(reason for _, reason in fates)
+
+
+def test_reasons():
+    assert decide([0.9, 0.1, 0.6, 0.2], [True, False, True, False], best=2, keep_at_least=2) == [
+        (True, "above threshold"), (False, "below threshold"), (True, "above threshold"), (False, "below threshold"),
+    ]  # fmt: skip
+    assert decide([0.1, 0.2], [False, False], keep_at_least=1) == [(False, "below threshold"), (True, "among the best")]
+    assert decide([0.9, 0.8], [True, True], best=1)[1] == (False, "not among the best")
+    assert decide([0.0, 0.8], [False, True], title_first=True)[0] == (True, "title")
+    assert decide([0.9, 0.1], [True, False], title_first=True)[0] == (False, "title alone")
+    assert decide([], [], title_first=True, keep_at_least=1) == []
+
+
+def test_threshold_number_and_title():
+    text = "Sky!! Ah. Sea rises. Bread. Moon light falls."
+    assert kept(Length(), text) == ["Sky!!", "Sea rises.", "Bread.", "Moon light falls."]
+    assert kept(Length(best=1), text) == ["Sea rises."]  # as probable as the last, and before it
+    assert kept(Length(best=2, threshold=0), text) == ["Sea rises.", "Moon light falls."]
+    assert kept(Length(threshold=1, keep_at_least=1), "Ah. Sky.") == ["Sky."]
+    assert kept(TitleFirst(best=1), text) == ["Sky!!", "Sea rises."]
+    assert kept(TitleFirst(threshold=1), "Sky! Ah.") == []
+
+
+def test_texts_of_any_kind_have_spans_that_slice_them():
+    run = Length(threshold=0.6).run(candidates())
+    for hit in run["q1"]:
+        before = 0
+        for span in hit.spans:
+            assert not hit.text[before : span.start].strip()
+            before = span.end
+        assert not hit.text[before:].strip()
+    nothing = {note.doc_id for note in run.ledger.notes if note.kind == "nothing_kept"}
+    assert nothing == {hit.doc_id for hit in run["q1"] if not hit.pruned_text} == {"d1", "d2"}
+
+
+def test_hits_below_the_depth_stay_whole():
+    assert [hit.spans is None for hit in Length(depth=2).run(candidates())["q1"]] == [False, False, True, True, True]
+
+
+def test_probabilities_that_are_none_are_refused():
+    with pytest.raises(StageError, match="length"):
+        Length(broken=True).run(candidates())
+
+
+def test_more_can_not_be_kept_than_the_best():
+    with pytest.raises(UsageError, match=r"keep_at_least is out of range.*best=1"):
+        Length(best=1, keep_at_least=2)
+
+
+class TestConformance(StageConformance):
+    def make_stage(self):
+        return Length()
+
+    def make_run(self):
+        return candidates()
