@@ -100,18 +100,19 @@ def add_low_rank(
 
 
 def merge_low_rank(model: Any, *, extra: str, stage: str) -> None:
-    """Put low-rank changes, where there are any, into the weights they change; an ordinary model remains.
+    """Put low-rank changes, where there are any, into copies of the weights they change; an ordinary model remains.
 
     Args:
-        model: A model whose weights are its own: merged ones are changed in place.
+        model: The model; weights that it shares stay as they are.
         extra: Who brings peft.
         stage: Who asks, for errors.
     """
     peft = require("peft", extra=extra, stage=stage)
     layers = {name: module for name, module in model.named_modules() if isinstance(module, peft.tuners.lora.LoraLayer)}
     for name, module in layers.items():
-        module.merge()
-        model.set_submodule(name, module.get_base_layer())
+        own = copy.deepcopy(module)
+        own.merge()
+        model.set_submodule(name, own.get_base_layer())
 
 
 def trainable(parts: Mapping[str, Any]) -> dict[str, Tensor]:

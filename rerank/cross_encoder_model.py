@@ -26,7 +26,8 @@ def cross_encoder_model(found: ResolvedModel, session: Session, *, precision: st
     """A loaded model, shared with whoever asks for the same.
 
     Args:
-        found: Where it is: a whole model, or an adapter of a sentence encoder, whose weights it shares on torch.
+        found: Where it is: a whole model, or an adapter of a sentence encoder; on torch it shares the weights that it
+            does not change.
         session: Tells the device; its cache keeps models exported to ONNX.
         precision: What it computes with; see `rankloom.encoders.precision`.
         stage: Who asks, for errors.
@@ -46,13 +47,14 @@ def cross_encoder_model(found: ResolvedModel, session: Session, *, precision: st
             model = _whole(folder, device, numbers, stage=stage)
         else:
             model = load_adapter(folder, backbone.model)
+            merge_low_rank(model, extra="mini", stage=stage)
         return _spared(model, packed=device == "cpu")
 
     return shared_model("cross encoder", found, session, loaded, stage=stage, dtype=dtype)
 
 
 def _exported(found: ResolvedModel, session: Session, *, precision: str, stage: str) -> LoadedModel:
-    """A model on ONNX Runtime; low-rank changes are merged, into weights of its own."""
+    """A model on ONNX Runtime."""
     for module in ("onnx", "onnxruntime"):
         require(module, extra="onnx", stage=stage)
 
@@ -109,13 +111,14 @@ def check_head(folder: Path, stage: str) -> None:
 
 
 def _spared(model: Any, *, packed: bool) -> Any:
-    """A model that does no work which its head does not read, and none on padding if it is `packed`.
+    """A model that does no work which its head does not read; if `packed`, none on padding, and as processors like it.
 
     The scores stay what they are but for float noise; of a model of six layers it saves a seventh of the time.
     """
     from torch.nn import ModuleList
 
     from rankloom.rerank.first_token_layer import FirstTokenLayer
+    from rankloom.rerank.laid_out_linear import lay_out
     from rankloom.rerank.packed_layers import PackedLayers
 
     classifier: Any = getattr(model[0], "model", None)
@@ -125,4 +128,6 @@ def _spared(model: Any, *, packed: bool) -> Any:
         encoder = classifier.base_model.encoder
         *others, last = encoder.layer
         encoder.layer = ModuleList([PackedLayers(others)] if packed else others).append(FirstTokenLayer(last))
+        if packed:
+            lay_out(encoder)
     return model
