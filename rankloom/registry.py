@@ -43,6 +43,7 @@ BUILT_IN: dict[str, str] = {
     "stored_token_vectors": "rankloom.rerank.stored_token_vectors:StoredTokenVectors",
     "late_interaction": "rankloom.rerank.late_interaction:LateInteraction",
     "prettr": "rankloom.rerank.prettr:PreTTR",
+    "causal_reranker": "rankloom.rerank.causal_reranker:CausalReranker",
     "mono_t5": "rankloom.rerank.mono_t5:MonoT5",
     "tk": "rankloom.rerank.tk:TK",
     "cascade": "rankloom.rerank.cascade:Cascade",

@@ -9,6 +9,7 @@ imports no torch.
 
 from rankloom.rerank.bi_encoder import BiEncoder
 from rankloom.rerank.cascade import Cascade
+from rankloom.rerank.causal_reranker import CausalReranker
 from rankloom.rerank.cross_encoder import CrossEncoder
 from rankloom.rerank.idcm import IDCM
 from rankloom.rerank.late_interaction import LateInteraction
@@ -28,6 +29,7 @@ __all__ = [
     "TK",
     "BiEncoder",
     "Cascade",
+    "CausalReranker",
     "CrossEncoder",
     "GradedRelevance",
     "LateInteraction",

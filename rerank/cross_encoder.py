@@ -31,7 +31,9 @@ _BEST = 3  # windows of `top3`
 
 
 class CrossEncoder(Pointwise):
-    """Rerank by any cross-encoder of sentence-transformers, or any causal language model that it reads as one.
+    """Rerank by any cross-encoder of sentence-transformers, or a causal language model with a template for pairs.
+
+    Other causal language models are those of `CausalReranker`.
 
     The score is the model's raw output, before any activation. The document is read as `Document.contents`; a pair
     that is longer than the model reads is cut at the end of its longer side, and noted, unless windows are asked for.

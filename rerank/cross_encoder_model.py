@@ -94,7 +94,7 @@ def _whole(folder: str, device: str, dtype: Any, *, stage: str, attention: str |
 
 
 def check_head(folder: Path, stage: str) -> None:
-    """Refuse a model without a scoring head: loading it as a cross-encoder would make up a random one."""
+    """Refuse a model without a scoring head, which loading would make up at random, or without a form for pairs."""
     saved_as = folder / "config_sentence_transformers.json"
     if saved_as.is_file() and json.loads(saved_as.read_text(encoding="utf-8")).get("model_type") == "CrossEncoder":
         return
@@ -108,6 +108,21 @@ def check_head(folder: Path, stage: str) -> None:
             accepted="a cross-encoder",
             fix="for a sentence encoder, take BiEncoder",
         )
+    if classes[0].endswith("ForCausalLM") and not _has_template(folder):
+        raise DataError(
+            "nothing says how the model reads a query and a document",
+            stage=stage,
+            value=f"{folder.name} ({classes[0]})",
+            accepted="a causal language model with a template for pairs, as sentence-transformers saves one",
+            fix="for Qwen3-Reranker and bge-reranker-v2-gemma, take CausalReranker (causal_reranker)",
+        )
+
+
+def _has_template(folder: Path) -> bool:
+    """Whether the tokenizer of a model has a chat template."""
+    config = folder / "tokenizer_config.json"
+    held = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
+    return bool(held.get("chat_template")) or (folder / "chat_template.jinja").is_file()
 
 
 def _spared(model: Any, *, packed: bool) -> Any:

@@ -306,6 +306,28 @@ def tiny_causal(folder: Path, *, seed: int = 1, max_length: int = 128, chat: str
     return folder
 
 
+def tiny_causal_reranker(folder: Path, family: str, *, seed: int = 1) -> Path:
+    """A causal language model with the tokens that rerankers of a family (`qwen3`, `gemma`) say and read."""
+    import torch
+    from transformers import AutoTokenizer, GemmaConfig, GemmaForCausalLM, Qwen3Config, Qwen3ForCausalLM
+
+    tiny_byte_tokenizer(folder, max_length=4096)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    if family == "gemma":
+        tokenizer.add_special_tokens({"bos_token": "<bos>"})
+        tokenizer.add_tokens(["Yes", "No"])
+    else:
+        tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
+        tokenizer.add_tokens(["yes", "no", "<think>", "</think>"])
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(seed)
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    known = {"vocab_size": len(tokenizer), "max_position_embeddings": 4096, "num_key_value_heads": 2, "head_dim": 16}
+    kind, of = (GemmaForCausalLM, GemmaConfig) if family == "gemma" else (Qwen3ForCausalLM, Qwen3Config)
+    kind(of(initializer_range=0.3, **known, **sizes)).save_pretrained(folder)
+    return folder
+
+
 def tiny_seq2seq(folder: Path, *, seed: int = 1, max_length: int = 64) -> Path:
     """An encoder-decoder language model of bytes."""
     import torch
