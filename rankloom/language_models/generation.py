@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -12,6 +12,7 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
 from rankloom.encoders import readable
 from rankloom.errors import StageError
+from rankloom.extras import require
 from rankloom.language_model import Prompt
 
 _STAGE = "local language model"
@@ -165,12 +166,24 @@ def _output(writer: Writer, row: list[int], max_tokens: int) -> Output:
     return Output(text, len(own), cut=end is None and len(own) >= max_tokens)
 
 
-def load_writer(folder: str, device: str, dtype: Any) -> Writer:
+def load_writer(folder: str, device: str, dtype: Any, *, changed: str | None = None) -> Writer:
     """A causal or encoder-decoder model from a folder.
+
+    Args:
+        folder: The model, or an adapter of peft, which is merged into the one that it changes.
+        device: Where it computes.
+        dtype: Of torch.
+        changed: The folder of the model that an adapter changes.
 
     Raises:
         StageError: The folder's weights are not all that such a model needs.
+        MissingExtraError: It is an adapter, and peft is not installed.
     """
+    if changed is not None:
+        peft = require("peft", extra="train", stage=_STAGE)
+        writer = load_writer(changed, device, dtype)
+        merged = peft.PeftModel.from_pretrained(writer.model, folder).merge_and_unload()
+        return replace(writer, model=merged.eval())
     safe: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     config = transformers.AutoConfig.from_pretrained(folder, **safe)
     family = transformers.AutoModelForSeq2SeqLM if config.is_encoder_decoder else transformers.AutoModelForCausalLM

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any, Literal, get_args
 
 from rankloom.checks import between, choice, whole
@@ -10,6 +11,7 @@ from rankloom.errors import DataError, UsageError
 from rankloom.fingerprint import digest
 from rankloom.language_model import Completion, Prompt
 from rankloom.likelihood import Continuation, Likelihood, ScoringModel
+from rankloom.model_files import is_peft
 from rankloom.models import LoadedModel, ResolvedModel, model_identity, resolve_model, shared_model
 from rankloom.parameter_kinds import NamesModel
 from rankloom.session import Session
@@ -33,8 +35,9 @@ class Local(ScoringModel):
     that out before the first prompt, and show fewer words of passages where there is no room for all.
 
     Args:
-        name: A folder, or a name on the hub such as `Qwen/Qwen3-0.6B`. Weights must be safetensors; code that comes
-            with a model is never run.
+        name: A folder, or a name on the hub such as `Qwen/Qwen3-0.6B`; or an adapter of peft, such as Rank-R1's and
+            those of `rankloom train`, which is merged into the model that it names. Weights must be safetensors; code
+            that comes with a model is never run.
         temperature: 0 takes the most likely token; above it, tokens are drawn.
         top_p: Draw only from the most likely tokens that have this probability together.
         layout: `chat` puts prompts into the model's chat template, `plain` gives them as they are, after the system
@@ -183,7 +186,7 @@ class Local(ScoringModel):
     def _found(self, session: Session) -> ResolvedModel:
         """Where the model is."""
         found = resolve_model(self.name, offline=session.offline, stage=_STAGE, organisation=_NO_ORGANISATION)
-        if found.backbone is not None:
+        if found.backbone is not None and not is_peft(found.path):
             raise UsageError("this is an adapter of another model, and writes no text", stage=_STAGE, value=self.name)
         return found
 
@@ -191,7 +194,9 @@ class Local(ScoringModel):
         """The model in memory."""
         from rankloom.language_models.generation import load_writer
 
-        self._loaded = shared_model("language model", self._found(session), session, load_writer, stage=_STAGE)
+        found = self._found(session)
+        load = partial(load_writer, changed=None if found.backbone is None else str(found.backbone.path))
+        self._loaded = shared_model("language model", found, session, load, stage=_STAGE)
         return self._loaded
 
     def _tokens(self, writer: Any, prompt: Prompt) -> list[int]:

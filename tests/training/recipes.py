@@ -5,7 +5,7 @@ from itertools import combinations
 from pathlib import Path
 
 from rankloom.eval import load_collection
-from tests.tiny_models import tiny_encoder
+from tests.tiny_models import tiny_chooser, tiny_encoder
 from tests.training.pages import linked_pages
 
 
@@ -214,3 +214,20 @@ def pg_rank_cross_recipe(folder: Path, **training):
     start = adapted(SentenceTransformer(settings.backbone, device="cpu"), settings)
     save_adapter(start, folder / "start", settings)
     return {**values, "encoder": {"architecture": "cross_encoder", "model": str(folder / "start")}}
+
+
+def rank_r1_recipe(folder: Path, **training):
+    """The values of a recipe that teaches a tiny language model to choose; data and model lie in a folder."""
+    contrastive = contrastive_recipe(folder, **training)
+    return {
+        **{name: contrastive[name] for name in ("name", "output", "training")},
+        "kind": "rank_r1",
+        "sources": [topics(folder)],
+        "negatives": {"pipeline": ["bm25", {"top": 10}], "ranks": [1, 10], "count": 2, "pool": 5},
+        "model": {
+            "model": str(tiny_chooser(folder / "chooser", passages=3)),
+            "modules": ["q_proj", "v_proj", "down_proj"],
+        },
+        "loss": {"samples": 8, "max_tokens": 8, "temperature": 1.0, "beta": 0.0, "at_once": 16},
+        "measured": 12,
+    }
