@@ -32,7 +32,7 @@ _STAGE = "idcm"
 _SPECIAL = 3  # tokens beside a query and a window that the teacher reads: [CLS] and two [SEP]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class IDCMSettings(LowRankChanges):
     """How a backbone is changed; by name also what `LowRankChanges` has.
 
@@ -55,17 +55,32 @@ def adapted(backbone: Any, settings: IDCMSettings) -> IDCMModel:
     Raises:
         DataError: The backbone's tokenizer knows no [CLS] or [SEP], or a query and a window are too long for it.
     """
-    sizes = settings.sizes
-    longest = sizes.query_tokens + sizes.core + 2 * sizes.overlap + _SPECIAL
     changes = {one.name: getattr(settings, one.name) for one in fields(LowRankChanges)}
-    teacher = cross_encoder_adapter.CrossEncoderSettings(backbone=settings.backbone, max_tokens=longest, **changes)
-    encoder = cross_encoder_adapter.adapted(backbone, teacher)
-    _check(encoder, longest)
+    teacher = cross_encoder_adapter.CrossEncoderSettings(settings.backbone, longest(settings.sizes), **changes)
+    return around(cross_encoder_adapter.adapted(backbone, teacher), settings.sizes)
+
+
+def around(encoder: Any, sizes: IDCMSizes) -> IDCMModel:
+    """A model whose teacher is a cross-encoder of `rankloom.cross_encoder_adapter`; student and weights are untrained.
+
+    Args:
+        encoder: The cross-encoder; the teacher's weights are its own.
+        sizes: What is read.
+
+    Raises:
+        DataError: As for `adapted`.
+    """
+    _check(encoder, longest(sizes))
     return IDCMModel(sizes, encoder.tokenizer, ClassifierTeacher(encoder[0].model)).to(encoder.device)
 
 
-def _check(encoder: Any, longest: int) -> None:
-    """Refuse a backbone that can not read a query and a window as a pair."""
+def longest(sizes: IDCMSizes) -> int:
+    """Tokens of a query and a window that the teacher reads at most, special ones included."""
+    return sizes.query_tokens + sizes.core + 2 * sizes.overlap + _SPECIAL
+
+
+def _check(encoder: Any, length: int) -> None:
+    """Refuse a backbone that can not read a query and a window of so many tokens as a pair."""
     tokenizer, config = encoder.tokenizer, encoder[0].model.config
     if tokenizer.cls_token_id is None or tokenizer.sep_token_id is None:
         raise DataError(
@@ -74,12 +89,12 @@ def _check(encoder: Any, longest: int) -> None:
             value=config.model_type,
             accepted="a backbone like BERT or DistilBERT",
         )
-    most = getattr(config, "max_position_embeddings", longest)
-    if longest > most:
+    most = getattr(config, "max_position_embeddings", length)
+    if length > most:
         raise DataError(
             "a query and a window are longer than the backbone reads",
             stage=_STAGE,
-            value=longest,
+            value=length,
             accepted=f"at most {most} tokens, special ones included",
             fix="make core, overlap or query_tokens smaller",
         )

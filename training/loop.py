@@ -85,7 +85,7 @@ def run_loop(trainer: Any, checkpoints: Path, progress: Progress) -> None:
 
 def last_checkpoint(folder: Path) -> Path | None:
     """The last checkpoint that was written to its end; None if there is none."""
-    whole = [one.parent for one in folder.glob(f"checkpoint-*/{_LAST_WRITTEN}")]
+    whole = [one.parent for one in folder.glob(f"checkpoint-*/{_LAST_WRITTEN}") if _is_json(one)]
     return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
 
@@ -102,3 +102,12 @@ def _stays(line: str, step: int) -> bool:
     except ValueError:
         return False
     return bool(record["step"] <= step and "train_runtime" not in record)
+
+
+def _is_json(file: Path) -> bool:
+    """Whether a file was written to its end: one that is killed while it writes leaves an empty one, or half of it."""
+    try:
+        json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        return False
+    return True

@@ -17,6 +17,7 @@ from rankloom.training.contrastive_config import ContrastiveRecipe
 from rankloom.training.cross_encoder_config import CrossEncoderRecipe
 from rankloom.training.distillation_config import DistillationRecipe
 from rankloom.training.duo_config import DuoRecipe
+from rankloom.training.idcm_config import IDCMRecipe
 from rankloom.training.inference_free_config import InferenceFreeRecipe
 from rankloom.training.multi_vector_config import MultiVectorRecipe
 from rankloom.training.pg_rank_config import PgRankRecipe
@@ -46,6 +47,7 @@ KINDS = {
     "cross_encoder": Kind(CrossEncoderRecipe, "rankloom.training.cross_encoder"),
     "distillation": Kind(DistillationRecipe, "rankloom.training.distillation_recipe"),
     "duo": Kind(DuoRecipe, "rankloom.training.duo"),
+    "idcm": Kind(IDCMRecipe, "rankloom.training.idcm"),
     "inference_free": Kind(InferenceFreeRecipe, "rankloom.training.inference_free"),
     "multi_vector": Kind(MultiVectorRecipe, "rankloom.training.multi_vector"),
     "pg_rank": Kind(PgRankRecipe, "rankloom.training.pg_rank"),

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from rankloom.progress import Silent
-from rankloom.training.loop import run_loop
+from rankloom.training.loop import last_checkpoint, run_loop
 
 
 class Told:
@@ -52,3 +52,11 @@ def test_a_finished_training_that_is_asked_for_again_ends_once(tmp_path):
     log = tmp_path / "losses.jsonl"
     assert steps(log) == [10, 20]
     assert log.read_text().count("train_runtime") == 1
+
+
+@pytest.mark.parametrize("left", ["", '{"global_step": 3'])
+def test_a_checkpoint_whose_last_file_was_cut_off_is_none(tmp_path, left):
+    for step, state in ((20, "{}"), (40, left)):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(state)
+    assert last_checkpoint(tmp_path) == tmp_path / "checkpoint-20"
