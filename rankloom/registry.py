@@ -45,6 +45,7 @@ BUILT_IN: dict[str, str] = {
     "prettr": "rankloom.rerank.prettr:PreTTR",
     "causal_reranker": "rankloom.rerank.causal_reranker:CausalReranker",
     "mono_t5": "rankloom.rerank.mono_t5:MonoT5",
+    "duo": "rankloom.rerank.duo:Duo",
     "tk": "rankloom.rerank.tk:TK",
     "cascade": "rankloom.rerank.cascade:Cascade",
     "idcm": "rankloom.rerank.idcm:IDCM",

@@ -11,6 +11,7 @@ from rankloom.rerank.bi_encoder import BiEncoder
 from rankloom.rerank.cascade import Cascade
 from rankloom.rerank.causal_reranker import CausalReranker
 from rankloom.rerank.cross_encoder import CrossEncoder
+from rankloom.rerank.duo import Duo
 from rankloom.rerank.idcm import IDCM
 from rankloom.rerank.late_interaction import LateInteraction
 from rankloom.rerank.llm import GradedRelevance, Listwise, Pairwise, QueryLikelihood, Setwise, YesNo
@@ -31,6 +32,7 @@ __all__ = [
     "Cascade",
     "CausalReranker",
     "CrossEncoder",
+    "Duo",
     "GradedRelevance",
     "LateInteraction",
     "Listwise",

@@ -22,7 +22,9 @@ _SCORING = ("ForSequenceClassification", "ForCausalLM")
 _LIKE_BERT = frozenset({"bert", "roberta", "xlm-roberta", "electra", "camembert"})
 
 
-def cross_encoder_model(found: ResolvedModel, session: Session, *, precision: str, stage: str) -> LoadedModel:
+def cross_encoder_model(
+    found: ResolvedModel, session: Session, *, precision: str, stage: str, documents: int = 1
+) -> LoadedModel:
     """A loaded model, shared with whoever asks for the same.
 
     Args:
@@ -31,14 +33,15 @@ def cross_encoder_model(found: ResolvedModel, session: Session, *, precision: st
         session: Tells the device; its cache keeps models exported to ONNX.
         precision: What it computes with; see `rankloom.encoders.precision`.
         stage: Who asks, for errors.
+        documents: How many documents it is to read with a query. Only adapters say that they read two.
 
     Raises:
-        DataError: It is not a cross-encoder with one output.
+        DataError: It is not a cross-encoder with one output, or reads another number of documents.
         StageError: It can not be loaded or exported.
         MissingExtraError: A library is not installed.
     """
     if precision.startswith("onnx"):
-        return _exported(found, session, precision=precision, stage=stage)
+        return _exported(found, session, precision=precision, stage=stage, documents=documents)
     dtype: DType = "bfloat16" if precision == "bfloat16" else "float32"
     backbone = None if found.backbone is None else sentence_model(found.backbone, session, precision=dtype, stage=stage)
 
@@ -46,14 +49,19 @@ def cross_encoder_model(found: ResolvedModel, session: Session, *, precision: st
         if backbone is None:
             model = _whole(folder, device, numbers, stage=stage)
         else:
-            model = load_adapter(folder, backbone.model)
+            model = load_adapter(folder, backbone.model, documents=documents)
             merge_low_rank(model, extra="mini", stage=stage)
         return _spared(model, packed=device == "cpu")
 
-    return shared_model("cross encoder", found, session, loaded, stage=stage, dtype=dtype)
+    return shared_model(_kind(documents), found, session, loaded, stage=stage, dtype=dtype)
 
 
-def _exported(found: ResolvedModel, session: Session, *, precision: str, stage: str) -> LoadedModel:
+def _kind(documents: int) -> str:
+    """What it is loaded as."""
+    return "cross encoder" if documents == 1 else f"cross encoder of {documents}"
+
+
+def _exported(found: ResolvedModel, session: Session, *, precision: str, stage: str, documents: int) -> LoadedModel:
     """A model on ONNX Runtime."""
     for module in ("onnx", "onnxruntime"):
         require(module, extra="onnx", stage=stage)
@@ -62,11 +70,12 @@ def _exported(found: ResolvedModel, session: Session, *, precision: str, stage: 
         if found.backbone is None:
             model = _whole(folder, device, dtype, stage=stage, attention="eager")
         else:
-            model = load_adapter(folder, load(str(found.backbone.path), device, dtype, attention="eager", pooled=False))
+            backbone = load(str(found.backbone.path), device, dtype, attention="eager", pooled=False)
+            model = load_adapter(folder, backbone, documents=documents)
             merge_low_rank(model, extra="mini", stage=stage)
         return with_onnx(_spared(model, packed=False), found, session, int8=precision == "onnx-int8", stage=stage)
 
-    kind = f"cross encoder {precision}"
+    kind = f"{_kind(documents)} {precision}"
     return shared_model(kind, found, session, exported, stage=stage, device="cpu", dtype="float32")
 
 

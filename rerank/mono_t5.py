@@ -9,13 +9,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rankloom.checks import whole
-from rankloom.errors import DataError, UsageError
-from rankloom.extras import require
+from rankloom.errors import UsageError
 from rankloom.parameter_kinds import ModelName
 from rankloom.rerank.model_reranker import Batch, ModelReranker
+from rankloom.rerank.t5_model import answer_logits, load_t5, word_token
 from rankloom.session import Session
 
 _HEAD, _BETWEEN, _TAIL = "Query:", "Document:", "Relevant:"
@@ -62,21 +61,14 @@ class MonoT5(ModelReranker):
     @staticmethod
     def load_model(folder: str, device: str, dtype: Any) -> Any:
         """See `ModelReranker.load_model`."""
-        transformers = require("transformers", extra="dense", stage=MonoT5.name)
-        config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        if not config.is_encoder_decoder:
-            raise DataError(
-                "the model is no sequence-to-sequence model",
-                stage=MonoT5.name,
-                value=config.model_type,
-                accepted="a checkpoint of T5 or mT5 trained as monoT5",
-                fix="for other rerankers, take CrossEncoder",
-            )
-        model = transformers.AutoModelForSeq2SeqLM.from_pretrained(
-            folder, dtype=dtype, local_files_only=True, trust_remote_code=False, use_safetensors=True
+        return load_t5(
+            folder,
+            device,
+            dtype,
+            stage=MonoT5.name,
+            accepted="a checkpoint of T5 or mT5 trained as monoT5",
+            fix="for other rerankers, take CrossEncoder",
         )
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        return _Model(model.to(device).eval(), tokenizer)
 
     def score_batch(self, model: Any, queries: list[str], documents: list[str], session: Session) -> Batch:  # noqa: ARG002  # it keeps nothing
         """See `ModelReranker.score_batch`.
@@ -84,27 +76,17 @@ class MonoT5(ModelReranker):
         Raises:
             DataError: A word for yes or no is not one token of the model.
         """
-        import torch
-
-        words = [_token(model.tokenizer, word) for word in (self.true_word, self.false_word)]
+        fix = "give true_word and false_word as the model was trained with, such as ▁yes and ▁no"
+        yes, no = (
+            word_token(model.tokenizer, word, stage=self.name, fix=fix) for word in (self.true_word, self.false_word)
+        )
         prompts = [
             prompt_tokens(model.tokenizer, query, document, self.max_tokens)
             for query, document in zip(queries, documents, strict=True)
         ]
-        read, ids = np.array([len(prompt.ids) for prompt in prompts], dtype=np.int64), [one.ids for one in prompts]
-        padded = torch.full((len(ids), int(read.max())), model.tokenizer.pad_token_id or 0, dtype=torch.int64)
-        mask = torch.zeros_like(padded)
-        for row, tokens in enumerate(ids):
-            padded[row, : len(tokens)], mask[row, : len(tokens)] = torch.tensor(tokens), 1
-        device, start = model.model.device, model.model.config.decoder_start_token_id
-        with torch.inference_mode():
-            logits = model.model(
-                input_ids=padded.to(device),
-                attention_mask=mask.to(device),
-                decoder_input_ids=torch.full((len(ids), 1), start, dtype=torch.int64, device=device),
-            ).logits[:, 0, words]
-            scores: NDArray[np.float32] = (logits[:, 0].float() - logits[:, 1].float()).cpu().numpy()
-        return Batch(scores, read, np.array([prompt.cut for prompt in prompts], dtype=np.int64))
+        scores = answer_logits(model, [one.ids for one in prompts], yes=yes, no=no)
+        read = np.array([len(one.ids) for one in prompts], dtype=np.int64)
+        return Batch(scores, read, np.array([one.cut for one in prompts], dtype=np.int64))
 
 
 class PromptTokens(NamedTuple):
@@ -137,24 +119,3 @@ def prompt_tokens(tokenizer: Any, query: str, document: str, limit: int) -> Prom
     shown = told[: room - len(kept)]
     cut = len(asked) - len(kept) + len(told) - len(shown)
     return PromptTokens([*head, *kept, *between, *shown, *tail, *end], cut)
-
-
-class _Model(NamedTuple):
-    """A model and its tokenizer."""
-
-    model: Any
-    tokenizer: Any
-
-
-def _token(tokenizer: Any, word: str) -> int:
-    """The number of a word that is one token."""
-    number = tokenizer.convert_tokens_to_ids(word)
-    if number is None or number == tokenizer.unk_token_id:
-        raise DataError(
-            "the model has no such token",
-            stage=MonoT5.name,
-            value=word,
-            accepted="a token of the model's vocabulary",
-            fix="give true_word and false_word as the model was trained with, such as ▁yes and ▁no",
-        )
-    return int(number)

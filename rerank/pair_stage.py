@@ -179,7 +179,7 @@ class PairStage(Stage):
     def _group(self, pairs: list[Pair], key: str, session: Session) -> tuple[list[Outcome | None], int, Computed]:
         """Outcomes of a group of pairs, how many came from the cache, and what was computed; equal pairs once."""
         keys = [digest(key, pair.query, pair.document.title, pair.document.text) for pair in pairs]
-        known = _known(session.cache, keys)
+        known = known_outcomes(session.cache, keys)
         from_cache = sum(one in known for one in keys)
         missing = {one: pair for one, pair in zip(keys, pairs, strict=True) if one not in known}
         computed = self.compute(list(missing.values()), session) if missing else Computed([], 0, 0)
@@ -187,9 +187,7 @@ class PairStage(Stage):
         if given > len(missing) or (given < len(missing) and not computed.stopped):
             raise StageError(f"gave {given} outcomes for {len(missing)} pairs", stage=self.name)
         fresh = dict(zip(missing, computed.outcomes, strict=False))  # a budget may have stopped it
-        if session.cache is not None and fresh:
-            packed = {one: pack({"truncated": outcome.truncated}, outcome.arrays) for one, outcome in fresh.items()}
-            session.cache.put(packed, stage=self.name)
+        keep_outcomes(session.cache, fresh, stage=self.name)
         known.update(fresh)
         return [known.get(one) for one in keys], from_cache, computed
 
@@ -226,7 +224,14 @@ def _pairs(run: Run, documents: Documents, wanted: Mapping[int, list[str]]) -> l
     return [Pair(run.queries[number].text, texts[doc_id]) for number, ids in wanted.items() for doc_id in ids]
 
 
-def _known(cache: Cache | None, keys: list[str]) -> dict[str, Outcome]:
+def keep_outcomes(cache: Cache | None, outcomes: Mapping[str, Outcome], *, stage: str) -> None:
+    """Let the cache, if there is one, remember outcomes under their keys."""
+    if cache is not None and outcomes:
+        packed = {one: pack({"truncated": outcome.truncated}, outcome.arrays) for one, outcome in outcomes.items()}
+        cache.put(packed, stage=stage)
+
+
+def known_outcomes(cache: Cache | None, keys: Sequence[str]) -> dict[str, Outcome]:
     """The outcomes that the cache holds; a damaged one is computed again."""
     known: dict[str, Outcome] = {}
     if cache is None:

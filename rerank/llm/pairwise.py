@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from rankloom.checks import choice, whole
 from rankloom.parameter_kinds import AnyLanguageModel
 from rankloom.rerank.llm.comparator import PromptComparator, Scoring
 from rankloom.rerank.llm.prompted import PromptedReranker, PromptName
-from rankloom.rerank.sorting import AllPair, Answer, Asked, Bubblesort, Heapsort, Sorting, Tournament, best_by_pairs
+from rankloom.rerank.sorting import Answer, Asked, PairMethod, Sorting, by_pairs
 from rankloom.rerank.sorting.reranker import QueryHits
 from rankloom.session import Session
 
-Method = Literal["all_pair", "heapsort", "sliding", "tournament"]
 _MAX_TOKENS = 8  # of "Passage A", with room for marks around it
 
 
@@ -60,7 +59,7 @@ class Pairwise(PromptedReranker):
         self,
         model: AnyLanguageModel,
         *,
-        method: Method = "heapsort",
+        method: PairMethod = "heapsort",
         k: int = 10,
         scoring: Scoring = "generation",
         prompt: PromptName = "pairwise",
@@ -71,22 +70,15 @@ class Pairwise(PromptedReranker):
         super().__init__(
             model, scoring=scoring, prompt=prompt, depth=depth, passage_words=passage_words, max_tokens=max_tokens
         )
-        choice(method, get_args(Method), stage=self.name, parameter="method")
-        self.method: Method = method
+        choice(method, get_args(PairMethod), stage=self.name, parameter="method")
+        self.method: PairMethod = method
         self.k = whole(k, least=1, stage=self.name, parameter="k")
         self.check_prompt(("letters", "numbers"), 2)
 
     @classmethod
     def sorting(cls, given: Mapping[str, Any], hits: int) -> Sorting:
         """The algorithm of the method."""
-        k = int(given["k"])
-        by_method: dict[Method, Sorting] = {
-            "all_pair": AllPair(hits, k=k),
-            "heapsort": Heapsort(hits, k=k),
-            "sliding": Bubblesort(hits, k=k),
-            "tournament": Tournament(hits, k=k, best_of=best_by_pairs),
-        }
-        return by_method[given["method"]]
+        return by_pairs(given["method"], hits, k=int(given["k"]))
 
     @classmethod
     def calls_each(cls, given: Mapping[str, Any]) -> int:  # noqa: ARG003  # of whatever parameters

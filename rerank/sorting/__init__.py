@@ -9,7 +9,8 @@ from rankloom.rerank.sorting.all_pair import AllPair
 from rankloom.rerank.sorting.bubblesort import Bubblesort
 from rankloom.rerank.sorting.choice import BestOf, best_by_pairs, best_of_set
 from rankloom.rerank.sorting.heapsort import Heapsort
-from rankloom.rerank.sorting.question import Answer, Best, Compare, Order, Question, Rounds, Sorting
+from rankloom.rerank.sorting.methods import PairMethod, by_pairs
+from rankloom.rerank.sorting.question import Answer, Best, Compare, Order, Preference, Question, Rounds, Sorting
 from rankloom.rerank.sorting.runner import Answered, Asked, Comparator, SortOutcome, sort_hits
 from rankloom.rerank.sorting.tournament import Tournament
 from rankloom.rerank.sorting.windows import Windows
@@ -26,6 +27,8 @@ __all__ = [
     "Compare",
     "Heapsort",
     "Order",
+    "PairMethod",
+    "Preference",
     "Question",
     "Rounds",
     "SortOutcome",
@@ -34,5 +37,6 @@ __all__ = [
     "Windows",
     "best_by_pairs",
     "best_of_set",
+    "by_pairs",
     "sort_hits",
 ]

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rankloom.rerank.sorting.question import Compare, Rounds, Sorting
+from rankloom.rerank.sorting.question import Answer, Compare, Preference, Rounds, Sorting
+
+# Margins are rounded to multiples of 1 / _GRAINS, so that their sums are exact, in whatever order they are summed, and
+# hits that are compared alike have the same points.
+_GRAINS = 1 << 24
 
 
 class AllPair(Sorting):
     """A hit's points are the hits that it beats, a tie counting half (Qin et al., PRP-Allpair); ties by rank before.
+
+    Of answers that come with a margin (`Preference`), a hit's points are how likely it is to beat each of the others:
+    SYM-SUM of Pradeep et al., The Expando-Mono-Duo Design Pattern, 2021 (arXiv:2101.05667), but for a constant.
 
     The pairs come in rounds in which every hit meets one other, so that a ranking is fair wherever it stops: a pair
     that was not asked about counts as a tie. Most questions of all, and the least harmed by answers that contradict.
@@ -22,7 +29,7 @@ class AllPair(Sorting):
     def __init__(self, hits: int, *, k: int | None = None) -> None:
         super().__init__(hits)
         self.k = hits if k is None else min(k, hits)
-        self._balance = [0] * hits  # wins less losses: points, but for half the number of other hits
+        self._balance = [0.0] * hits  # wins less losses: points, but for half the number of other hits
         self._left = [hits - 1] * hits  # whom each has still to meet
         self._done = hits < 2
 
@@ -34,8 +41,8 @@ class AllPair(Sorting):
             answers = yield asked
             for one, answer in zip(asked, answers, strict=True):
                 for winner in answer:
-                    self._balance[winner] += 1
-                    self._balance[one.first + one.second - winner] -= 1
+                    self._balance[winner] += _margin(answer)
+                    self._balance[one.first + one.second - winner] -= _margin(answer)
             for a, b in pairs:
                 self._left[a] -= 1
                 self._left[b] -= 1
@@ -66,6 +73,11 @@ class AllPair(Sorting):
         # the k-th best of the worst that hits can do; whoever can not reach it with all wins is out
         bar = lowest[-1]
         return [(-(self._balance[hit] + self._left[hit]), hit) > bar for hit in range(self.hits)]
+
+
+def _margin(answer: Answer) -> float:
+    """By how much the winner is preferred; wholly where that is not told."""
+    return round(answer.margin * _GRAINS) / _GRAINS if isinstance(answer, Preference) else 1.0
 
 
 def meetings(players: int) -> Iterator[list[tuple[int, int]]]:

@@ -5,9 +5,31 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Hashable, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 #: The hits that come out, best first: one, or all of an `Order`; none where nobody can tell.
 Answer = tuple[int, ...]
+
+
+class Preference(tuple[int, ...]):
+    """An answer to `Compare` by someone who also tells how sure it is: the winner, as any answer, with a margin.
+
+    Args:
+        winner: The hit that is better.
+        margin: How likely it is the better one, less how likely the other is: above 0, at most 1.
+
+    Example:
+        >>> Preference(3, 0.5) == (3,), Preference(3, 0.5).margin
+        (True, 0.5)
+    """
+
+    margin: float
+
+    def __new__(cls, winner: int, margin: float) -> Self:
+        """The answer."""
+        made = super().__new__(cls, (winner,))
+        made.margin = margin
+        return made
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import random
 
-from rankloom.rerank.sorting import Answered, Best, Compare, Order
+from rankloom.rerank.sorting import Answered, Best, Compare, Order, Preference
 
 
 class Perfect:
@@ -41,6 +41,16 @@ class Noisy(Perfect):
         if isinstance(question, Order):
             return tuple(members)
         return tuple(members[:1]) if chance.random() < 0.5 else ()
+
+
+class Graded(Noisy):
+    """Errs as `Noisy` does, and tells of pairs how sure it is, at random."""
+
+    def one(self, query, question):
+        answer = super().one(query, question)
+        if not isinstance(question, Compare) or not answer:
+            return answer
+        return Preference(answer[0], random.Random(f"{self.seed} {query} {question} sure").uniform(1e-9, 1))
 
 
 class Circular(Perfect):

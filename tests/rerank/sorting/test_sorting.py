@@ -1,5 +1,7 @@
 """Every algorithm against the exact order, against answers that contradict, and against its own bounds."""
 
+import itertools
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,13 +11,14 @@ from rankloom.rerank.sorting import (
     Bubblesort,
     Compare,
     Heapsort,
+    Preference,
     Tournament,
     Windows,
     best_by_pairs,
     best_of_set,
     sort_hits,
 )
-from tests.rerank.sorting.comparators import Circular, Noisy, Perfect
+from tests.rerank.sorting.comparators import Circular, Graded, Noisy, Perfect
 
 #: Name -> the algorithm for so many hits, of which the best k are wanted.
 SORTINGS = {
@@ -113,6 +116,41 @@ def test_all_pair_counts_wins_and_halves(truth, k, seed):
     best, outcome = sorted_by("all_pair", truth, k, Noisy(truth, seed=seed))
     assert best.order()[:k] == expected[:k]  # whatever was left out
     assert outcome.questions <= len(pairs)
+
+
+@few
+@given(truth=truths.filter(bool), k=st.integers(1, 27), seed=st.integers(0, 5))
+def test_all_pair_sums_how_sure_answers_are(truth, k, seed):
+    comparator = Graded(truth, seed=seed)
+    everything, _ = sorted_by("all_pair", truth, len(truth), comparator)
+    points = [0.0] * len(truth)
+    for one in comparator.asked:
+        winner = comparator.one(0, one.question)
+        for hit in one.question.members:
+            likely = 0.5 if not winner else 0.5 + winner.margin / 2
+            points[hit] += likely if not winner or winner == (hit,) else 1 - likely
+    ranked = [points[hit] for hit in everything.order()]
+    assert all(one >= other - 1e-5 for one, other in itertools.pairwise(ranked))
+    best, _ = sorted_by("all_pair", truth, k, Graded(truth, seed=seed))
+    assert best.order()[:k] == everything.order()[:k]  # whatever was left out
+
+
+def test_hits_that_are_compared_alike_stay_in_their_order():
+    class Alike(Perfect):
+        def one(self, query, question):  # noqa: ARG002
+            a, b = (hit // 2 for hit in question.members)  # hits 2n and 2n + 1 are copies
+            return () if a == b else Preference(question.members[a < b], 1 / (3 + a + b))
+
+    sorting, _ = sorted_by("all_pair", list(range(20)), 20, Alike([]))
+    assert sorting.order() == [hit for pair in range(9, -1, -1) for hit in (2 * pair, 2 * pair + 1)]
+
+
+@pytest.mark.parametrize("name", [name for name in SORTINGS if name != "all_pair"])
+@few
+@given(truth=truths, k=st.integers(1, 27), seed=st.integers(0, 5))
+def test_other_algorithms_ask_only_who_wins(name, truth, k, seed):
+    one, other = Noisy(truth, seed=seed), Graded(truth, seed=seed)
+    assert sorted_by(name, truth, k, one)[0].order() == sorted_by(name, truth, k, other)[0].order()
 
 
 def test_all_pair_leaves_out_what_can_not_matter():
