@@ -23,6 +23,7 @@ from rankloom.ranking import ScoreKind
 from rankloom.rerank.pair_stage import Pair
 from rankloom.rerank.pair_windows import own_tokens, pair_windows
 from rankloom.rerank.pointwise import Pointwise, Scored
+from rankloom.rerank.window_choice import aggregated, best_windows
 from rankloom.session import Session
 
 Aggregate = Literal["max", "first", "top3"]
@@ -186,8 +187,8 @@ class CrossEncoder(Pointwise):
     def _aggregated(self, scores: NDArray[np.float32]) -> float:
         """The score of a document, from its windows'."""
         if self.aggregate == "top3":
-            return float(np.sort(scores)[-_BEST:].astype(np.float64).mean())
-        return float(scores.max())
+            return aggregated(scores[best_windows(scores, _BEST)], "mean")
+        return aggregated(scores, self.aggregate)
 
 
 class _Scores(NamedTuple):

@@ -1,6 +1,6 @@
 """Which windows of a document are best, and what their scores make of the document.
 
-The one place for both: `Cascade`, `IDCM` and the training of IDCM choose and add up by these functions.
+The one place for both: `Cascade`, `IDCM`, its training, and cross-encoders over windows choose and add up by these.
 """
 
 from __future__ import annotations
