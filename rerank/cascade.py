@@ -6,8 +6,9 @@ one with learned parts. Rerankers one after the other over *documents* need no s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import takewhile
 from typing import get_args
 
 import numpy as np
@@ -35,7 +36,8 @@ class Cascade(Reranker):
     A document is cut into windows of words. `cheap` scores the windows of every document, `expensive` those that are
     best by it, and these scores make the document's. Both may be any reranker of texts, or several one after the other;
     they score all windows that they are given, whatever their own `depth`. They keep what they computed in the cache,
-    under the texts of query and window.
+    under the texts of query and window. Where the session's budget does not suffice for a query, only its first hits
+    are scored, as with a smaller `depth`; it is noted as `unfinished`.
 
     Args:
         expensive: Scores the chosen windows.
@@ -95,13 +97,15 @@ class Cascade(Reranker):
         """
         before = run.hits(stage=self.name)
         with_text = np.array([bool(query.text.strip()) for query in run.queries], dtype=np.int64)
-        scored = np.minimum(before.counts(), self.depth) * with_text
-        hits = [before.doc_ids(number)[: int(count)] for number, count in enumerate(scored)]
+        wanted = np.minimum(before.counts(), self.depth) * with_text
+        hits = [before.doc_ids(number)[: int(count)] for number, count in enumerate(wanted)]
         unique = list(dict.fromkeys(doc_id for ids in hits for doc_id in ids))
         passages = Passages(run.texts(stage=self.name).get(unique), core=self.window, overlap=self.overlap)
         chosen, ledger = self._chosen(run, passages, hits)
         read = passages.scored(self._expensive, run, chosen, asks=self.name)
-        ranking = reranked(before, self._scores(read, hits, chosen), scored, kind=read.kind)
+        done = [_complete(windows, found) for windows, found in zip(chosen, read.scores, strict=True)]
+        scored = np.array([len(windows) for windows in done], dtype=np.int64)
+        ranking = reranked(before, self._scores(read, done), scored, kind=read.kind)
         notes = _notes(run, before.counts() - scored, with_text)
         return replace(run.ranked(ranking), ledger=run.ledger.noted(*notes) + ledger + read.ledger)
 
@@ -127,28 +131,32 @@ class Cascade(Reranker):
         return tuple(stage for stage in (self._cheap, self._expensive) if stage is not None)
 
     def _chosen(self, run: Run, passages: Passages, hits: Sequence[Sequence[str]]) -> tuple[list[Windows], Ledger]:
-        """For each query, the windows of its hits that the expensive reranker reads, and what choosing them took."""
+        """For each query, the windows of its hits that the expensive reranker reads, and what choosing them took.
+
+        Hits from the first on that a budget did not suffice for are left out.
+        """
         windows, keep = passages.windows, self.keep
         if keep is None or self._cheap is None:
             return [{doc_id: windows[doc_id][:keep] for doc_id in ids} for ids in hits], Ledger()
         longer = [{doc_id: windows[doc_id] for doc_id in ids if len(windows[doc_id]) > keep} for ids in hits]
         cheap = passages.scored(self._cheap, run, longer, asks=self.name)
         chosen: list[Windows] = []
-        for ids, found in zip(hits, cheap.scores, strict=True):
+        for ids, longer_ones, found in zip(hits, longer, cheap.scores, strict=True):
+            known = _complete(longer_ones, found)
             own: dict[str, list[str]] = {}
             for doc_id in ids:
                 names = windows[doc_id]
                 if len(names) > keep:
+                    if doc_id not in known:
+                        break
                     scores = np.array([found[one] for one in names])
                     names = [names[place] for place in sorted(best_windows(scores, keep))]
                 own[doc_id] = names
             chosen.append(own)
         return chosen, cheap.ledger
 
-    def _scores(
-        self, read: PassageScores, hits: Sequence[Sequence[str]], chosen: Sequence[Windows]
-    ) -> NDArray[np.float32]:
-        """The scores of all hits, one query after the other."""
+    def _scores(self, read: PassageScores, done: Sequence[Windows]) -> NDArray[np.float32]:
+        """The scores of hits all of whose windows were read, one query after the other."""
         if read.kind is ScoreKind.RANK and self.aggregate not in ("max", "first"):
             raise StageError(
                 "ranks of windows can not be added up",
@@ -157,9 +165,9 @@ class Cascade(Reranker):
                 fix="let aggregate be max or first, or take a reranker whose scores are its own",
             )
         scores = [
-            aggregated(np.array([found[one] for one in windows[doc_id]]), self.aggregate)
-            for ids, windows, found in zip(hits, chosen, read.scores, strict=True)
-            for doc_id in ids
+            aggregated(np.array([found[one] for one in names]), self.aggregate)
+            for windows, found in zip(done, read.scores, strict=True)
+            for names in windows.values()
         ]
         return np.array(scores, dtype=np.float32)
 
@@ -182,6 +190,11 @@ class Cascade(Reranker):
             )
         deep = [one.replace(depth=_ALL) if "depth" in one.params() else one for one in stages]
         return Pipeline(deep) if isinstance(stage, Pipeline) else deep[0]
+
+
+def _complete(windows: Windows, found: Mapping[str, float]) -> Windows:
+    """The first documents, up to one of which a window has no score."""
+    return dict(takewhile(lambda item: all(one in found for one in item[1]), windows.items()))
 
 
 def _notes(run: Run, below: NDArray[np.int64], with_text: NDArray[np.int64]) -> list[Note]:

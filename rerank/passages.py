@@ -27,7 +27,8 @@ class PassageScores:
     """What a reranker makes of windows.
 
     Args:
-        scores: Of each query, window id -> score.
+        scores: Of each query, window id -> score. Where the session's budget has stopped the reranker, the last windows
+            have none.
         kind: What the scores mean.
         ledger: What it spent, and what it has to say, of the documents.
     """
@@ -77,25 +78,31 @@ class Passages:
             Ranking.from_lists(hits, stage=asks, kind=ScoreKind.RANK)
         )
         after = apply(stage, given)
+        stopped = {note.query_id for note in after.ledger.of("unfinished")}
         scores = []
         for found, ids in zip(after.values(), places, strict=True):
             own = len(found) if found.scored is None else found.scored
-            if own < len(ids):
+            if own < len(ids) and found.query.id not in stopped:
                 raise StageError(
                     f"{stage.name} scores {own} of {len(ids)} windows",
                     stage=asks,
                     value=found.query.id,
                     accepted="a reranker that scores all that it is given",
                 )
-            scores.append(dict(zip(found.doc_ids, found.scores, strict=True)))
+            scores.append(dict(zip(found.doc_ids[:own], found.scores[:own], strict=True)))
         ledger = Ledger(tuple(self._of_documents(after.ledger.notes)), after.ledger.costs)
         return PassageScores(tuple(scores), after.hits(stage=asks).kind, ledger)
 
     def _of_documents(self, notes: Iterable[Note]) -> Iterable[Note]:
-        """Notes about windows as notes about their documents; several of one kind are summed."""
+        """Notes about windows as notes about their documents; several of one kind are summed.
+
+        How many windows a budget leaves unscored is not said: the stage that asks says it of hits.
+        """
         owners = {one: doc_id for doc_id, ids in self.windows.items() for one in ids}
         amounts: Counter[Note] = Counter()
         for note in notes:
+            if note.kind == "not_reranked":
+                continue
             amounts[replace(note, doc_id=owners.get(note.doc_id, note.doc_id), amount=0)] += note.amount
         return (replace(note, amount=amount) for note, amount in amounts.items())
 

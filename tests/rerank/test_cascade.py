@@ -178,6 +178,43 @@ def test_what_can_not_be_used_is_refused():
         Cascade(Half(), window=3).run(first())
 
 
+class Stopped(Words):
+    """A reranker whose budget suffices for so many windows."""
+
+    name = "stopped"
+
+    def __init__(self, rate=2.0, *, sees=100, depth=2, affords=3):
+        super().__init__(rate, sees=sees, depth=depth)
+        self.affords = affords
+
+    def score(self, pairs, session):
+        done = super().score(pairs[: self.affords], session)
+        return done._replace(stopped="calls" if len(pairs) > self.affords else "")
+
+
+@pytest.mark.parametrize("affords", [0, 1, 2, 3, 4, 5, 100])
+@pytest.mark.parametrize("stops", ["cheap", "expensive"])
+def test_a_budget_leaves_the_first_documents_scored(affords, stops):
+    both = {"cheap": Cheap(), "expensive": Words(2.0)}
+    both[stops] = Stopped(-1.0 if stops == "cheap" else 2.0, affords=affords)
+    run = Cascade(**both, window=3, overlap=1, keep=2, aggregate="mean").run(first().select([0]))
+    asked = [pieces(text) if stops == "cheap" else kept("sky", pieces(text)) for text in TEXTS.values()]
+    if stops == "cheap":
+        asked = [windows if len(windows) > 2 else [] for windows in asked]
+    spent, scored = set(), 0
+    for windows in asked:  # equal windows are paid for once
+        spent |= set(windows)
+        if len(spent) > affords:
+            break
+        scored += 1
+    assert run["q1"].scored == (None if scored == len(TEXTS) else scored)
+    expected = {doc_id: by_hand("sky", text, keep=2, aggregate="mean") for doc_id, text in list(TEXTS.items())[:scored]}
+    assert dict(list(run.to_dict()["q1"].items())[:scored]) == expected
+    notes = [(note.stage, note.kind, note.amount) for note in run.ledger.notes]
+    left = [("stopped", "unfinished", 1), ("cascade", "not_reranked", len(TEXTS) - scored)]
+    assert sorted(notes) == (sorted(left) if scored < len(TEXTS) else [])
+
+
 # --- real rerankers -------------------------------------------------------------------------------------------
 
 
