@@ -15,6 +15,7 @@ from typing import Literal
 from rankloom.context import estimate_tokens
 from rankloom.errors import ConfigError, DataError
 from rankloom.eval.answer_text import holds
+from rankloom.kept_text import kept_text
 from rankloom.lines import bad_line, json_lines
 from rankloom.ranking import Ranking
 from rankloom.records import Document, Span
@@ -210,9 +211,8 @@ class _Text:
 
     @property
     def pruned(self) -> str:
-        """The kept sentences joined by spaces, as an application gets them."""
-        text = self.document.text
-        return text if self.kept is None else " ".join(text[start:end] for start, end in self.kept)
+        """The kept sentences, as an application gets them."""
+        return self.document.text if self.kept is None else kept_text(self.document.text, self.kept)
 
     def keeps(self, start: int, end: int) -> bool:
         """Whether all of a sentence but its spaces was kept."""

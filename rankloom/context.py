@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rankloom.errors import UsageError
+from rankloom.kept_text import kept_text
 
 if TYPE_CHECKING:
     from rankloom.ranked_list import Hit, RankedList
@@ -25,7 +26,7 @@ class Citation:
         number: The `[n]` in the context, from 1.
         doc_id: The document.
         spans: Character offsets `(start, end)` into the document's text, in order.
-        text: What stands there, joined by spaces: the passage as it is in the context, without title and mark.
+        text: What stands there, joined by `kept_text`: the passage as it is in the context, without title and mark.
     """
 
     number: int
@@ -63,9 +64,10 @@ def estimate_tokens(text: str) -> int:
 def pack_context(
     hits: RankedList, *, max_tokens: int, cite: bool, count_tokens: Callable[[str], int] | None
 ) -> Context:
-    """Pack hits in rank order; each gives those of its kept sentences that fit, in text order.
+    """Pack hits in rank order; each gives all of its kept sentences or, if they do not fit, the most probable that do.
 
-    A context into which nothing fits is empty, and a warning in the log says so.
+    Sentences stand in text order, whichever were chosen. A context into which nothing fits is empty, and a warning in
+    the log says so.
 
     Args:
         hits: The ranked list; pruned or not.
@@ -89,12 +91,13 @@ def pack_context(
         head += f"[{len(citations) + 1}] " if cite else ""
         head += f"{document.title}\n" if document.title else ""
         spans = _fitting(document.text, _kept(hit, document.text), max_tokens - tokens - count(head), count)
-        while spans:  # the parts fit one by one; what counts is the whole, with what joins them
-            passage = " ".join(document.text[start:end] for start, end in spans)
+        while spans:  # the sentences fit one by one; what counts is the whole, with what joins them
+            offsets = tuple(sorted(spans))
+            passage = kept_text(document.text, offsets)
             longer = text + head + passage
             if (needed := count(longer)) <= max_tokens:
                 text, tokens = longer, needed
-                citations.append(Citation(len(citations) + 1, hit.doc_id, spans, passage))
+                citations.append(Citation(len(citations) + 1, hit.doc_id, offsets, passage))
                 break
             spans = spans[:-1]
         else:
@@ -104,21 +107,20 @@ def pack_context(
     return Context(text, tuple(citations), tokens, tuple(left_out))
 
 
-def _kept(hit: Hit, text: str) -> tuple[tuple[int, int], ...]:
-    """Offsets of the sentences a pruner kept, or of the whole text."""
+def _kept(hit: Hit, text: str) -> list[tuple[int, int]]:
+    """Offsets of the sentences a pruner kept, the most probable first; or of the whole text."""
     if hit.spans is None:
-        return ((0, len(text)),) if text.strip() else ()
-    return tuple((span.start, span.end) for span in hit.spans if span.kept)
+        return [(0, len(text))] if text.strip() else []
+    kept = sorted((span for span in hit.spans if span.kept), key=lambda span: (-span.probability, span.start))
+    return [(span.start, span.end) for span in kept]
 
 
-def _fitting(
-    text: str, spans: tuple[tuple[int, int], ...], room: int, count: Callable[[str], int]
-) -> tuple[tuple[int, int], ...]:
-    """The spans that fit the room, taken in text order; a span is taken whole or not at all."""
+def _fitting(text: str, spans: list[tuple[int, int]], room: int, count: Callable[[str], int]) -> list[tuple[int, int]]:
+    """The spans that fit the room, taken in the order given; a span is taken whole or not at all."""
     fitting: list[tuple[int, int]] = []
     for start, end in spans:
         tokens = count(text[start:end])
         if tokens <= room:
             room -= tokens
             fitting.append((start, end))
-    return tuple(fitting)
+    return fitting

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, overload
 
 from rankloom.context import Context, pack_context
+from rankloom.kept_text import kept_text
 from rankloom.ledger import Note
 from rankloom.records import Document, Query, Span
 
@@ -71,11 +72,11 @@ class Hit:
 
     @property
     def pruned_text(self) -> str:
-        """The kept sentences joined by spaces; the whole text if no pruner has seen it."""
+        """The kept sentences as `kept_text` joins them; the whole text if no pruner has seen it."""
         text = self.text
         if self.spans is None:
             return text
-        return " ".join(text[span.start : span.end] for span in self.spans if span.kept)
+        return kept_text(text, [(span.start, span.end) for span in self.spans if span.kept])
 
     @property
     def reranked(self) -> bool:

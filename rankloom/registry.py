@@ -49,6 +49,7 @@ BUILT_IN: dict[str, str] = {
     "tk": "rankloom.rerank.tk:TK",
     "cascade": "rankloom.rerank.cascade:Cascade",
     "idcm": "rankloom.rerank.idcm:IDCM",
+    "provence": "rankloom.rerank.pruning.provence:Provence",
     "sentence_pruner": "rankloom.rerank.pruning.encoder:SentencePruner",
     "pairwise": "rankloom.rerank.llm.pairwise:Pairwise",
     "setwise": "rankloom.rerank.llm.setwise:Setwise",

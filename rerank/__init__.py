@@ -19,7 +19,7 @@ from rankloom.rerank.mono_t5 import MonoT5
 from rankloom.rerank.pair_stage import PairStage
 from rankloom.rerank.pointwise import Pointwise
 from rankloom.rerank.prettr import PreTTR
-from rankloom.rerank.pruning import SentencePruner, Splitter, split_sentences
+from rankloom.rerank.pruning import Provence, SentencePruner, Splitter, prune, split_sentences
 from rankloom.rerank.source_weight import SourceFilter, SourceOf, SourceWeight
 from rankloom.rerank.stored_token_vectors import StoredTokenVectors
 from rankloom.rerank.stored_vectors import StoredVectors
@@ -41,6 +41,7 @@ __all__ = [
     "Pairwise",
     "Pointwise",
     "PreTTR",
+    "Provence",
     "QueryLikelihood",
     "SentencePruner",
     "Setwise",
@@ -51,5 +52,6 @@ __all__ = [
     "StoredTokenVectors",
     "StoredVectors",
     "YesNo",
+    "prune",
     "split_sentences",
 ]

@@ -17,9 +17,9 @@ from rankloom.session import DType, Session
 
 # Classes of transformers whose output is a score; any other checkpoint would get a random head.
 _SCORING = ("ForSequenceClassification", "ForCausalLM")
-# Those of which the head reads the first token of the last layer, and whose layers are BERT's: RoBERTa, ELECTRA and
-# their kin in transformers.
-_LIKE_BERT = frozenset({"bert", "roberta", "xlm-roberta", "electra", "camembert"})
+#: Those of which the head reads the first token of the last layer, and whose layers are BERT's: RoBERTa, ELECTRA and
+#: their kin in transformers.
+LIKE_BERT = frozenset({"bert", "roberta", "xlm-roberta", "electra", "camembert"})
 
 
 def cross_encoder_model(
@@ -148,7 +148,7 @@ def _spared(model: Any, *, packed: bool) -> Any:
     classifier: Any = getattr(model[0], "model", None)
     if getattr(model[0], "transformer_task", "") != "sequence-classification":
         return model
-    if classifier.config.model_type in _LIKE_BERT and not classifier.config.is_decoder:
+    if classifier.config.model_type in LIKE_BERT and not classifier.config.is_decoder:
         encoder = classifier.base_model.encoder
         *others, last = encoder.layer
         encoder.layer = ModuleList([PackedLayers(others)] if packed else others).append(FirstTokenLayer(last))

@@ -18,6 +18,9 @@ from rankloom.encoders.reading import token_counts
 Text = str | tuple[str, str]  # a text, or two that are read together
 #: Tokens of a batch, padding included; more where there are thousands of arithmetic units to be kept busy.
 TOKENS_ON_A_PROCESSOR, TOKENS_ON_AN_ACCELERATOR = 1024, 32768
+#: Of a batch of pairs on a processor, padding included: the 100 candidates of one query are then some twenty batches,
+#: which keep several threads busy to the end.
+PAIR_TOKENS = 512
 _TEXTS = 32  # of a batch whose tokens nobody knows beforehand
 _UNLIMITED = 1 << 24  # tokenizers without a limit give a number beyond this
 
@@ -48,6 +51,11 @@ class Limits(NamedTuple):
 
     tokens: int
     texts: int | None = None
+
+    @classmethod
+    def of_pairs(cls, device: str, texts: int | None) -> Limits:
+        """The tokens that suit pairs on a device of torch, where each batch has a thread; so many pairs at most."""
+        return cls(PAIR_TOKENS if device == "cpu" else TOKENS_ON_AN_ACCELERATOR, texts)
 
     @classmethod
     def on(cls, device: str, texts: int | None) -> Limits:
@@ -114,21 +122,12 @@ def _tokenised_once(
     """Batches by tokens."""
     tokenizer = first.tokenizer
     tokens, read, truncated = _tokens(tokenizer, texts, prompt or "", longest(first, role))
-    order = np.array(sorted(range(len(read)), key=(-read).tolist().__getitem__), dtype=np.int64)
     prompt_length = {} if prompt is None else _prompt_length(first, prompt)
     expansion = _expansion(first, role)
     least = 0 if expansion is None else int(expansion["length"])
-    begin = 0
-    while begin < len(order):
-        width = max(1, least, int(read[order[begin]]))
-        count = (
-            max(1, limits.tokens // width)
-            if limits.texts is None
-            else max(1, min(limits.tokens // width, limits.texts))
-        )
-        places = order[begin : begin + count]
+    for places in alike(read, limits, least=least):
         features = {
-            name: _padded(tokenizer, name, [rows[place] for place in places], least=least)
+            name: padded(tokenizer, name, [rows[place] for place in places], least=least)
             for name, rows in tokens.items()
         }
         if expansion is not None:
@@ -136,7 +135,24 @@ def _tokenised_once(
         features["modality"] = "text"
         features.update(prompt_length)
         yield Batch(places, features, read[places], truncated[places])
-        begin += count
+
+
+def alike(lengths: NDArray[np.int64], limits: Limits, *, least: int = 0) -> Iterator[NDArray[np.int64]]:
+    """Places of texts of about equal length that make one batch, longest first.
+
+    Args:
+        lengths: Tokens of each text; int64 of shape (texts,).
+        limits: How large a batch may be; a longer text has one to itself.
+        least: Tokens that each text is filled up to anyway.
+    """
+    order = np.array(sorted(range(len(lengths)), key=(-lengths).tolist().__getitem__), dtype=np.int64)
+    begin = 0
+    while begin < len(order):
+        width = max(1, least, int(lengths[order[begin]]))
+        count = max(1, limits.tokens // width)
+        places = order[begin : begin + (count if limits.texts is None else max(1, min(count, limits.texts)))]
+        yield places
+        begin += len(places)
 
 
 def _tokens(
@@ -206,14 +222,24 @@ def _own_tokens(features: Mapping[str, Any]) -> NDArray[np.int64]:
     return mask.astype(np.int64)
 
 
-def _padded(tokenizer: Any, name: str, rows: list[list[int]], *, least: int) -> Any:
-    """Rows of tokens as one int64 tensor of at least so many columns, filled up on the side that the tokenizer pads."""
+def padded(tokenizer: Any, name: str, rows: list[list[int]], *, least: int, side: str | None = None) -> Any:
+    """Rows of tokens as one int64 tensor, filled up.
+
+    Args:
+        tokenizer: Tells what rows are filled up with.
+        name: What they are: `input_ids`, `token_type_ids`, or anything else, which is filled up with 0.
+        rows: The rows.
+        least: Columns of the tensor at least.
+        side: `right` or `left`; by default the side that the tokenizer pads.
+    """
     import torch
 
     fill = {"input_ids": tokenizer.pad_token_id or 0, "token_type_ids": tokenizer.pad_token_type_id}.get(name, 0)
     width = max(least, *(len(row) for row in rows))
     filled = [
-        row + [fill] * (width - len(row)) if tokenizer.padding_side == "right" else [fill] * (width - len(row)) + row
+        row + [fill] * (width - len(row))
+        if (side or tokenizer.padding_side) == "right"
+        else [fill] * (width - len(row)) + row
         for row in rows
     ]
     return torch.tensor(filled, dtype=torch.int64)

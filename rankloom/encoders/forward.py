@@ -10,15 +10,11 @@ import torch
 from numpy.typing import NDArray
 from sentence_transformers.util import batch_to_device
 
-from rankloom.encoders.batches import Batch, Limits, plain_transformer
+from rankloom.encoders.batches import PAIR_TOKENS, Batch, Limits, plain_transformer
 from rankloom.encoders.encoder import Role
 from rankloom.encoders.one_thread import one_thread
 from rankloom.models import LoadedModel
 from rankloom.parallel import completed
-
-# Of a batch of pairs on a processor, padding included: the 100 candidates of one query are then some twenty batches,
-# which keep several threads busy to the end.
-_PAIR_TOKENS = 512
 
 
 class Forward:
@@ -90,7 +86,7 @@ class PairScores(Forward):
     def limits(self, texts: int | None) -> Limits:
         """See `Forward.limits`."""
         limits = super().limits(texts)
-        return limits if self.loaded.device != "cpu" else limits._replace(tokens=_PAIR_TOKENS)
+        return limits if self.loaded.device != "cpu" else limits._replace(tokens=PAIR_TOKENS)
 
     def scored(self, prepared: Sequence[Batch]) -> Iterator[tuple[Batch, NDArray[np.float32]]]:
         """The scores of some batches, as they come."""

@@ -4,6 +4,8 @@ All pruners split texts by `splitting`, give each sentence a probability, and ch
 """
 
 from rankloom.rerank.pruning.encoder import SentencePruner
+from rankloom.rerank.pruning.provence import Provence
+from rankloom.rerank.pruning.prune import Pruned, PrunedContext, prune
 from rankloom.rerank.pruning.sentence_stage import Judged, SentencePair, SentenceStage
 from rankloom.rerank.pruning.sentences import split_lines, split_sentences
 from rankloom.rerank.pruning.splitting import SPLITTERS, Splitter
@@ -11,10 +13,14 @@ from rankloom.rerank.pruning.splitting import SPLITTERS, Splitter
 __all__ = [
     "SPLITTERS",
     "Judged",
+    "Provence",
+    "Pruned",
+    "PrunedContext",
     "SentencePair",
     "SentencePruner",
     "SentenceStage",
     "Splitter",
+    "prune",
     "split_lines",
     "split_sentences",
 ]

@@ -7,9 +7,9 @@ title stand here; the choice can be made anew without asking the model again.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,12 +54,20 @@ class Judged(NamedTuple):
         truncated: Tokens of each pair that the model did not read; int64 of shape (pairs,).
         calls: Batches that went through a model, or requests.
         tokens: Tokens that models read and wrote.
+        stopped: Which limit of the session's budget was reached; the last pairs are missing then. Empty if none was.
+        more: For each pair, what else is to be remembered, by name; empty if nothing is.
     """
 
     probabilities: list[NDArray[np.float32]]
     truncated: NDArray[np.int64]
     calls: int
     tokens: int
+    stopped: str = ""
+    more: Sequence[Mapping[str, NDArray[np.generic]]] = ()
+
+
+#: Outcome -> which sentences of the pair pass the threshold; bool of shape (sentences,).
+Rule = Callable[[Outcome], NDArray[np.bool_]]
 
 
 class SentenceStage(PairStage):
@@ -103,9 +111,10 @@ class SentenceStage(PairStage):
     def judge(self, pairs: Sequence[SentencePair], session: Session) -> Judged:
         """How probable the sentences of some pairs are. Nothing but float noise may depend on a pair's company."""
 
-    def above(self, outcome: Outcome) -> NDArray[np.bool_]:
-        """Which sentences of a pair pass the threshold; bool of shape (sentences,)."""
-        return np.asarray(outcome.arrays["probabilities"] >= np.float32(self.threshold), dtype=np.bool_)
+    def rule(self, session: Session) -> Rule:  # noqa: ARG002  # other pruners ask their model
+        """What tells which sentences of a pair pass: those whose probability is at least the threshold."""
+        least = np.float32(self.threshold)
+        return lambda outcome: np.asarray(outcome.arrays["probabilities"] >= least, dtype=np.bool_)
 
     def __call__(self, run: Run) -> Run:
         """Prune the best `depth` hits of each query."""
@@ -121,12 +130,12 @@ class SentenceStage(PairStage):
             outcomes: Of the first hits of each query, in the order of the ranking.
             counts: How many of each query there are; int64 of shape (queries,).
         """
-        ranking = run.hits(stage=self.name)
+        ranking, rule = run.hits(stage=self.name), self.rule(run.session)
         spans: list[tuple[Span, ...] | None] = [None] * len(ranking.codes)
         notes = []
         places = np.flatnonzero(ranking.ranks() <= np.repeat(counts, ranking.counts()))
         for place, number, outcome in zip(places, ranking.query_numbers()[places], outcomes, strict=True):
-            sentences = spans[place] = self.spans(outcome)
+            sentences = spans[place] = self.spans(outcome, rule(outcome))
             if not any(span.kept for span in sentences):
                 doc_id = ranking.ids[int(ranking.codes[place])]
                 notes.append(Note(self.name, "nothing_kept", run.queries[number].id, doc_id))
@@ -140,23 +149,30 @@ class SentenceStage(PairStage):
         """
         judged = self.judge(split := self.split(pairs), session)
         outcomes = []
-        for pair, probabilities, truncated in zip(split, judged.probabilities, judged.truncated, strict=True):
+        for place, (probabilities, truncated) in enumerate(zip(judged.probabilities, judged.truncated, strict=True)):
             check_finite(probabilities, stage=self.name)
-            arrays = {"offsets": offsets_array(pair), "probabilities": np.asarray(probabilities, dtype=np.float32)}
-            outcomes.append(Outcome(arrays, int(truncated)))
-        return Computed(outcomes, judged.calls, judged.tokens)
+            offsets = np.array(split[place].offsets, dtype=np.int64).reshape(-1, 2)
+            arrays: dict[str, NDArray[np.generic]] = {"offsets": offsets}
+            arrays["probabilities"] = np.asarray(probabilities, dtype=np.float32)
+            outcomes.append(Outcome({**arrays, **(judged.more[place] if judged.more else {})}, int(truncated)))
+        return Computed(outcomes, judged.calls, judged.tokens, judged.stopped)
 
     def split(self, pairs: Sequence[Pair]) -> list[SentencePair]:
         """Pairs with the sentences of their documents; equal texts are split once."""
         offsets = {text: tuple(self._splitter(text)) for text in dict.fromkeys(pair.document.text for pair in pairs)}
         return [SentencePair(pair.query, pair.document, offsets[pair.document.text]) for pair in pairs]
 
-    def spans(self, outcome: Outcome) -> tuple[Span, ...]:
-        """The sentences of a document, each with its fate."""
+    def spans(self, outcome: Outcome, above: NDArray[np.bool_]) -> tuple[Span, ...]:
+        """The sentences of a document, each with its fate.
+
+        Args:
+            outcome: Their offsets and probabilities.
+            above: Which of them pass; bool of shape (sentences,).
+        """
         probabilities = [float(probability) for probability in outcome.arrays["probabilities"]]
         fates = decide(
             probabilities,
-            self.above(outcome).tolist(),
+            above.tolist(),
             best=self.best,
             keep_at_least=self.keep_at_least,
             title_first=self.title_first,
@@ -170,11 +186,6 @@ class SentenceStage(PairStage):
     def _digest(self, left_out: frozenset[str], *others: str) -> str:
         """As for any pair stage; the splitter counts with what it is, not only by its word."""
         return super()._digest(left_out, *others, self._splitter.fingerprint())
-
-
-def offsets_array(pair: SentencePair) -> NDArray[np.generic[Any]]:
-    """The offsets of a pair's sentences; int64 of shape (sentences, 2)."""
-    return np.array(pair.offsets, dtype=np.int64).reshape(len(pair.offsets), 2)
 
 
 def decide(

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -5,6 +7,8 @@ from hypothesis import strategies as st
 from rankloom import Document, Run
 from rankloom.context import estimate_tokens
 from rankloom.errors import CompositionError, UsageError
+from rankloom.records import Span
+from rankloom.rerank import split_sentences
 from tests.rankloom.stages_for_tests import TEXTS, Sentences, Words
 
 WORDS = st.text("ab .,\n", max_size=20)
@@ -92,6 +96,45 @@ def test_a_pruned_hit_gives_its_kept_sentences_as_far_as_they_fit():
     part = hits.context(max_tokens=13)
     assert part.text == "[1] About d4\nTides follow the moon."
     assert part.citations[0].spans == ((0, 22),)
+
+
+def marked(text, *probabilities):
+    """A list of one hit whose sentences are all kept, with these probabilities."""
+    spans = [
+        Span(start, end, one, True) for (start, end), one in zip(split_sentences(text), probabilities, strict=True)
+    ]
+    run = Run.from_documents("q", [Document("d", text)])
+    return run.ranked(replace(run.ranking, spans=(tuple(spans),)))["q1"]
+
+
+def test_of_a_hit_that_does_not_fit_the_most_probable_sentences_are_shown_in_text_order():
+    hits = marked("Air is thin. Blue light scatters. Red does not. So it is.", 0.2, 0.9, 0.8, 0.7)
+    assert hits.context(max_tokens=100).text.startswith("[1] Air is thin. Blue light")
+    part = hits.context(max_tokens=3 + 4 + 4)
+    assert part.text == "[1] Blue light scatters. Red does not."
+    assert part.citations[0].spans == ((13, 33), (34, 47))
+    assert hits.context(max_tokens=3 + 4).text == "[1] Blue light scatters."
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=6), st.integers(1, 40), st.sampled_from(COUNTERS))
+@settings(deadline=None)
+def test_no_sentence_that_is_left_out_is_more_probable_and_would_have_fitted(probabilities, budget, count):
+    text = " ".join(f"{'Word ' * (1 + place % 3)}{place}." for place in range(len(probabilities)))
+    context = marked(text, *probabilities).context(max_tokens=budget, count_tokens=count)
+    shown = [span for cited in context.citations for span in cited.spans]
+    assert shown == sorted(shown)
+    size = (count or estimate_tokens)(context.text) if shown else 0
+    assert size <= budget
+    by_place = dict(zip(split_sentences(text), probabilities, strict=True))
+    least = min((by_place[span] for span in shown), default=2.0)
+    for span in by_place.keys() - set(shown):  # one that is more probable than what is shown was too long for the rest
+        if by_place[span] > least:
+            assert count is not None or estimate_tokens(text[slice(*span)]) > budget - size
+
+
+def test_lists_keep_their_lines():
+    context = marked("Buy:\n- milk\n\n- eggs", 0.9, 0.9, 0.9).context()
+    assert context.text == "[1] Buy:\n- milk\n- eggs"
 
 
 @pytest.mark.parametrize("budget", [8, 12, 15, 20, 40])

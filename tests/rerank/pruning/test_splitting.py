@@ -10,6 +10,7 @@ from rankloom import Document, Run, Session
 from rankloom.errors import DataError, UsageError
 from rankloom.rerank.pruning import SPLITTERS, SentencePruner, Splitter
 from rankloom.rerank.pruning.splitting import splitter_of
+from rankloom.stage_schema import parameters
 
 TEXT = st.one_of(st.text(max_size=60), st.text("ab .\n؟。|\t", max_size=60))
 #: Functions that leave out, cut anywhere, or give nothing.
@@ -100,3 +101,13 @@ def test_a_splitter_is_part_of_what_is_cached(tmp_path):
         run = SentencePruner(splitter=splitter).run(Run.from_documents("sky", [document]), session=session)
         assert len(run["q1"][0].spans) == count
     assert len({SentencePruner(splitter=splitter).fingerprint() for splitter in expected}) == 3
+
+
+def test_in_yaml_a_splitter_is_a_word():
+    for word in ("sentence_pruner", "provence"):
+        model = parameters(word)
+        assert model.model_json_schema()["properties"]["splitter"]["type"] == "string"
+        required = {"model": "a/model"} if word == "provence" else {}
+        assert model(splitter="lines", **required).splitter == "lines"
+        with pytest.raises(ValueError, match="string"):
+            model(splitter={"name": "mine", "function": "split"}, **required)

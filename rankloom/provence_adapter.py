@@ -1,0 +1,123 @@
+"""Adapters of Provence models: what training has changed of a sentence encoder so that it reranks and prunes at once.
+
+Beside what an adapter of a cross-encoder holds, one has a second head: how each token's state becomes the probability
+that it is kept. See `rankloom.adapter` and `rankloom.cross_encoder_adapter`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from rankloom import cross_encoder_adapter
+from rankloom.adapter import read_fields, read_weights, restore, trainable, unreadable, write_adapter
+from rankloom.cross_encoder_adapter import CrossEncoderSettings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from rankloom.two_heads import TwoHeads
+
+_STAGE = "provence"
+FORMAT, VERSION = "rankloom-provence-adapter", 1
+
+#: How the probabilities of a sentence's tokens become a decision; see `rankloom.rerank.pruning.rounding`.
+Rounding = Literal["decision", "probability", "majority"]
+
+
+@dataclass(frozen=True, slots=True)
+class ProvenceSettings(CrossEncoderSettings):
+    """How a backbone is changed; by name also what `CrossEncoderSettings` has.
+
+    Args:
+        rounding: How its tokens' probabilities are to be read, unless a stage is told otherwise.
+    """
+
+    rounding: Rounding = "decision"
+
+
+def adapted(backbone: Any, settings: ProvenceSettings) -> TwoHeads:
+    """The backbone with its low-rank changes, and two heads.
+
+    The backbone's parameters are the same tensors as before and stay as they are; only the changes and the heads can
+    be trained. The heads' weights are arbitrary until an adapter is loaded or trained.
+
+    Args:
+        backbone: A `SentenceTransformer` whose first module is a transformer.
+        settings: How it is changed.
+    """
+    return with_token_head(cross_encoder_adapter.adapted(backbone, settings))
+
+
+def with_token_head(cross_encoder: Any) -> TwoHeads:
+    """A cross-encoder with a new second head, such as one that has learnt to rerank and is now to learn to prune.
+
+    Args:
+        cross_encoder: Of `rankloom.cross_encoder_adapter`; its parameters are shared.
+    """
+    import torch
+
+    from rankloom.two_heads import TwoHeads
+
+    classifier = cross_encoder[0].model
+    head = torch.nn.Linear(classifier.config.hidden_size, 2, device=classifier.device, dtype=classifier.dtype)
+    return TwoHeads(classifier, head)
+
+
+def trained(model: TwoHeads) -> dict[str, Tensor]:
+    """Name -> parameter, of those that training changes: the low-rank changes and both heads."""
+    return trainable({"transformer": model.classifier, "token_head": model.token_head})
+
+
+def save_adapter(
+    model: TwoHeads,
+    folder: str | Path,
+    settings: ProvenceSettings,
+    *,
+    card: str = "",
+    manifest: Mapping[str, Any] | None = None,
+) -> None:
+    """Write an adapter, with half-precision weights, whole or not at all.
+
+    Args:
+        model: A trained model of `adapted`.
+        folder: Where to.
+        settings: What the model was made with.
+        card: The model card, written as README.md.
+        manifest: How it came about, written as manifest.json.
+
+    Raises:
+        UsageError: The folder holds other things.
+    """
+    fields = {**asdict(settings), "format": FORMAT, "version": VERSION}
+    write_adapter(folder, fields, trained(model), card=card, manifest=manifest or {})
+
+
+def read_settings(folder: str | Path) -> ProvenceSettings:
+    """What an adapter says of itself.
+
+    Raises:
+        DataError: The file can not be read, or is of another kind or version.
+    """
+    fields = read_fields(folder, FORMAT, VERSION, stage=_STAGE)
+    try:
+        return ProvenceSettings(**{**fields, "modules": tuple(fields["modules"])})
+    except (KeyError, TypeError) as error:
+        raise unreadable(folder, FORMAT, VERSION, str(error), stage=_STAGE) from error
+
+
+def load_adapter(folder: str | Path, backbone: Any) -> TwoHeads:
+    """The model that an adapter and its backbone make, in evaluation mode.
+
+    Args:
+        folder: The adapter.
+        backbone: The `SentenceTransformer` that the adapter names, loaded; its weights are shared, not copied.
+
+    Raises:
+        DataError: The adapter can not be read, or does not fit the backbone.
+    """
+    model = adapted(backbone, read_settings(folder))
+    restore(trained(model), read_weights(folder), stage=_STAGE)
+    return model.eval()

@@ -1,0 +1,122 @@
+"""Pairs through a Provence model: laid out as blocks, batched by length, and put together again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from rankloom.encoders.batches import Limits, alike
+from rankloom.encoders.one_thread import one_thread
+from rankloom.models import LoadedModel
+from rankloom.parallel import completed
+from rankloom.ranking import ScoreKind
+from rankloom.rerank.pruning.provence_layout import ProvenceLayout
+from rankloom.rerank.pruning.question_and_text import QuestionAndText, Row, Rows
+from rankloom.rerank.pruning.sentence_stage import SentencePair
+
+
+class Reading(NamedTuple):
+    """What a model says of a pair.
+
+    Args:
+        scores: Of each block; float32 of shape (blocks,).
+        probabilities: Of each token of the sentences, sentence after sentence; float32 of shape (tokens,).
+        counts: Tokens that were read of each sentence; int64 of shape (sentences,).
+        truncated: Tokens that were not read.
+    """
+
+    scores: NDArray[np.float32]
+    probabilities: NDArray[np.float32]
+    counts: NDArray[np.int64]
+    truncated: int
+
+
+class Readings(NamedTuple):
+    """What a model says of several pairs, in their order, and what that took.
+
+    Args:
+        readings: One for each pair.
+        calls: Batches.
+        tokens: Tokens that were read, special ones included.
+    """
+
+    readings: list[Reading]
+    calls: int
+    tokens: int
+
+
+def read_pairs(
+    loaded: LoadedModel, layout: ProvenceLayout, pairs: Sequence[SentencePair], *, titled: bool, blocks: int
+) -> Readings:
+    """What a model says of some pairs; each text is tokenised once.
+
+    Args:
+        loaded: A `ProvenceModel`, whose lock is held.
+        layout: How the model is read.
+        pairs: The pairs.
+        titled: Whether titles of documents are read before their texts.
+        blocks: Most blocks in one batch.
+    """
+    titles = [pair.document.title if titled else "" for pair in pairs]
+    inputs = QuestionAndText(loaded.model, layout)
+    laid_out = _laid_out(inputs, pairs, titles)
+    rows = [row for some in laid_out for row in some.rows]
+    scores = np.zeros(len(rows), dtype=np.float32)
+    tokens: list[NDArray[np.float32]] = [scores[:0]] * len(rows)
+    lengths = np.array([len(row.tokens) for row in rows], dtype=np.int64)
+    batches = list(alike(lengths, Limits.of_pairs(loaded.device, blocks)))
+    threads = torch.get_num_threads() if loaded.device == "cpu" else 1
+    begin = one_thread if threads > 1 else None  # as cross-encoders do it: see `rankloom.encoders.forward`
+    work = partial(_forward, loaded, inputs, rows)
+    for places, (some_scores, kept) in completed(work, batches, threads=threads, begin=begin):
+        scores[places] = some_scores
+        for place, one in zip(places.tolist(), kept, strict=True):
+            row = rows[place]
+            tokens[place] = one[row.begin : row.begin + sum(row.lengths)]
+    readings, start = [], 0
+    for some, title in zip(laid_out, titles, strict=True):
+        end = start + len(some.rows)
+        readings.append(_together(some, scores[start:end], tokens[start:end], titled=bool(title)))
+        start = end
+    return Readings(readings, len(batches), sum(len(row.tokens) for row in rows))
+
+
+def _laid_out(inputs: QuestionAndText, pairs: Sequence[SentencePair], titles: Sequence[str]) -> list[Rows]:
+    """The rows of each pair."""
+    questions = [inputs.question(pair.query) for pair in pairs]
+    texts = [inputs.pieces(pair.document.text, pair.offsets, title) for pair, title in zip(pairs, titles, strict=True)]
+    tokens = inputs.tokens([*questions, *(piece for pieces in texts for piece in pieces)])
+    return [
+        inputs.rows(tokens[question], [tokens[piece] for piece in pieces])
+        for question, pieces in zip(questions, texts, strict=True)
+    ]
+
+
+def _forward(
+    loaded: LoadedModel, inputs: QuestionAndText, rows: Sequence[Row], places: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Scores of some rows, and probabilities of being kept for each token, float32 of shape (rows, tokens)."""
+    features: dict[str, Any] = inputs.features([rows[place] for place in places])
+    with torch.inference_mode():
+        heads = loaded.model.heads(**{name: one.to(loaded.device) for name, one in features.items()})
+        scores = heads.scores.float()
+        if inputs.layout.kind == ScoreKind.PROBABILITY:
+            scores = scores.sigmoid()
+        kept = heads.tokens.float().softmax(dim=-1)[..., 1]
+    return scores.cpu().numpy(), kept.cpu().numpy()
+
+
+def _together(
+    some: Rows, scores: NDArray[np.float32], tokens: Sequence[NDArray[np.float32]], *, titled: bool
+) -> Reading:
+    """A pair of its blocks; the title of a document is no sentence of its text."""
+    counts = np.array([length for row in some.rows for length in row.lengths], dtype=np.int64)
+    probabilities = np.concatenate(tokens)
+    if titled:
+        probabilities, counts = probabilities[counts[0] :], counts[1:]
+    return Reading(scores, probabilities, counts, some.truncated)

@@ -1,0 +1,411 @@
+"""Provence in each layout against the same model in plain torch, and what any text, splitter and block give."""
+
+import os
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rankloom import Document, Run, ScoreKind, Session
+from rankloom.corpus import MemoryDocuments
+from rankloom.errors import DataError, UsageError
+from rankloom.pipeline import Top
+from rankloom.rerank import BiEncoder, CrossEncoder, Provence, split_sentences
+from rankloom.rerank.pruning import SPLITTERS, Splitter
+from rankloom.testing import StageConformance
+from tests.tiny_models import tiny_cross_encoder
+from tests.tiny_provence import tiny_joint_adapter, tiny_open_provence, tiny_provence
+
+SESSION = Session(offline=True, device="cpu")
+FOLDER = "RANKLOOM_TEST_PROVENCE"  # where the tests' model is, also for the processes that they start
+TEXTS = {
+    "sky": "The sky is blue. Bread! Light is blue, why?",
+    "moon": "The moon moves the sea. Tide.",
+    "bread": "Yeast!",
+    "empty": "",
+    "long": "The sea. " * 12 + "light " * 60 + ". Blue sky! The moon is light.",
+    "same": "The sky is blue. Bread! Light is blue, why?",
+}
+QUERIES = {"q1": "Why is the sky blue?", "q2": "tide"}
+DOCUMENTS = MemoryDocuments(
+    [Document(doc_id, text, title="The sea" * (doc_id == "moon")) for doc_id, text in TEXTS.items()]
+)
+CUTS = [
+    *SPLITTERS.values(),
+    Splitter("letters", list),
+    Splitter("words", str.split),
+    Splitter("whole", lambda text: [text]),
+]
+
+
+@pytest.fixture(scope="module")
+def layouts(tmp_path_factory):
+    """Layout -> folder, and a function from tokens to score and probabilities, in plain torch."""
+    import torch
+
+    root = tmp_path_factory.mktemp("provence")
+
+    def naver(name, **options):
+        folder, model = tiny_provence(root / name, **options)
+
+        def read(ids):
+            score, tokens = model(torch.tensor([ids]))
+            return float(score[0]), tokens[0].softmax(-1)[:, 1].tolist()
+
+        return folder, read
+
+    def opened(name, **options):
+        folder, model, head = tiny_open_provence(root / name, **options)
+
+        def read(ids):
+            encoder = model.model if name == "open modern" else model.bert
+            types = {} if name == "open modern" else {"token_type_ids": torch.tensor([[0] * (ids.index(3) + 1)
+                     + [1] * (len(ids) - ids.index(3) - 1)])}  # fmt: skip
+            score = model(torch.tensor([ids]), **types).logits[0, 0].sigmoid()
+            if name == "open modern":  # what goes into the last normalisation
+                norm, encoder.final_norm = encoder.final_norm, torch.nn.Identity()
+            states = encoder(torch.tensor([ids]), **types).last_hidden_state
+            if name == "open modern":
+                encoder.final_norm = norm
+            return float(score), head(states)[0].softmax(-1)[:, 1].tolist()
+
+        return folder, read
+
+    with torch.inference_mode():
+        yield {
+            "provence": naver("provence"),
+            "xprovence": naver("xprovence", multilingual=True),
+            "open bert": opened("open bert", prefix=""),
+            "open modern": opened("open modern", modern=True),
+        }
+
+
+@pytest.fixture(scope="module")
+def adapters(tmp_path_factory):
+    return tiny_joint_adapter(tmp_path_factory.mktemp("joint"))
+
+
+@pytest.fixture(scope="module")
+def tiny(layouts):
+    stage = Provence(str(layouts["provence"][0]))
+    stage.warm_up(SESSION)  # held, so that each test need not load the model
+    os.environ[FOLDER] = stage.model
+    yield stage.model
+    assert stage._loaded is not None
+    del os.environ[FOLDER]
+
+
+@pytest.fixture
+def batches(monkeypatch):
+    """Sizes of the batches that models have read so far."""
+    from rankloom.two_heads import TwoHeads
+
+    sizes = []
+    forward = TwoHeads.forward
+
+    def counting(self, **features):
+        sizes.append(len(features["input_ids"]))
+        return forward(self, **features)
+
+    monkeypatch.setattr(TwoHeads, "forward", counting)
+    return sizes
+
+
+def candidates(session=SESSION):
+    scores = {doc_id: -float(place) for place, doc_id in enumerate(TEXTS)}
+    return Run.from_dict(dict.fromkeys(QUERIES, scores), queries=QUERIES, documents=DOCUMENTS, session=session)
+
+
+def one(stage, text, query="why is the sky blue", title="", session=SESSION):
+    """The one hit of a run, and what is noted of it."""
+    run = stage.run(Run.from_documents(query, [Document("d", text, title=title)]), session=session)
+    return run["q1"][0], run.ledger.notes
+
+
+def kept(hit):
+    return [hit.text[span.start : span.end] for span in hit.spans if span.kept]
+
+
+# --- the same as in plain torch ---------------------------------------------------------------------------------
+
+
+def by_hand(folder, read, query, text, threshold, *, naver):
+    """Score, means and decisions of a text that fits, by the rules that the layouts' authors give."""
+    from transformers import AutoTokenizer, BertTokenizer
+
+    assert AutoTokenizer
+    tokenizer = BertTokenizer.from_pretrained(folder)
+    if naver:
+        query = " ".join(re.sub(r"[^\w\s]", " ", query).lower().split())
+    asked = tokenizer(query, add_special_tokens=False).input_ids
+    sentences = [tokenizer(text[start:end], add_special_tokens=False).input_ids for start, end in split_sentences(text)]
+    ids = [2, *asked, 3, *(token for some in sentences for token in some), 3]
+    score, tokens = read(ids)
+    place, means, decisions = len(asked) + 2, [], []
+    for some in sentences:
+        own = tokens[place : place + len(some)]
+        place += len(some)
+        means.append(sum(own) / len(own))
+        share = sum(token > threshold for token in own) / len(own)
+        decisions.append(share > threshold if naver else means[-1] > threshold)
+    return score, means, decisions
+
+
+@pytest.mark.parametrize("layout", ["provence", "xprovence", "open bert", "open modern"])
+def test_a_layout_gives_what_its_authors_code_gives(layouts, layout):
+    folder, read = layouts[layout]
+    naver = not layout.startswith("open")
+    seen = set()
+    for threshold in (0.1, 0.3, 0.5, 0.7):
+        run = Provence(str(folder), threshold=threshold, title="ignore").run(candidates())
+        assert run.ranking.kind == (ScoreKind.LOGIT if naver else ScoreKind.PROBABILITY)
+        assert np.ptp([hit.score for hit in run["q1"]]) > 0.01
+        for hit in [hit for hits in run.values() for hit in hits if hit.doc_id in ("sky", "moon", "bread")]:
+            query = hit._list.query.text
+            score, means, decisions = by_hand(folder, read, query, hit.text, threshold, naver=naver)
+            assert hit.score == pytest.approx(score, abs=1e-4)
+            assert [span.probability for span in hit.spans] == pytest.approx(means, abs=1e-4)
+            assert [span.kept for span in hit.spans] == decisions
+            seen.update(decisions)
+    assert seen == {True, False}  # the thresholds tell sentences apart
+
+
+def test_an_adapter_scores_as_the_cross_encoder_of_the_same_weights(adapters):
+    folder, cross_encoder, _ = adapters
+    joint = Provence(str(folder), threshold=0.5).run(candidates())
+    alone = CrossEncoder(str(cross_encoder)).run(candidates())
+    for query in QUERIES:
+        scores = {hit.doc_id: hit.score for hit in alone[query] if hit.doc_id != "long"}  # which is read in blocks
+        assert {hit.doc_id: hit.score for hit in joint[query] if hit.doc_id in scores} == pytest.approx(
+            scores, abs=1e-4
+        )
+    assert np.ptp(list(scores.values())) > 0.01
+    assert joint.ranking.kind == alone.ranking.kind == ScoreKind.LOGIT
+
+
+def test_the_rounding_is_the_models_own_unless_it_is_named(layouts, adapters):
+    for folder, own in (
+        (layouts["provence"][0], "decision"),
+        (layouts["open bert"][0], "probability"),
+        (adapters[0], "probability"),
+    ):
+        spans = {
+            rounding: Provence(str(folder), threshold=0.5, rounding=rounding).run(candidates()).ranking.spans
+            for rounding in (None, "decision", "probability", "majority")
+        }
+        assert spans[None] == spans[own]
+        for hit in zip(*spans.values(), strict=True):
+            for default, *_, majority in zip(*hit, strict=True):
+                assert (default.start, default.probability) == (majority.start, majority.probability)
+
+
+# --- ranking and pruning ----------------------------------------------------------------------------------------
+
+
+def test_reranking_and_pruning_can_be_had_alone(tiny):
+    both = Provence(tiny).run(candidates())
+    ranked = Provence(tiny, prune=False).run(candidates())
+    pruned = Provence(tiny, rerank=False).run(candidates())
+    assert both.to_dict() == ranked.to_dict()
+    assert ranked.ranking.spans is None
+    assert pruned.to_dict() == candidates().to_dict()
+    assert pruned.ranking.kind == candidates().ranking.kind
+    spans = {hit.doc_id: hit.spans for hit in pruned["q1"]}
+    assert {hit.doc_id: hit.spans for hit in both["q1"]} == spans  # they move with their hits
+    assert both["q1"].doc_ids != pruned["q1"].doc_ids
+    ids = both["q1"].doc_ids
+    assert ids.index("same") - ids.index("sky") in (1, -1)  # equal texts, equal scores
+
+
+def test_best_of_a_pipeline(tiny):
+    whole = Provence(tiny).run(candidates())
+    best = Provence(tiny).top(2).run(candidates())
+    assert best["q1"].doc_ids == whole["q1"].doc_ids[:2]
+    assert best["q1"][0].spans == whole["q1"][0].spans
+    assert isinstance((BiEncoder() >> Provence(tiny)).top(5).stages[-1], Top)
+
+
+def test_hits_below_the_depth_stay_whole_and_below(tiny):
+    run = Provence(tiny, depth=2).run(candidates())
+    assert set(run["q1"].doc_ids[:2]) == {"sky", "moon"}
+    assert [hit.spans is None for hit in run["q1"]] == [False, False, True, True, True, True]
+    assert run["q1"].scored == 2
+    assert {note.amount for note in run.ledger.notes if note.kind == "not_reranked"} == {4}
+
+
+def test_another_threshold_takes_no_second_pass(tiny, batches, tmp_path):
+    session = Session(offline=True, device="cpu", cache=tmp_path)
+    first = Provence(tiny, threshold=0.5).run(candidates(session))
+    del batches[:]
+    changes = {"threshold": 0.6, "rounding": "majority", "best": 1, "rerank": False, "aggregate": "first", "depth": 2}
+    for name, value in changes.items():
+        stage = Provence(tiny, **{"threshold": 0.5, name: value})
+        changed = stage.run(candidates(session))
+        assert changed.ranking.fingerprint() != first.ranking.fingerprint()
+        fresh = Provence(tiny, **{"threshold": 0.5, name: value}).run(candidates())
+        if name != "depth":  # other batches, other float noise
+            assert changed.ranking.fingerprint() == fresh.ranking.fingerprint()
+    stage = Provence(tiny, threshold=0.9)
+    del batches[:]
+    stage.run(candidates(session))
+    assert batches == []
+    assert stage._loaded is None  # nor is a model loaded
+
+
+# --- titles -----------------------------------------------------------------------------------------------------
+
+
+def test_the_title_of_a_document_is_read_and_is_no_sentence(tiny):
+    text = "The sky is blue. Bread!"
+    plain, _ = one(Provence(tiny, title="ignore"), text, title="Tide")
+    titled, _ = one(Provence(tiny), text, title="Tide")
+    joined, _ = one(Provence(tiny), f"Tide {text}")
+    assert titled.score != pytest.approx(plain.score, abs=1e-3)
+    assert titled.score == pytest.approx(joined.score, abs=1e-4)
+    assert [(span.start, span.end) for span in titled.spans] == split_sentences(text)
+    assert [span.probability for span in titled.spans] != [span.probability for span in plain.spans]
+
+
+def test_a_first_sentence_that_is_a_title_is_kept_with_others_and_never_alone(tiny):
+    text = "The sky is blue. Bread! Light is blue, why?"
+    for threshold in np.linspace(0, 1, 21):
+        usual = one(Provence(tiny, threshold=threshold), text)[0]
+        titled = one(Provence(tiny, threshold=threshold, title="first_sentence"), text)[0]
+        assert titled.score == usual.score
+        rest = [span.kept for span in usual.spans[1:]]
+        assert [span.kept for span in titled.spans] == [any(rest), *rest]
+
+
+# --- any text ---------------------------------------------------------------------------------------------------
+
+
+def test_a_text_that_fits_is_one_block_whatever_the_limit(tiny, batches):
+    text = TEXTS["sky"]
+    short, long = (one(Provence(tiny, max_tokens=limit), text)[0] for limit in (32, 64))
+    assert short.score == pytest.approx(long.score, abs=1e-5)
+    assert [one.probability for one in short.spans] == pytest.approx([one.probability for one in long.spans], abs=1e-5)
+    assert batches == [1, 1]
+
+
+def test_a_long_text_is_read_in_blocks_each_with_the_question(tiny):
+    sentences = [f"The {word} is {other}." for word in ("sky", "sea", "moon") for other in ("blue", "light", "bread")]
+    hit, notes = one(Provence(tiny, max_tokens=24, threshold=0.5), " ".join(sentences))
+    assert notes == () or {note.kind for note in notes} == {"nothing_kept"}
+    # Of 24 tokens, 3 are special and 5 the question's: three sentences of 5 tokens are a block.
+    blocks = [one(Provence(tiny), " ".join(sentences[start : start + 3]))[0] for start in (0, 3, 6)]
+    assert hit.score == pytest.approx(max(block.score for block in blocks), abs=1e-4)
+    expected = [span.probability for block in blocks for span in block.spans]
+    assert [span.probability for span in hit.spans] == pytest.approx(expected, abs=1e-4)
+    first, _ = one(Provence(tiny, max_tokens=24, aggregate="first"), " ".join(sentences))
+    assert first.score == pytest.approx(blocks[0].score, abs=1e-4)
+
+
+def test_a_sentence_longer_than_a_block_is_cut_and_noted(tiny):
+    stage = Provence(tiny, max_tokens=24, threshold=0, splitter="lines")
+    hit, notes = one(stage, "Sky.\n" + "light " * 40 + "\nSea.")
+    assert [(note.kind, note.doc_id, note.amount) for note in notes] == [("truncated", "d", 40 - 16)]
+    assert len(hit.spans) == 3
+    with pytest.raises(DataError, match="'d'"):
+        one(stage, "light " * 40, session=Session(offline=True, device="cpu", on_truncate="error"))
+    _, notes = one(stage, "Sky.", query="sea " * 40)
+    assert [(note.kind, note.amount) for note in notes] == [("truncated", 40 - 19)]
+
+
+@pytest.mark.parametrize(
+    "text", ["", " \n", "Yeast!", "no end", "السماء زرقاء. لماذا؟", "\u200b", "天很热。为什么\uff1f"]
+)
+def test_short_texts(tiny, text):
+    hit, notes = one(Provence(tiny, threshold=1.0), text)
+    assert [(span.start, span.end) for span in hit.spans] == split_sentences(text)
+    assert (hit.pruned_text, [note.kind for note in notes]) == ("", ["nothing_kept"])
+    assert np.isfinite(hit.score)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("unit", ["The sea is light. ", "light ", "x", "نعم لا. "])
+def test_a_hundred_thousand_characters(tiny, unit):
+    text = unit * (100_000 // len(unit))
+    hit, notes = one(Provence(tiny, threshold=0), text)
+    assert [(span.start, span.end) for span in hit.spans] == split_sentences(text)
+    assert all(span.kept for span in hit.spans)
+    assert ("truncated" in {note.kind for note in notes}) == (unit == "light ")  # the long word is one unknown token
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.one_of(st.text(max_size=120), st.text("aé.\n ؟。sky", max_size=120)),
+    st.sampled_from(CUTS),
+    st.integers(8, 64),
+    st.tuples(st.floats(0, 1), st.sampled_from(["document", "first_sentence", "ignore"])),
+)
+def test_spans_slice_any_text_at_any_cut_and_block(tiny, text, splitter, limit, choice):
+    stage = Provence(tiny, splitter=splitter, max_tokens=limit, threshold=choice[0], title=choice[1])
+    hit, _ = one(stage, text, title="Sea")
+    assert [(span.start, span.end) for span in hit.spans] == splitter(text)
+    assert all(0 <= span.probability <= 1 for span in hit.spans)
+    assert hit.pruned_text.replace(" ", "").replace("\n", "") == "".join(kept(hit)).replace(" ", "").replace("\n", "")
+    rest, before = "", 0
+    for span in hit.spans:
+        rest, before = rest + text[before : span.end], span.end
+    assert rest + text[before:] == text
+
+
+# --- what is refused --------------------------------------------------------------------------------------------
+
+
+def test_other_models_are_refused(tmp_path):
+    folder = tiny_cross_encoder(tmp_path / "cross-encoder")
+    with pytest.raises(DataError, match=r"none that prunes.*BertForSequenceClassification.*CrossEncoder"):
+        Provence(str(folder)).run(candidates())
+
+
+def test_weights_of_another_layout_are_refused(tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    for name, change in {
+        "lacks token_classifier": lambda weights: weights.pop("token_classifier.weight"),
+        "lacks classifier": lambda weights: weights.pop("classifier.weight"),
+        "lacks deberta": lambda weights: weights.pop("deberta.encoder.layer.0.output.dense.bias"),
+        "holds another.weight besides": lambda weights: weights.update(
+            {"another.weight": weights["classifier.bias"] + 1}
+        ),
+    }.items():
+        folder, _ = tiny_provence(tmp_path / name)
+        weights = load_file(folder / "model.safetensors")
+        change(weights)
+        save_file(weights, folder / "model.safetensors")
+        with pytest.raises(DataError, match=name):
+            Provence(str(folder)).run(candidates())
+
+
+@pytest.mark.parametrize(
+    ("parameters", "problem"),
+    [
+        ({"threshold": 1.5}, "threshold is out of range"),
+        ({"rounding": "mean"}, "unknown rounding"),
+        ({"title": "first"}, "unknown title"),
+        ({"aggregate": "mean"}, "unknown aggregate"),
+        ({"max_tokens": 3}, "max_tokens is out of range"),
+        ({"rerank": False, "prune": False}, "told to do nothing"),
+        ({"depth": 0}, "depth is out of range"),
+    ],
+)
+def test_parameters_are_checked(parameters, problem):
+    with pytest.raises(UsageError, match=f"provence.*{problem}"):
+        Provence("a/model", **parameters)
+
+
+class TestConformance(StageConformance):
+    neutral = frozenset({"batch_size"})
+
+    @pytest.fixture(autouse=True)
+    def _model(self, tiny):
+        """The model's folder is in the environment."""
+
+    def make_stage(self):
+        return Provence(os.environ[FOLDER], depth=3)
+
+    def make_run(self):
+        return candidates()
