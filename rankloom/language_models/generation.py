@@ -14,6 +14,7 @@ from rankloom.encoders import readable
 from rankloom.errors import StageError
 from rankloom.extras import require
 from rankloom.language_model import Prompt
+from rankloom.language_models.prefix import Prefixes
 
 _STAGE = "local language model"
 _UNLIMITED = 10**9  # tokenizers that know no limit say some number above this one
@@ -129,7 +130,12 @@ class _Drawn(LogitsProcessor):
 
 
 def generate_batch(
-    writer: Writer, prompts: Sequence[Sequence[int]], *, max_tokens: int, drawing: Drawing | None
+    writer: Writer,
+    prompts: Sequence[Sequence[int]],
+    *,
+    max_tokens: int,
+    drawing: Drawing | None,
+    prefixes: Prefixes | None = None,
 ) -> list[Output]:
     """What the model writes for some prompts.
 
@@ -138,24 +144,42 @@ def generate_batch(
         prompts: Tokens of each.
         max_tokens: Limit of each output.
         drawing: How tokens are drawn; None takes the most likely each time.
+        prefixes: What need not be read again of what the prompts begin with; None reads all.
     """
-    width = max(map(len, prompts))
-    tokens = torch.full((len(prompts), width), writer.padding)
-    mask = torch.zeros_like(tokens)
-    for row, prompt in enumerate(prompts):  # a causal model writes on behind its prompt: padding stands before it
-        place = slice(0, len(prompt)) if writer.reads_apart else slice(width - len(prompt), width)
-        tokens[row, place], mask[row, place] = torch.tensor(prompt), 1
-    device = writer.model.device
+    begun, cache = (0, None) if prefixes is None else prefixes.of(prompts)
+    tokens, mask = padded(writer, prompts, begun)
+    device, width = writer.model.device, tokens.shape[1]
     with torch.inference_mode():
         written = writer.model.generate(
             input_ids=tokens.to(device),
             attention_mask=mask.to(device),
+            **({} if cache is None else {"past_key_values": cache}),
             max_new_tokens=max_tokens,
             do_sample=False,
             logits_processor=LogitsProcessorList([] if drawing is None else [_Drawn(drawing)]),
         )
     begun = 1 if writer.reads_apart else width
     return [_output(writer, row, max_tokens) for row in written[:, begun:].tolist()]
+
+
+def padded(writer: Writer, prompts: Sequence[Sequence[int]], begun: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Prompts as rows of equal length, and which tokens are theirs; int64 of shape (prompts, longest) each.
+
+    Args:
+        writer: The model. An encoder's padding stands behind. A causal model writes on behind its prompt: padding
+            stands before it, but behind what has been read.
+        prompts: Tokens of each.
+        begun: How many tokens of each, from the first, have been read.
+    """
+    width = max(map(len, prompts))
+    tokens = torch.full((len(prompts), width), writer.padding)
+    mask = torch.zeros_like(tokens)
+    for row, prompt in enumerate(prompts):
+        rest = len(prompt) - begun
+        place = slice(begun, begun + rest) if writer.reads_apart else slice(width - rest, width)
+        tokens[row, place], mask[row, place] = torch.tensor(prompt[begun:]), 1
+        tokens[row, :begun], mask[row, :begun] = torch.tensor(prompt[:begun], dtype=torch.long), 1
+    return tokens, mask
 
 
 def _output(writer: Writer, row: list[int], max_tokens: int) -> Output:

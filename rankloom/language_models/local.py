@@ -31,6 +31,9 @@ class Local(ScoringModel):
     session's seed, the prompt and its `sample`, so they do not depend on the batch; but for float noise, which can tip
     the balance between two tokens, and which `batch_size=1` takes away.
 
+    What the prompts of a call begin with in common, such as instructions, a causal model reads once (from 32 tokens on,
+    and not with `batch_size=1`). An encoder looks at each prompt as a whole, so encoder-decoder models share nothing.
+
     A prompt that does not fit the model, together with the longest output, is an error: it is never cut. Stages find
     that out before the first prompt, and show fewer words of passages where there is no room for all.
 
@@ -135,11 +138,13 @@ class Local(ScoringModel):
         """
         loaded = self._model(session)
         from rankloom.language_models.generation import Drawing, generate_batch
+        from rankloom.language_models.prefix import Prefixes
 
         with loaded.lock:
             tokens = {prompt: self._tokens(loaded.model, prompt) for prompt in prompts}
         self._check_lengths(tokens, loaded.model.most_tokens(max_tokens))
         order = sorted(prompts, key=lambda prompt: -len(tokens[prompt]))
+        prefixes = Prefixes(loaded.model, list(tokens.values())) if self.batch_size > 1 else None
         for start in range(0, len(order), self.batch_size):
             batch = order[start : start + self.batch_size]
             drawing = None
@@ -147,7 +152,11 @@ class Local(ScoringModel):
                 drawing = Drawing(self.temperature, self.top_p, [_seed(session, prompt) for prompt in batch])
             with loaded.lock:
                 outputs = generate_batch(
-                    loaded.model, [tokens[prompt] for prompt in batch], max_tokens=max_tokens, drawing=drawing
+                    loaded.model,
+                    [tokens[prompt] for prompt in batch],
+                    max_tokens=max_tokens,
+                    drawing=drawing,
+                    prefixes=prefixes,
                 )
             for prompt, output in zip(batch, outputs, strict=True):
                 yield prompt, Completion(output.text, len(tokens[prompt]), output.tokens, output.cut)
@@ -166,6 +175,7 @@ class Local(ScoringModel):
             StageError: It can not be loaded, or writes no text.
         """
         loaded = self._model(session)
+        from rankloom.language_models.prefix import Prefixes
         from rankloom.language_models.scoring import continuation_tokens, rows_of, score_rows
 
         writer = loaded.model
@@ -176,9 +186,10 @@ class Local(ScoringModel):
         longest = max((len(tokens) for tokens in texts.values()), default=0)
         self._check_lengths(prompts, writer.most_tokens(longest))
         rows = rows_of((one, prompts[one.prompt], texts[one.text]) for one in asked)
+        prefixes = Prefixes(writer, [row.prompt for row in rows]) if self.batch_size > 1 else None
         for start in range(0, len(rows), self.batch_size):
             with loaded.lock:
-                told = list(score_rows(writer, rows[start : start + self.batch_size]))
+                told = list(score_rows(writer, rows[start : start + self.batch_size], prefixes))
             yield from told
 
     # --- inside ------------------------------------------------------------------------------------------------

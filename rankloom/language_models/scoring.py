@@ -11,7 +11,8 @@ import torch
 
 from rankloom.encoders import readable
 from rankloom.errors import DataError
-from rankloom.language_models.generation import Writer
+from rankloom.language_models.generation import Writer, padded
+from rankloom.language_models.prefix import Prefixes
 from rankloom.likelihood import Continuation, Likelihood
 
 
@@ -55,10 +56,18 @@ def continuation_tokens(writer: Writer, text: str, *, spaced: bool) -> list[int]
     return list(told["input_ids"])
 
 
-def score_rows(writer: Writer, rows: Sequence[Row]) -> Iterator[tuple[Continuation, Likelihood]]:
-    """The likelihoods of a batch of rows; of several in a row, the first counts the tokens that were read."""
+def score_rows(
+    writer: Writer, rows: Sequence[Row], prefixes: Prefixes | None = None
+) -> Iterator[tuple[Continuation, Likelihood]]:
+    """The likelihoods of a batch of rows; of several in a row, the first counts the tokens that were read.
+
+    Args:
+        writer: The model.
+        rows: The batch.
+        prefixes: What need not be read again of what the prompts begin with; None reads all.
+    """
     with torch.inference_mode():
-        logits = _encoded(writer, rows) if writer.reads_apart else _read(writer, rows)
+        logits = _encoded(writer, rows) if writer.reads_apart else _read(writer, rows, prefixes)
         table = logits.float().log_softmax(-1)
     for number, row in enumerate(rows):
         own = table[number] if writer.reads_apart else table[number, -len(row.start) - 1 :]
@@ -69,26 +78,24 @@ def score_rows(writer: Writer, rows: Sequence[Row]) -> Iterator[tuple[Continuati
             yield one, Likelihood(before + last, len(row) + 1 if place == 0 else 0)
 
 
-def _read(writer: Writer, rows: Sequence[Row]) -> torch.Tensor:
+def _read(writer: Writer, rows: Sequence[Row], prefixes: Prefixes | None) -> torch.Tensor:
     """What a causal model says of the tokens after each prompt; float of shape (rows, longest start + 1, vocabulary).
 
-    Padding stands before the texts, so that what is asked about stands at the end of every row.
+    Padding stands before what is read, so that what is asked about stands at the end of every row.
     """
-    width = max(map(len, rows))
     kept = max(len(row.start) for row in rows) + 1
-    tokens = torch.full((len(rows), width), writer.padding)
-    mask = torch.zeros_like(tokens)
-    for number, row in enumerate(rows):
-        tokens[number, width - len(row) :] = torch.tensor([*row.prompt, *row.start])
-        mask[number, width - len(row) :] = 1
-    given: dict[str, Any] = {"input_ids": tokens, "attention_mask": mask}
+    begun, cache = (0, None) if prefixes is None else prefixes.of([row.prompt for row in rows])
+    tokens, mask = padded(writer, [[*row.prompt, *row.start] for row in rows], begun)
+    given: dict[str, Any] = {"input_ids": tokens[:, begun:], "attention_mask": mask}
     takes = inspect.signature(writer.model.forward).parameters
     if "position_ids" in takes:  # others work them out from the mask
-        given["position_ids"] = (mask.cumsum(-1) - 1).clamp(min=0)
+        given["position_ids"] = (mask.cumsum(-1) - 1).clamp(min=0)[:, begun:]
     given = {name: value.to(writer.model.device) for name, value in given.items()}
+    if cache is not None:
+        given["past_key_values"] = cache
     if "logits_to_keep" in takes:  # of long prompts, logits of every token would fill the memory
         given["logits_to_keep"] = kept
-    logits: torch.Tensor = writer.model(**given, use_cache=False).logits
+    logits: torch.Tensor = writer.model(**given, use_cache=cache is not None).logits
     return logits[:, -kept:]
 
 

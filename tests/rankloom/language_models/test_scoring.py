@@ -89,9 +89,9 @@ def test_labels_that_differ_in_their_last_token_take_one_pass(causal, monkeypatc
     sizes = []
     score_rows = module.score_rows
 
-    def counting(writer, rows):
+    def counting(writer, rows, prefixes):
         sizes.append(len(rows))
-        return score_rows(writer, rows)
+        return score_rows(writer, rows, prefixes)
 
     monkeypatch.setattr(module, "score_rows", counting)
     labels = [Continuation(prompt, f"Passage {label}") for prompt in PROMPTS for label in "ABCD"]
