@@ -5,7 +5,7 @@
 
 BM25's first passages of 43 queries. Every row is measured without a cache, so that calls, tokens and seconds are those
 of its method alone. A row that is finished is kept in the output folder and not measured again; one that was stopped
-begins anew. A call is one order of one pair.
+begins anew. A call is one order of one pair; all rows make some 110,000.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rankloom.eval.candidates import read_candidates
 from rankloom.models import resolve_model
 from rankloom.rerank import Duo
 
-METHODS = {30: ("all_pair", "heapsort", "sliding", "tournament"), 100: ("heapsort", "tournament")}
+METHODS = {30: ("all_pair", "heapsort", "sliding", "tournament"), 100: ("heapsort", "sliding", "tournament")}
 
 
 def measured(stage: Duo, first: Run, collection: Collection) -> dict[str, Any]:
