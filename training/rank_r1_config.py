@@ -48,7 +48,7 @@ class Asked(Strict):
     max_tokens: int = Field(default=4096, ge=1)
 
 
-class Policy(Strict):
+class GroupRelative(Strict):
     """Group relative policy optimisation (GRPO), by trl.
 
     Shao et al.: DeepSeekMath, 2024 (arXiv:2402.03300).
@@ -59,7 +59,8 @@ class Policy(Strict):
         temperature: Of the draws; 0.9 was what trl drew by when Rank-R1 was published, whose second version has 1.2.
         beta: Weight of the divergence from the model that training starts from; 0.04 was what trl had then, the second
             version has 0.001.
-        at_once: Outputs that are written, and learnt from, together; the memory they need sets it.
+        at_once: Outputs that are learnt from together; the memory they need sets it. All outputs of a step are written
+            together.
     """
 
     samples: int = Field(default=8, ge=2)
@@ -86,7 +87,7 @@ class RankR1Recipe(MinedRecipe):
     kind: Literal["rank_r1"]
     model: TrainedLanguageModel = TrainedLanguageModel()
     asked: Asked = Asked()
-    loss: Policy = Policy()
+    loss: GroupRelative = GroupRelative()
     measured: int = Field(default=100, ge=0)
 
     @model_validator(mode="after")
