@@ -7,6 +7,9 @@ BIN    := $(VENV)/bin
 DEMO   := $(VENV)/demo
 READY  := $(VENV)/ready
 TYPES  := build/types
+# Tests run in so many processes, one thread each; make test PROCESSES=0 runs them in one, where a debugger can stop them.
+PROCESSES ?= 2
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) --dist loadgroup --no-loadscope-reorder --durations=20
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast lint types check-wheel benchmark golden results clean
@@ -18,10 +21,10 @@ demo: $(DEMO) ## A real experiment on the bundled collection, offline
 	RANKLOOM_OFFLINE=1 $(BIN)/rankloom run configs/quickstart.yaml
 
 test: $(READY) ## All tests
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-fast: $(READY) ## The tests that take no more than a few seconds each
-	$(BIN)/python -m pytest -m 'not slow'
+	$(PYTEST) -m 'not slow'
 
 lint: $(READY) ## Style, docstrings, formatting
 	$(BIN)/ruff check

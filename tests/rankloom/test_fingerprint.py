@@ -129,7 +129,7 @@ def test_an_array_is_its_values_and_not_its_memory():
 @pytest.mark.parametrize(
     "value",
     [lambda: 1, object(), Known, open, iter([]), np.array([object()]), np.array(["a"], dtype=object), {"a": print}],
-    ids=str,
+    ids=["function", "object", "class", "builtin", "iterator", "array of objects", "array of strings", "dictionary"],
 )
 def test_a_value_without_a_stable_form_is_refused(value):
     with pytest.raises(TypeError, match="no fingerprint"):
