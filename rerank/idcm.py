@@ -20,7 +20,6 @@ from rankloom.rerank.model_reranker import Batch, ModelReranker
 from rankloom.rerank.window_choice import weighted_sum
 from rankloom.session import Session
 
-_TOKENS = 1 << 11  # of a batch that the cross-encoder reads at once on a processor; more do not make it faster
 _ALL = -1
 
 
@@ -108,8 +107,8 @@ class IDCM(ModelReranker):
                         chosen = model.chosen(model.query_vectors(query), vectors, windows, sample)
                     rows += [model.row(query, windows, one) for one in chosen]
                     owners += [place] * len(chosen)
-            scores = model.scores(rows, tokens=_TOKENS).cpu().numpy().astype(np.float64)
-            weights = model.weights.double().cpu().numpy()
+            scores = model.scores(rows).cpu().numpy().astype(np.float64)
+            weights = model.weights.cpu().double().numpy()
         whose, lengths = np.array(owners), np.array([sum(row.mask) for row in rows])
         own = [np.flatnonzero(whose == place) for place in range(len(documents))]
         return Batch(

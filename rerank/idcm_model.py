@@ -20,6 +20,7 @@ from rankloom.rerank.idcm_student import StudentKind, WindowStudent
 from rankloom.rerank.window_choice import best_windows
 
 Layout = Literal["pair", "published"]
+_ON_A_PROCESSOR, _ON_AN_ACCELERATOR = 1 << 11, 1 << 15  # tokens of a batch, padding included
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,13 +164,9 @@ class IDCMModel(nn.Module):
         tail = [*numbers[mask].tolist(), self.tokenizer.sep_token_id]
         return Row(head + tail, [True] * (len(head) + len(tail)), [0] * len(head) + [1] * len(tail))
 
-    def scores(self, rows: Sequence[Row], *, tokens: int) -> Tensor:
-        """The teacher's scores of rows, float32 of shape (rows,).
-
-        Args:
-            rows: The rows; read in batches of about equal length.
-            tokens: Of a batch at most, padding included.
-        """
+    def scores(self, rows: Sequence[Row]) -> Tensor:
+        """The teacher's scores of rows, which are read in batches of about equal length; float32 of shape (rows,)."""
+        tokens = _ON_A_PROCESSOR if self._at.type == "cpu" else _ON_AN_ACCELERATOR
         order = sorted(range(len(rows)), key=lambda place: (-len(rows[place].numbers), place))
         parts: list[Tensor] = []
         begin = 0

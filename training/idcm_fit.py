@@ -52,7 +52,7 @@ class DocumentLearner(nn.Module):
         best = [best_windows(one.float().cpu().numpy(), model.sizes.best) for one in found]
         again = [self.reader.rows(one) for one in asked]
         chosen = [[rows[place] for place in places] for rows, places in zip(again, best, strict=True)]
-        scores = model.scores([row for some in chosen for row in some], tokens=self.reader.batch)
+        scores = model.scores([row for some in chosen for row in some])
         parts = torch.split(scores, [len(some) for some in chosen])
         return torch.stack([weighted_sum(one, model.weights) for one in parts])
 

@@ -16,7 +16,6 @@ from rankloom.progress import Progress
 from rankloom.rerank.idcm_model import IDCMModel, Row, Windows
 
 Asked = tuple[str, str]  # a query, and a document that it is asked of
-_ON_A_PROCESSOR, _ON_AN_ACCELERATOR = 1 << 11, 1 << 15  # tokens of a batch
 _AT_ONCE = 8  # documents whose scores are written at a time: what a killed training loses
 
 
@@ -29,7 +28,6 @@ class Reader:
 
     def __init__(self, model: IDCMModel) -> None:
         self.model = model
-        self.batch = _ON_A_PROCESSOR if model.weights.device.type == "cpu" else _ON_AN_ACCELERATOR
         self._queries: dict[str, list[int]] = {}
         self._documents: dict[str, Windows] = {}
 
@@ -55,7 +53,7 @@ class Reader:
     def all_scores(self, asked: Sequence[Asked]) -> list[torch.Tensor]:
         """The teacher's scores of all windows of each document; float32 of shape (windows,) each."""
         rows = [self.rows(one) for one in asked]
-        scores = self.model.scores([row for some in rows for row in some], tokens=self.batch)
+        scores = self.model.scores([row for some in rows for row in some])
         return list(torch.split(scores, [len(some) for some in rows]))
 
 

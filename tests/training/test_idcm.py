@@ -103,7 +103,7 @@ def test_reading_the_best_windows_twice_changes_no_gradient(reader):
     scores = []
     for text in TEXTS:  # every window with gradients, one by one
         rows_of = reader.rows((QUERY, text))
-        windows = torch.stack([model.scores([row], tokens=64)[0] for row in rows_of])
+        windows = torch.stack([model.scores([row])[0] for row in rows_of])
         best = torch.sort(windows, descending=True).values[: len(model.weights)]
         scores.append((best * model.weights[: len(best)]).sum())
     ranking_losses.ranknet(torch.stack(scores)[None]).backward()
@@ -124,7 +124,7 @@ def test_the_teacher_reads_each_document_once(reader, tmp_path):
     again.read([*asked, asked[0]], SILENT)
     assert len(file.read_text().splitlines()) == 3
     for one in asked:
-        alone = [reader.model.scores([row], tokens=64).item() for row in reader.rows(one)]
+        alone = [reader.model.scores([row]).item() for row in reader.rows(one)]
         assert again.of(one).tolist() == pytest.approx(alone, abs=1e-4)
     known = TeacherScores(reader, file, bfloat16=False)
     known.reader = None  # whoever asks again, asks the file
