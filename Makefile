@@ -9,7 +9,7 @@ READY  := $(VENV)/ready
 TYPES  := build/types
 # Tests run in so many processes, one thread each; make test PROCESSES=0 runs them in one, where a debugger can stop them.
 PROCESSES ?= 2
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) --dist loadgroup --no-loadscope-reorder --durations=20
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) --no-loadscope-reorder --durations=20
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast lint types check-wheel benchmark golden results clean
