@@ -86,7 +86,7 @@ class PointwisePrompt(Pointwise, LanguageModelStage):
         after = super().__call__(run)
         if run.session.budget is None:
             return after
-        (own,) = (cost for cost in after.ledger.costs if not cost.lineage)
+        own = after.ledger.costs[-1]
         return after.noted(*run.session.budget.uncounted(replace(own, stage=self.name, model=self.model_name)))
 
     def score(self, pairs: Sequence[Pair], session: Session) -> Scored:
