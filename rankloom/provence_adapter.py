@@ -33,9 +33,12 @@ class ProvenceSettings(CrossEncoderSettings):
 
     Args:
         rounding: How its tokens' probabilities are to be read, unless a stage is told otherwise.
+        below_last: The second head reads what goes into the last layer, of a backbone like BERT. That layer then need
+            only compute what the score reads, and pruning costs hardly more than reranking alone.
     """
 
     rounding: Rounding = "decision"
+    below_last: bool = False
 
 
 def adapted(backbone: Any, settings: ProvenceSettings) -> TwoHeads:
@@ -48,14 +51,15 @@ def adapted(backbone: Any, settings: ProvenceSettings) -> TwoHeads:
         backbone: A `SentenceTransformer` whose first module is a transformer.
         settings: How it is changed.
     """
-    return with_token_head(cross_encoder_adapter.adapted(backbone, settings))
+    return with_token_head(cross_encoder_adapter.adapted(backbone, settings), below_last=settings.below_last)
 
 
-def with_token_head(cross_encoder: Any) -> TwoHeads:
+def with_token_head(cross_encoder: Any, *, below_last: bool = False) -> TwoHeads:
     """A cross-encoder with a new second head, such as one that has learnt to rerank and is now to learn to prune.
 
     Args:
         cross_encoder: Of `rankloom.cross_encoder_adapter`; its parameters are shared.
+        below_last: See `ProvenceSettings`.
     """
     import torch
 
@@ -63,7 +67,7 @@ def with_token_head(cross_encoder: Any) -> TwoHeads:
 
     classifier = cross_encoder[0].model
     head = torch.nn.Linear(classifier.config.hidden_size, 2, device=classifier.device, dtype=classifier.dtype)
-    return TwoHeads(classifier, head)
+    return TwoHeads(classifier, head, classifier.base_model.encoder.layer[-1] if below_last else None)
 
 
 def trained(model: TwoHeads) -> dict[str, Tensor]:

@@ -41,7 +41,11 @@ class TwoHeads(torch.nn.Module):
         if before is None:
             classifier.base_model.register_forward_hook(lambda _module, _given, output: self._keep(output[0]))
         else:
-            before.register_forward_pre_hook(lambda _module, given: self._keep(given[0]))
+            self.read_before(before)
+
+    def read_before(self, part: Any) -> None:
+        """Let the second head read what goes into a part of the classifier, such as one that replaces another."""
+        part.register_forward_pre_hook(lambda _module, given: self._keep(given[0]))
 
     def forward(self, **features: Tensor) -> Heads:
         """Both outputs, from one pass.

@@ -101,7 +101,7 @@ def tiny_open_provence(folder: Path, *, seed: int = 1, modern: bool = False, pre
     return folder, model, head
 
 
-def tiny_joint_adapter(folder: Path, *, seed: int = 1):
+def tiny_joint_adapter(folder: Path, *, seed: int = 1, below_last: bool = False):
     """An adapter of our own, the adapter of the cross-encoder inside it, and their model."""
     import torch
     from sentence_transformers import SentenceTransformer
@@ -114,11 +114,11 @@ def tiny_joint_adapter(folder: Path, *, seed: int = 1):
     torch.manual_seed(seed)
     settings = CrossEncoderSettings(str(backbone), 48, rank=2)
     encoder = cross_encoder_adapter.adapted(SentenceTransformer(str(backbone), device="cpu"), settings)
-    model = provence_adapter.with_token_head(encoder).eval()
+    model = provence_adapter.with_token_head(encoder, below_last=below_last).eval()
     with torch.no_grad():
         for parameter in provence_adapter.trained(model).values():
             parameter.copy_((parameter.normal_(std=0.3)).half().float())  # as it is kept
     cross_encoder_adapter.save_adapter(encoder, folder / "cross-encoder", settings)
-    own = ProvenceSettings(str(backbone), 48, rank=2, rounding="probability")
+    own = ProvenceSettings(str(backbone), 48, rank=2, rounding="probability", below_last=below_last)
     provence_adapter.save_adapter(model, folder / "provence", own)
     return folder / "provence", folder / "cross-encoder", model

@@ -24,8 +24,9 @@ from rankloom.encoders.sentence_model import sentence_model
 from rankloom.errors import DataError
 from rankloom.model_files import read_json_object
 from rankloom.models import LoadedModel, ResolvedModel, shared_model
-from rankloom.provence_adapter import load_adapter
+from rankloom.provence_adapter import load_adapter, read_settings
 from rankloom.rerank.cross_encoder_model import LIKE_BERT
+from rankloom.rerank.first_token_layer import FirstTokenLayer
 from rankloom.rerank.laid_out_linear import lay_out
 from rankloom.rerank.packed_layers import PackedLayers
 from rankloom.rerank.pruning.provence_layout import ProvenceLayout
@@ -76,6 +77,8 @@ def provence_model(found: ResolvedModel, layout: ProvenceLayout, session: Sessio
         if backbone is not None:
             heads, tokenizer = load_adapter(folder, backbone.model), backbone.model[0].tokenizer
             merge_low_rank(heads.classifier, extra="mini", stage=stage)
+            if read_settings(folder).below_last:
+                _spare_last_layer(heads)
         else:
             heads = _BUILDERS[layout.name](Path(folder)).to(device=device, dtype=dtype).eval()
             tokenizer = transformers.PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
@@ -86,11 +89,20 @@ def provence_model(found: ResolvedModel, layout: ProvenceLayout, session: Sessio
     return shared_model("provence", found, session, loaded, stage=stage)
 
 
+def _spare_last_layer(heads: TwoHeads) -> None:
+    """Let the last layer compute the first token alone, where the second head reads what goes into it."""
+    layers = heads.classifier.base_model.encoder.layer
+    layers[-1] = FirstTokenLayer(layers[-1])
+    heads.read_before(layers[-1])
+
+
 def _pack(classifier: Any) -> None:
     """Let a model with layers like BERT's do no work on padding, and as processors like it, as cross-encoders do."""
     if classifier.config.model_type in LIKE_BERT:
         encoder = classifier.base_model.encoder
-        encoder.layer = torch.nn.ModuleList([PackedLayers(encoder.layer)])
+        *others, last = encoder.layer
+        spared = isinstance(last, FirstTokenLayer)
+        encoder.layer = torch.nn.ModuleList([PackedLayers(others), last] if spared else [PackedLayers([*others, last])])
         lay_out(encoder)
 
 

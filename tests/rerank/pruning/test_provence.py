@@ -185,6 +185,29 @@ def test_an_adapter_scores_as_the_cross_encoder_of_the_same_weights(adapters):
     assert joint.ranking.kind == alone.ranking.kind == ScoreKind.LOGIT
 
 
+@pytest.mark.parametrize("below_last", [False, True])
+def test_an_adapter_prunes_as_its_model_says(tmp_path, below_last):
+    import torch
+    from transformers import AutoTokenizer
+
+    folder, cross_encoder, model = tiny_joint_adapter(tmp_path, below_last=below_last)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "backbone" / "model")
+    hits = Provence(str(folder), title="ignore").run(candidates())["q1"]
+    alone = {hit.doc_id: hit.score for hit in CrossEncoder(str(cross_encoder)).run(candidates())["q1"]}
+    for hit in [one for one in hits if one.doc_id in ("sky", "bread")]:
+        with torch.inference_mode():
+            found = model(**tokenizer(hits.query.text, hit.text, return_tensors="pt"))
+        tokens = found.tokens[0].softmax(-1)[:, 1].tolist()
+        sentences = [hit.text[span.start : span.end] for span in hit.spans]
+        place = len(tokenizer(hits.query.text).input_ids)
+        for span, sentence in zip(hit.spans, sentences, strict=True):
+            count = len(tokenizer(sentence, add_special_tokens=False).input_ids)
+            assert span.probability == pytest.approx(np.mean(tokens[place : place + count]), abs=1e-4)
+            place += count
+        assert hit.score == pytest.approx(float(found.scores[0]), abs=1e-4)
+        assert hit.score == pytest.approx(alone[hit.doc_id], abs=1e-4)
+
+
 def test_the_rounding_is_the_models_own_unless_it_is_named(layouts, adapters):
     for folder, own in (
         (layouts["provence"][0], "decision"),
