@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from rankloom.errors import UsageError
+from rankloom.language_models.retrying import GarbledReplyError
 
 _BELOW = 1.0  # how far below the least of a list a label stands that is not in it (our own choice)
 _NOTHING = -100.0  # what every label gets where a server lists no token at all
@@ -104,7 +105,7 @@ def places_of(choice: Any) -> list[Place]:
 
     Raises:
         NoLogprobsError: It tells nothing.
-        ValueError: It can not be read.
+        GarbledReplyError: It can not be read.
     """
     told = getattr(getattr(choice, "logprobs", None), "content", None)
     if told is None:
@@ -115,10 +116,10 @@ def places_of(choice: Any) -> list[Place]:
             likeliest = {str(other.token): float(other.logprob) for other in one.top_logprobs}
             likeliest.setdefault(str(one.token), float(one.logprob))
             places.append(Place(str(one.token), list(likeliest.items())))
-    except (AttributeError, TypeError) as error:
-        raise ValueError(f"its logprobs are of another form: {told!r}") from error
+    except (AttributeError, TypeError, ValueError) as error:
+        raise GarbledReplyError(f"the reply can not be read (its logprobs are of another form: {told!r})") from error
     if any(not math.isfinite(value) for place in places for _, value in place.likeliest):
-        raise ValueError("a logprob is no number")
+        raise GarbledReplyError("the reply can not be read (a logprob is no number)")
     return places
 
 
