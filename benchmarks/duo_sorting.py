@@ -4,8 +4,9 @@
     python benchmarks/duo_sorting.py MODEL --precision onnx-int8 --depths 30 --output runs/duo-sorting
 
 BM25's first passages of 43 queries. Every row is measured without a cache, so that calls, tokens and seconds are those
-of its method alone. A row that is finished is kept in the output folder and not measured again; one that was stopped
-begins anew. A call is one order of one pair; all rows make some 110,000.
+of its method alone. A row that is finished is kept in the output folder and not measured again, as long as model,
+parameters, versions and machine are the same; one that was stopped begins anew. A call is one order of one pair; all
+rows make some 110,000.
 """
 
 from __future__ import annotations
@@ -16,10 +17,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from rankloom import Run, Session
 from rankloom.eval import Collection, load_collection, sources
 from rankloom.eval.candidates import read_candidates
-from rankloom.models import resolve_model
+from rankloom.eval.hardware import processor
+from rankloom.eval.manifest import versions
+from rankloom.fingerprint import digest
 from rankloom.rerank import Duo
 
 METHODS = {30: ("all_pair", "heapsort", "sliding", "tournament"), 100: ("heapsort", "sliding", "tournament")}
@@ -50,15 +55,15 @@ def main() -> None:
     given = parser.parse_args()
     first = read_candidates(sources.data_folder() / "candidates" / "dl19" / "bm25.jsonl")
     collection = load_collection("candidates/dl19/bm25")
-    model = resolve_model(given.model, offline=True, stage="benchmark").fingerprint[:8]
     print("of a query, but for the passages and queries that were cut:")
     print(f"{'method':<12}{'depth':>6}{'nDCG@10':>10}{'calls':>9}{'tokens':>10}{'seconds':>9}{'cut':>6}")
     bm25 = collection.evaluate(first, ["nDCG@10"]).means["nDCG@10"]
     print(f"{'BM25':<12}{'-':>6}{bm25:>10.4f}{'-':>9}{'-':>10}{'-':>9}{'-':>6}")
     for depth, method in [(one, method) for one in given.depths for method in METHODS[one]]:
-        file = given.output / f"{model}-{given.precision}-{method}-{depth}.json"
+        stage = Duo(given.model, method=method, depth=depth, precision=given.precision)
+        made_by = digest(stage.fingerprint(), versions(), processor(), torch.get_num_threads())[:12]
+        file = given.output / f"{made_by}-{method}-{depth}.json"
         if not file.is_file():
-            stage = Duo(given.model, method=method, depth=depth, precision=given.precision)
             stage.warm_up(Session(offline=True))
             row = measured(stage, first, collection)
             file.parent.mkdir(parents=True, exist_ok=True)

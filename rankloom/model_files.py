@@ -99,7 +99,9 @@ def backbone_name(folder: Path) -> str | None:
     if (folder / ADAPTER).is_file():
         return str(json.loads((folder / ADAPTER).read_text(encoding="utf-8"))["backbone"])
     if is_peft(folder):
-        return str(json.loads((folder / PEFT).read_text(encoding="utf-8"))["base_model_name_or_path"])
+        told = json.loads((folder / PEFT).read_text(encoding="utf-8"))
+        name, revision = str(told["base_model_name_or_path"]), told.get("revision")
+        return f"{name}@{revision}" if revision and "@" not in name and not Path(name).is_dir() else name
     return None
 
 

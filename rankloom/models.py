@@ -20,7 +20,7 @@ from weakref import WeakValueDictionary
 from rankloom.errors import DataError, MissingExtraError, NotFoundError, RankloomError, StageError, UsageError
 from rankloom.extras import installed, require
 from rankloom.fingerprint import digest
-from rankloom.model_files import backbone_name, model_fingerprint, model_problem
+from rankloom.model_files import backbone_name, is_peft, model_fingerprint, model_problem
 from rankloom.session import DType, Session
 
 #: Hub name -> the module of an installable package that carries the model and tells its folder.
@@ -94,7 +94,7 @@ def resolve_model(
     changed = backbone_name(folder)
     if changed is None:
         return ResolvedModel(name, folder, model_fingerprint(folder), revision)
-    backbone = resolve_model(changed, offline=offline, stage=stage)
+    backbone = resolve_model(changed, offline=offline, stage=stage, organisation=_of_backbone(folder, organisation))
     return ResolvedModel(name, folder, digest(model_fingerprint(folder), backbone.fingerprint), revision, backbone)
 
 
@@ -118,7 +118,14 @@ def model_is_here(name: str, *, offline: bool, stage: str, organisation: str = "
             raise
         return False
     changed = backbone_name(folder)
-    return changed is None or model_is_here(changed, offline=offline, stage=stage)
+    return changed is None or model_is_here(
+        changed, offline=offline, stage=stage, organisation=_of_backbone(folder, organisation)
+    )
+
+
+def _of_backbone(folder: Path, organisation: str) -> str:
+    """What the bare name of a model that an adapter changes belongs to: our adapters change sentence encoders."""
+    return organisation if is_peft(folder) else "sentence-transformers"
 
 
 def model_identity(name: str, *, stage: str, organisation: str = "sentence-transformers") -> str:

@@ -30,7 +30,7 @@ class TrainedCrossEncoder(Strict):
     start: str | None = None
 
 
-class Judged(Strict):
+class JudgeDistillation(Strict):
     """Learning from the judge of negatives too: how it weighs the documents of a query against each other.
 
     Hinton et al.: Distilling the Knowledge in a Neural Network, 2015 (arXiv:1503.02531). Where the judge is the model
@@ -62,7 +62,7 @@ class CrossEncoderRecipe(MinedRecipe):
     kind: Literal["cross_encoder"]
     encoder: TrainedCrossEncoder = TrainedCrossEncoder()
     loss: PairLoss = "softmax"
-    judged: Judged | None = None
+    judged: JudgeDistillation | None = None
 
     @model_validator(mode="after")
     def _has_judge(self) -> Self:

@@ -16,7 +16,7 @@ from torch import Tensor
 from rankloom.progress import Progress
 from rankloom.training import ranking_losses
 from rankloom.training.contrasts import Row
-from rankloom.training.cross_encoder_config import CrossEncoderRecipe, Judged, PairLoss
+from rankloom.training.cross_encoder_config import CrossEncoderRecipe, JudgeDistillation, PairLoss
 from rankloom.training.encoder_fit import Contrasting
 from rankloom.training.loop import common_arguments, run_loop
 from rankloom.training.pool import NAME, Pool
@@ -42,7 +42,7 @@ class RelevantFirst(torch.nn.Module):
         how: How much is learnt from the judge's scores, which are the labels then; nothing by default.
     """
 
-    def __init__(self, model: Any, loss: Callable[[Tensor], Tensor], how: Judged | None = None) -> None:
+    def __init__(self, model: Any, loss: Callable[[Tensor], Tensor], how: JudgeDistillation | None = None) -> None:
         super().__init__()
         self.model, self.loss, self.how = model, loss, how
 
@@ -60,7 +60,7 @@ class RelevantFirst(torch.nn.Module):
         return (1 - self.how.share) * loss + self.how.share * taught
 
 
-def pair_loss(model: Any, name: PairLoss, how: Judged | None = None) -> torch.nn.Module:
+def pair_loss(model: Any, name: PairLoss, how: JudgeDistillation | None = None) -> torch.nn.Module:
     """The loss of some name for a cross-encoder."""
     if name in _OURS:
         return RelevantFirst(model, _OURS[name], how)

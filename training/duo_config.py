@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from rankloom.training.contrastive_config import LowRank, MinedRecipe
-from rankloom.training.cross_encoder_config import Judged, TrainedCrossEncoder
+from rankloom.training.cross_encoder_config import JudgeDistillation, TrainedCrossEncoder
 
 
 class TrainedDuo(TrainedCrossEncoder):
@@ -39,7 +39,7 @@ class DuoRecipe(MinedRecipe):
     kind: Literal["duo"]
     encoder: TrainedDuo = TrainedDuo()
     compared: int = Field(default=3, ge=1)
-    judged: Judged | None = None
+    judged: JudgeDistillation | None = None
     depth: int = Field(default=3, ge=2)
 
     @model_validator(mode="after")

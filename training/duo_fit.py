@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from itertools import permutations
 from pathlib import Path
@@ -21,12 +22,13 @@ from rankloom.progress import Progress
 from rankloom.rerank.duo_input import Reading, token_ids
 from rankloom.rerank.duo_model import DuoEncoder, encoder_frame, features
 from rankloom.training.contrasts import Row
-from rankloom.training.cross_encoder_config import Judged
+from rankloom.training.cross_encoder_config import JudgeDistillation
 from rankloom.training.cross_encoder_fit import train_on
 from rankloom.training.duo_config import DuoRecipe
 from rankloom.training.pool import NAME, Pool
 
 _CUT = 10
+_log = logging.getLogger("rankloom")
 
 
 class BothOrders(torch.nn.Module):
@@ -39,7 +41,7 @@ class BothOrders(torch.nn.Module):
         how: How much is learnt from the judge's scores, which are the labels then; nothing by default.
     """
 
-    def __init__(self, model: Any, how: Judged | None = None) -> None:
+    def __init__(self, model: Any, how: JudgeDistillation | None = None) -> None:
         super().__init__()
         self.model, self.how = model, how
         self.frame = encoder_frame(model.tokenizer, model.max_seq_length)
@@ -72,7 +74,10 @@ def fit(
     }
     if recipe.judged is not None:
         columns["label"] = [list(row.scores[: 1 + recipe.compared]) for row in rows]
-    measure = _Evaluator(pool, recipe.depth) if len(pool) else None
+    told = compared(pool, recipe.depth)
+    if len(told) < len(pool):
+        _log.info("%s of %s held-out queries have no pair to be told", len(pool) - len(told), len(pool))
+    measure = _Evaluator(pool, recipe.depth) if told else None
     dataset, loss = Dataset.from_dict(columns), BothOrders(model, recipe.judged)
     train_on(dataset, model, rows, recipe, loss=loss, measure=measure, checkpoints=checkpoints, progress=progress)
 
@@ -101,11 +106,11 @@ def measured(model: Any, pool: Pool, *, depth: int) -> dict[str, float]:
 
     Returns:
         `nDCG@10` of these documents by all pairs in both orders, and `pair accuracy`, the share of pairs of a relevant
-        document and another in which the former is preferred. Nothing if no query was held out.
+        document and another in which the former is preferred. Nothing if no held-out query has such a pair.
     """
-    if not len(pool):
+    shown = compared(pool, depth)
+    if not shown:
         return {}
-    shown = {query: some for query in pool.queries if (some := _shown(pool, query, depth)) is not None}
     preferences = _preferences(model, pool, shown)
     gains = {query: np.array([one in pool.relevant[query] for one in some]) for query, some in shown.items()}
     ndcg = [_ndcg(preferences[query].sum(1), gains[query]) for query in shown]
@@ -114,6 +119,11 @@ def measured(model: Any, pool: Pool, *, depth: int) -> dict[str, float]:
         "nDCG@10": round(float(np.mean(ndcg)), 4),
         "pair accuracy": round(float(np.mean(np.concatenate(won))), 4),
     }
+
+
+def compared(pool: Pool, depth: int) -> dict[str, list[str]]:
+    """Held-out query -> the documents of it that are compared; without queries of which there is no pair to tell."""
+    return {query: some for query in pool.queries if (some := _shown(pool, query, depth)) is not None}
 
 
 def _shown(pool: Pool, query: str, depth: int) -> list[str] | None:

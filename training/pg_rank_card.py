@@ -8,8 +8,8 @@ from rankloom.training.encoder_card import counts_table
 from rankloom.training.model_card import platform, score_table
 
 _AMONG = {
-    "bi_encoder": "all their documents",
-    "cross_encoder": "the first stage's candidates and their relevant documents",
+    "bi_encoder": "all their documents, which count as relevant or not",
+    "cross_encoder": "the first stage's candidates and their relevant documents, which count as relevant or not",
 }
 
 
@@ -49,7 +49,7 @@ def pg_rank_card(manifest: dict[str, Any], *, stage: str) -> str:
         f"{manifest['documents_cut']:.0%} of documents are longer than is read; seed {recipe['seed']}.",
         f"{platform(manifest)}; {manifest['seconds'] / 60:.0f} minutes since it was last started.",
         "",
-        f"On {manifest['trained_on']['lists']:,} of the lists that were trained on:",
+        f"On {manifest['trained_on']['lists']:,} of the lists that were trained on, by the grades of their documents:",
         "",
         f"| | {' | '.join(measures)} |",
         f"|---|{'---:|' * len(measures)}",

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import trl
 from datasets import Dataset
 from peft import LoraConfig
 from trl import GRPOConfig, GRPOTrainer
 
+from rankloom.errors import StageError
 from rankloom.language_model import Prompt
 from rankloom.language_models.generation import Writer, generate_batch
 from rankloom.progress import Progress
@@ -29,6 +31,14 @@ class ChoiceTrainer(GRPOTrainer):  # type: ignore[misc]  # trl's types are not r
     """
 
     def __init__(self, *, prompts: Sequence[Prompt], writer: Writer, recipe: RankR1Recipe, **options: Any) -> None:
+        if not hasattr(GRPOTrainer, "_tokenize_prompts"):  # else it would train on the numbers
+            raise StageError(
+                "this version of trl makes tokens of prompts by another method",
+                stage="training",
+                value=trl.__version__,
+                accepted="trl 1.16",
+                fix="pip install 'rankloom[rl]'",
+            )
         self.prompts, self.writer, self.recipe = prompts, writer, recipe
         super().__init__(**options)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -17,6 +18,7 @@ from rankloom.language_model import Prompt
 from rankloom.language_models.prefix import Prefixes
 
 _STAGE = "local language model"
+_SAFE: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 _UNLIMITED = 10**9  # tokenizers that know no limit say some number above this one
 
 
@@ -190,6 +192,25 @@ def _output(writer: Writer, row: list[int], max_tokens: int) -> Output:
     return Output(text, len(own), cut=end is None and len(own) >= max_tokens)
 
 
+def _own_tokenizer(folder: str, changed: Any) -> Any:
+    """The tokenizer that was saved with an adapter, which may have another chat template; else its model's.
+
+    Raises:
+        StageError: Its tokens are not those of the model.
+    """
+    if not (Path(folder) / "tokenizer_config.json").is_file():
+        return changed
+    own = transformers.AutoTokenizer.from_pretrained(folder, **_SAFE)
+    if own.get_vocab() != changed.get_vocab():
+        raise StageError(
+            "the adapter's tokenizer has other tokens than its model's",
+            stage=_STAGE,
+            value=folder,
+            fix="merge the adapter into its model with peft, and take the folder that this leaves",
+        )
+    return own
+
+
 def load_writer(folder: str, device: str, dtype: Any, *, changed: str | None = None) -> Writer:
     """A causal or encoder-decoder model from a folder.
 
@@ -207,8 +228,8 @@ def load_writer(folder: str, device: str, dtype: Any, *, changed: str | None = N
         peft = require("peft", extra="train", stage=_STAGE)
         writer = load_writer(changed, device, dtype)
         merged = peft.PeftModel.from_pretrained(writer.model, folder).merge_and_unload()
-        return replace(writer, model=merged.eval())
-    safe: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+        return replace(writer, model=merged.eval(), tokenizer=_own_tokenizer(folder, writer.tokenizer))
+    safe = _SAFE
     config = transformers.AutoConfig.from_pretrained(folder, **safe)
     family = transformers.AutoModelForSeq2SeqLM if config.is_encoder_decoder else transformers.AutoModelForCausalLM
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **safe)

@@ -246,3 +246,20 @@ def test_importing_stages_with_models_imports_no_model_library():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("revision", [None, COMMIT])
+@pytest.mark.usefixtures("no_network")
+def test_the_model_of_a_peft_adapter_is_found_as_language_models_are(tiny, hub_cache, tmp_path, revision):
+    into_hub_cache(hub_cache, tiny, "some/tiny-lm")
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    told = {"base_model_name_or_path": "some/tiny-lm", "revision": revision}
+    (adapter / "adapter_config.json").write_text(json.dumps(told))
+    (adapter / "adapter_model.safetensors").write_bytes(b"")
+    found = resolve_model(str(adapter), offline=True, stage="test", organisation="")
+    assert found.backbone.path.name == COMMIT
+    assert found.backbone.name == ("some/tiny-lm" if revision is None else f"some/tiny-lm@{COMMIT}")
+    (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "tiny-lm"}))
+    with pytest.raises(NotFoundError, match="looked for: the folder tiny-lm;"):
+        resolve_model(str(adapter), offline=True, stage="test", organisation="")

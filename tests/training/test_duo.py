@@ -11,8 +11,8 @@ from sentence_transformers import SentenceTransformer
 from rankloom import Session
 from rankloom.cross_encoder_adapter import load_adapter, read_settings
 from rankloom.errors import DataError
-from rankloom.training.cross_encoder_config import Judged
-from rankloom.training.duo_fit import BothOrders, measured
+from rankloom.training.cross_encoder_config import JudgeDistillation
+from rankloom.training.duo_fit import BothOrders, compared, measured
 from rankloom.training.pool import Pool
 from rankloom.training.recipes import KINDS, carry_out
 from tests.training.killed import begin_and_kill
@@ -66,7 +66,7 @@ def test_the_loss_is_that_of_both_orders(comparing):
             target = 0.75 + 0.25 / (1 + np.exp(-(own - score) / 0.1))
             right, wrong = logit(comparing, query, relevant, other), logit(comparing, query, other, relevant)
             expected += [np.log1p(np.exp(right)) - target * right, np.log1p(np.exp(wrong)) - (1 - target) * wrong]
-    judged = BothOrders(comparing, Judged(share=0.25, temperature=0.1))
+    judged = BothOrders(comparing, JudgeDistillation(share=0.25, temperature=0.1))
     found = judged([queries, documents], torch.tensor(scores)).item()
     assert found == pytest.approx(np.mean(expected), abs=1e-5)
 
@@ -96,6 +96,14 @@ def test_measures_are_those_of_all_pairs(comparing):
         "pair accuracy": pytest.approx(np.mean(won), abs=1e-4),
     }
     assert measured(comparing, Pool(), depth=3) == {}
+
+
+def test_held_out_queries_without_a_pair_to_tell_are_measured_by_nothing(comparing):
+    pool = Pool()
+    pool.put("s", "0", "why", ["b"])
+    pool.candidates["s\t0"] = ["s\tb"]
+    pool.documents = {"s\tb": "blue sea"}
+    assert compared(pool, 3) == measured(comparing, pool, depth=3) == {}
 
 
 def test_a_training_goes_on_from_a_cross_encoder(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pytest
 
@@ -10,9 +11,11 @@ pytest.importorskip("trl")
 import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file
+from transformers import AutoTokenizer
+from trl import GRPOTrainer
 
 from rankloom import Corpus, Document, Run, Session
-from rankloom.errors import ConfigError, DataError, RankloomError
+from rankloom.errors import ConfigError, DataError, RankloomError, StageError
 from rankloom.language_models import Local
 from rankloom.rerank.llm import Setwise
 from rankloom.rerank.llm.template import load_template
@@ -22,7 +25,7 @@ from rankloom.training.mined_examples import prepared
 from rankloom.training.rank_r1 import held_out_rows, load_model
 from rankloom.training.rank_r1_config import RankR1Recipe
 from rankloom.training.rank_r1_examples import choice_of, rewards
-from rankloom.training.rank_r1_fit import measured, prompt_tokens
+from rankloom.training.rank_r1_fit import ChoiceTrainer, measured, prompt_tokens
 from rankloom.training.recipes import carry_out, read_recipe
 from tests.rerank.llm.models import Grader
 from tests.tiny_models import CHAT, tiny_causal
@@ -111,6 +114,13 @@ def rank_r1_values(folder, **training):
     }
 
 
+def test_another_trl_is_refused_before_it_trains_on_numbers(monkeypatch, tmp_path):
+    monkeypatch.delattr(GRPOTrainer, "_tokenize_prompts")
+    recipe = RankR1Recipe.model_validate(rank_r1_recipe(tmp_path))
+    with pytest.raises(StageError, match="version of trl"):
+        ChoiceTrainer(prompts=[], writer=None, recipe=recipe)
+
+
 def test_what_can_not_be_learnt_is_refused(tmp_path):
     values = rank_r1_values(tmp_path)
     with pytest.raises(ValidationError, match="divide the 64 outputs"):
@@ -159,6 +169,21 @@ def test_local_takes_the_adapter_and_setwise_ranks_with_it(finished):
     _, pool, _ = prepared(recipe, SESSION, output)
     held_out = [choice_of(one, recipe.template(), passage_words=80, seed=7) for one in held_out_rows(recipe, pool)]
     assert measured(local._model(SESSION).model, held_out, recipe) == result.manifest["end"]
+
+
+@pytest.mark.slow
+def test_an_adapter_s_own_tokenizer_is_the_one_that_is_used(finished, tmp_path):
+    recipe, _, result = finished
+    adapter = shutil.copytree(result.model, tmp_path / "adapter")
+    own = AutoTokenizer.from_pretrained(recipe.model.model)
+    own.chat_template = "{% for one in messages %}<{{ one.content }}>{% endfor %}"
+    own.save_pretrained(adapter)
+    used = Local(str(adapter))._model(SESSION).model.tokenizer
+    assert used.chat_template == own.chat_template
+    own.add_tokens(["another"])
+    own.save_pretrained(adapter)
+    with pytest.raises(StageError, match="other tokens"):
+        Local(str(adapter))._model(SESSION)
 
 
 @pytest.mark.slow
