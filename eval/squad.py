@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ from rankloom.yaml_file import find_beside
 
 _STAGE = "load_collection"
 _ENDING = ".json"
+_BETWEEN = "\n\n"  # an article's paragraphs
 #: Split -> where its articles begin and end, in hundredths of all.
 SPLITS = {"test": (0, 50), "validation": (50, 60), "train": (60, 100)}
 _FOLDERS = ("", "sentences", "qa")  # of the data folder, where such files lie
@@ -44,19 +46,34 @@ class SquadFile:
 
 
 @dataclass(slots=True)
+class _Question:
+    """A question and its answers in one article.
+
+    Args:
+        id: Of the question.
+        text: The question.
+        answers: Its answers.
+        starts: Where answers stand in the article's text; those are left out that do not stand in their paragraph.
+    """
+
+    id: str
+    text: str
+    answers: list[str]
+    starts: list[int]
+
+
+@dataclass(slots=True)
 class _Article:
     """An article and what is asked of it.
 
     Args:
         document: The article.
-        questions: Question id -> text, of those that it answers.
-        answers: Question id -> answers.
+        questions: Those that it answers.
         unanswered: How many it does not answer.
     """
 
     document: Document
-    questions: dict[str, str] = field(default_factory=dict)
-    answers: dict[str, list[str]] = field(default_factory=dict)
+    questions: list[_Question] = field(default_factory=list)
     unanswered: int = 0
 
 
@@ -90,12 +107,17 @@ def find_squad(name: str, split: str | None, folder: Path = Path()) -> SquadFile
 def read_squad(found: SquadFile) -> tuple[Judged, list[Document]]:
     """The questions, judgements and articles of a split.
 
-    Questions of the same words are one, which is relevant to every article that it is asked of.
+    Questions of the same words are one, which is relevant to every article that it is asked of. Queries carry their
+    `answers`, and as `answer_starts`, by article, where these stand in its text. Where the ids of a file's questions
+    begin anew with each article, they get the article's id before them.
 
     Raises:
-        DataError: The file is not in SQuAD's format, or has too few articles for the split.
+        DataError: The file is not in SQuAD's format, has too few articles for the split, or one id for two articles, or
+            for two questions about one article.
     """
-    articles = sorted(_articles(found.path), key=lambda one: _digest(one.document.id))
+    everything = list(_articles(found.path))
+    _check_ids(everything, found.path)
+    articles = sorted(everything, key=lambda one: _digest(one.document.id))
     begin, end = (share * len(articles) // 100 for share in SPLITS[found.split])
     own = articles[begin:end]
     if not own:
@@ -103,15 +125,21 @@ def read_squad(found: SquadFile) -> tuple[Judged, list[Document]]:
     first: dict[str, str] = {}  # words -> the id of the first question of these words
     texts: dict[str, str] = {}
     answers: dict[str, list[str]] = {}
+    starts: dict[str, dict[str, list[int]]] = {}
     qrels: Qrels = {}
     for article in own:
-        for asked, text in article.questions.items():
-            question = first.setdefault(" ".join(text.casefold().split()), asked)
-            texts.setdefault(question, text)
+        for asked in article.questions:
+            question = first.setdefault(_words(asked.text), asked.id)
+            texts.setdefault(question, asked.text)
             qrels.setdefault(question, {})[article.document.id] = 1
-            answers.setdefault(question, []).extend(article.answers[asked])
+            answers.setdefault(question, []).extend(asked.answers)
+            starts.setdefault(question, {}).setdefault(article.document.id, []).extend(asked.starts)
     queries = tuple(
-        Query(question, text, metadata={"answers": list(dict.fromkeys(answers[question]))})
+        Query(
+            question,
+            text,
+            metadata={"answers": list(dict.fromkeys(answers[question])), "answer_starts": starts[question]},
+        )
         for question, text in texts.items()
     )
     notes = tuple(
@@ -153,17 +181,77 @@ def _article(record: Mapping[str, Any], number: int) -> _Article:
     """One article: its paragraphs as one document, and their questions."""
     paragraphs = record["paragraphs"]
     title = str(record.get("title", ""))
-    named = paragraphs[0].get("document_id") or title or f"article {number}"
-    text = "\n\n".join(paragraph["context"] for paragraph in paragraphs)
-    article = _Article(Document(str(named), text, title=title))
-    for question in (question for paragraph in paragraphs for question in paragraph["qas"]):
-        answers = [answer["text"] for answer in question["answers"]]
-        if question.get("is_impossible") or not answers:
-            article.unanswered += 1
-            continue
-        article.questions[str(question["id"])] = question["question"]
-        article.answers[str(question["id"])] = answers
+    named = [str(one) for one in (paragraphs[0].get("document_id"), title) if one is not None and one != ""]
+    text = _BETWEEN.join(paragraph["context"] for paragraph in paragraphs)
+    article = _Article(Document(named[0] if named else f"article {number}", text, title=title))
+    before = 0  # characters of the article before the paragraph
+    for paragraph in paragraphs:
+        for question in paragraph["qas"]:
+            answers = question["answers"]
+            if question.get("is_impossible") or not answers:
+                article.unanswered += 1
+                continue
+            starts = [_start(paragraph["context"], one["text"], int(one["answer_start"])) for one in answers]
+            article.questions.append(
+                _Question(
+                    str(question["id"]),
+                    question["question"],
+                    [one["text"] for one in answers],
+                    [before + start for start in starts if start is not None],
+                )
+            )
+        before += len(paragraph["context"]) + len(_BETWEEN)
     return article
+
+
+def _start(context: str, answer: str, marked: int) -> int | None:
+    """Where an answer stands that is nearest to where it is marked: files count some characters otherwise."""
+    words = answer.strip()
+    places = [found.start() for found in re.finditer(re.escape(words), context)] if words else []
+    return min(places, key=lambda place: abs(place - marked), default=None)
+
+
+def _check_ids(articles: Sequence[_Article], path: Path) -> None:
+    """Refuse ids that say two things, and tell questions apart whose ids say so within their article alone.
+
+    Raises:
+        DataError: Names the id.
+    """
+    numbers: dict[str, int] = {}
+    meant: dict[str, set[str]] = {}  # question id -> the words of all that have it
+    for number, article in enumerate(articles, start=1):
+        doc_id = article.document.id
+        own: dict[str, str] = {}  # question id -> its words
+        if doc_id in numbers:
+            known = numbers[doc_id]
+            raise DataError(
+                f"articles {known} and {number} have the same id",
+                stage=_STAGE,
+                value=doc_id,
+                accepted="another document_id for each, or another title where there is none",
+                fix=f"mend {path.name}",
+            )
+        numbers[doc_id] = number
+        for asked in article.questions:
+            words = _words(asked.text)
+            if own.setdefault(asked.id, words) != words:
+                raise DataError(
+                    f"two questions about the article {doc_id!r} have the same id",
+                    stage=_STAGE,
+                    value=asked.id,
+                    accepted="another id for each question about an article",
+                    fix=f"mend {path.name}",
+                )
+            meant.setdefault(asked.id, set()).add(words)
+    if any(len(words) > 1 for words in meant.values()):
+        for article in articles:
+            for asked in article.questions:
+                asked.id = f"{article.document.id}#{asked.id}"
+
+
+def _words(question: str) -> str:
+    """What questions have in common that are the same one."""
+    return " ".join(question.casefold().split())
 
 
 def _digest(doc_id: str) -> str:

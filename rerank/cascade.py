@@ -28,6 +28,7 @@ from rankloom.session import Session
 from rankloom.stage import Reranker, Stage
 
 _ALL = 1 << 31  # a depth that no ranking reaches
+_LIMITS = ("depth", "k")  # parameters of rerankers that leave hits without a score, or unsorted
 
 
 class Cascade(Reranker):
@@ -35,9 +36,10 @@ class Cascade(Reranker):
 
     A document is cut into windows of words. `cheap` scores the windows of every document, `expensive` those that are
     best by it, and these scores make the document's. Both may be any reranker of texts, or several one after the other;
-    they score all windows that they are given, whatever their own `depth`. They keep what they computed in the cache,
-    under the texts of query and window. Where the session's budget does not suffice for a query, only its first hits
-    are scored, as with a smaller `depth`; it is noted as `unfinished`.
+    they score all windows that they are given, whatever their own `depth`, and those that sort settle the places of all
+    of them, whatever their own `k`: that takes more comparisons than their best `k` alone. They keep what they computed
+    in the cache, under the texts of query and window. Where the session's budget does not suffice for a query, only its
+    first hits are scored, as with a smaller `depth`; it is noted as `unfinished`.
 
     Args:
         expensive: Scores the chosen windows.
@@ -101,13 +103,14 @@ class Cascade(Reranker):
         hits = [before.doc_ids(number)[: int(count)] for number, count in enumerate(wanted)]
         unique = list(dict.fromkeys(doc_id for ids in hits for doc_id in ids))
         passages = Passages(run.texts(stage=self.name).get(unique), core=self.window, overlap=self.overlap)
-        chosen, ledger = self._chosen(run, passages, hits)
+        chosen, cheap = self._chosen(run, passages, hits)
         read = passages.scored(self._expensive, run, chosen, asks=self.name)
         done = [_complete(windows, found) for windows, found in zip(chosen, read.scores, strict=True)]
         scored = np.array([len(windows) for windows in done], dtype=np.int64)
         ranking = reranked(before, self._scores(read, done), scored, kind=read.kind)
         notes = _notes(run, before.counts() - scored, with_text)
-        return replace(run.ranked(ranking), ledger=run.ledger.noted(*notes) + ledger + read.ledger)
+        notes += _unfinished(run, {**read.stopped, **cheap.stopped}, scored, wanted)
+        return replace(run.ranked(ranking), ledger=run.ledger.noted(*notes) + cheap.ledger + read.ledger)
 
     @property
     def inner(self) -> tuple[Stage, ...]:
@@ -130,14 +133,17 @@ class Cascade(Reranker):
         """The rerankers as they are carried out."""
         return tuple(stage for stage in (self._cheap, self._expensive) if stage is not None)
 
-    def _chosen(self, run: Run, passages: Passages, hits: Sequence[Sequence[str]]) -> tuple[list[Windows], Ledger]:
-        """For each query, the windows of its hits that the expensive reranker reads, and what choosing them took.
+    def _chosen(
+        self, run: Run, passages: Passages, hits: Sequence[Sequence[str]]
+    ) -> tuple[list[Windows], PassageScores]:
+        """For each query, the windows of its hits that the expensive reranker reads, and the scores that chose them.
 
         Hits from the first on that a budget did not suffice for are left out.
         """
         windows, keep = passages.windows, self.keep
         if keep is None or self._cheap is None:
-            return [{doc_id: windows[doc_id][:keep] for doc_id in ids} for ids in hits], Ledger()
+            unread = PassageScores((), ScoreKind.RANK, Ledger(), {})
+            return [{doc_id: windows[doc_id][:keep] for doc_id in ids} for ids in hits], unread
         longer = [{doc_id: windows[doc_id] for doc_id in ids if len(windows[doc_id]) > keep} for ids in hits]
         cheap = passages.scored(self._cheap, run, longer, asks=self.name)
         chosen: list[Windows] = []
@@ -153,7 +159,7 @@ class Cascade(Reranker):
                     names = [names[place] for place in sorted(best_windows(scores, keep))]
                 own[doc_id] = names
             chosen.append(own)
-        return chosen, cheap.ledger
+        return chosen, cheap
 
     def _scores(self, read: PassageScores, done: Sequence[Windows]) -> NDArray[np.float32]:
         """The scores of hits all of whose windows were read, one query after the other."""
@@ -172,7 +178,7 @@ class Cascade(Reranker):
         return np.array(scores, dtype=np.float32)
 
     def _scoring_all(self, stage: Stage) -> Stage:
-        """A reranker without a depth of its own.
+        """A reranker without a depth of its own, which puts all hits in order.
 
         Raises:
             CompositionError: It is no reranker of texts.
@@ -188,7 +194,7 @@ class Cascade(Reranker):
                 accepted="a reranker that reads texts, or several",
                 fix="take bi_encoder, late_interaction or cross_encoder",
             )
-        deep = [one.replace(depth=_ALL) if "depth" in one.params() else one for one in stages]
+        deep = [one.replace(**{limit: _ALL for limit in _LIMITS if limit in one.params()}) for one in stages]
         return Pipeline(deep) if isinstance(stage, Pipeline) else deep[0]
 
 
@@ -205,4 +211,16 @@ def _notes(run: Run, below: NDArray[np.int64], with_text: NDArray[np.int64]) -> 
             notes.append(Note(Cascade.name, "empty_query", query.id))
         if count:
             notes.append(Note(Cascade.name, "not_reranked", query.id, amount=count))
+    return notes
+
+
+def _unfinished(
+    run: Run, stopped: Mapping[str, str], scored: NDArray[np.int64], wanted: NDArray[np.int64]
+) -> list[Note]:
+    """Of queries that the budget did not suffice for, counted in documents; the rerankers count windows."""
+    notes = []
+    for query, count, most in zip(run.queries, scored.tolist(), wanted.tolist(), strict=True):
+        if query.id in stopped:
+            done = f"its first {count} hits are done" if count < most else "the best so far"
+            notes.append(Note(Cascade.name, "unfinished", query.id, detail=f"{stopped[query.id]}; {done}"))
     return notes

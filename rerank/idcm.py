@@ -42,6 +42,7 @@ class IDCM(ModelReranker):
     """
 
     name = "idcm"
+    version = 2  # students of published models read padding
     requires = ("sentence_transformers",)
 
     def __init__(self, model: ModelName, *, sample: int | None = None, depth: int = 100, batch_size: int = 32) -> None:

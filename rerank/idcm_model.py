@@ -2,7 +2,7 @@
 
 Hofstätter et al.: Intra-Document Cascading, SIGIR 2021 (arXiv:2105.09816). The teacher (there ETM) is a cross-encoder;
 the student's word vectors are its frozen embedding layer. Places without a token are masked everywhere: no score or
-token number stands for them.
+token number stands for them. Only the students of published models see them, two tokens before a window's end.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ class IDCMSizes:
         best: How many of its scores are added up at most; each has a weight of its own.
         student: See `WindowStudent`.
         layout: What the teacher reads of a query and a window. `pair`: what a cross-encoder does. `published`: as in
-            the authors' code, the window with its empty places and without an end, and an end behind the document.
+            the authors' code, the window with its empty places and without an end, and an end behind the document; the
+            student's convolution then reads empty places too.
     """
 
     core: int = 50
@@ -139,8 +140,12 @@ class IDCMModel(nn.Module):
         return self.student.contextual(self.words(numbers), torch.ones_like(numbers, dtype=torch.bool).to(self._at))[0]
 
     def window_vectors(self, windows: Windows) -> Tensor:
-        """The student's vectors of windows; float32 of shape (windows, length, width)."""
-        return self.student.contextual(self.words(windows.numbers), windows.mask.to(self._at))
+        """The student's vectors of windows; float32 of shape (windows, length, width).
+
+        In the authors' code the convolution reads the word vectors of empty places too, and so do theirs here.
+        """
+        read = torch.ones_like(windows.mask) if self.sizes.layout == "published" else windows.mask
+        return self.student.contextual(self.words(windows.numbers), read.to(self._at))
 
     def cheap_scores(self, query: Tensor, vectors: Tensor, windows: Windows) -> Tensor:
         """The student's scores of windows; float32 of shape (windows,)."""

@@ -31,11 +31,13 @@ class PassageScores:
             have none.
         kind: What the scores mean.
         ledger: What it spent, and what it has to say, of the documents.
+        stopped: Query id -> which limit of the budget stopped it, of the queries that it has not finished.
     """
 
     scores: tuple[Mapping[str, float], ...]
     kind: ScoreKind
     ledger: Ledger
+    stopped: Mapping[str, str]
 
 
 class Passages:
@@ -78,7 +80,7 @@ class Passages:
             Ranking.from_lists(hits, stage=asks, kind=ScoreKind.RANK)
         )
         after = apply(stage, given)
-        stopped = {note.query_id for note in after.ledger.of("unfinished")}
+        stopped = {note.query_id: note.detail.partition(";")[0] for note in after.ledger.of("unfinished")}
         scores = []
         for found, ids in zip(after.values(), places, strict=True):
             own = len(found) if found.scored is None else found.scored
@@ -90,10 +92,10 @@ class Passages:
                     accepted="a reranker that scores all that it is given",
                 )
             scores.append(dict(zip(found.doc_ids[:own], found.scores[:own], strict=True)))
-        ledger = Ledger(tuple(self._of_documents(after.ledger.notes)), after.ledger.costs)
-        return PassageScores(tuple(scores), after.hits(stage=asks).kind, ledger)
+        ledger = Ledger(tuple(self._of_documents(after.ledger.notes, stopped)), after.ledger.costs)
+        return PassageScores(tuple(scores), after.hits(stage=asks).kind, ledger, stopped)
 
-    def _of_documents(self, notes: Iterable[Note]) -> Iterable[Note]:
+    def _of_documents(self, notes: Iterable[Note], stopped: Mapping[str, str]) -> Iterable[Note]:
         """Notes about windows as notes about their documents; several of one kind are summed.
 
         How many windows a budget leaves unscored is not said: the stage that asks says it of hits.
@@ -101,7 +103,7 @@ class Passages:
         owners = {one: doc_id for doc_id, ids in self.windows.items() for one in ids}
         amounts: Counter[Note] = Counter()
         for note in notes:
-            if note.kind == "not_reranked":
+            if note.kind == "unfinished" or (note.kind == "not_reranked" and note.query_id in stopped):
                 continue
             amounts[replace(note, doc_id=owners.get(note.doc_id, note.doc_id), amount=0)] += note.amount
         return (replace(note, amount=amount) for note, amount in amounts.items())

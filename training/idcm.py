@@ -6,6 +6,7 @@ from the last checkpoint of the step that it was in when it is run again.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from rankloom.training.idcm_reading import Reader
 
 _STAGE = "training"
+_PASSAGES = "passages.json"  # what the first step was trained on; a training that goes on after it reads it here
+_NO_ANSWER = "queries left out, as no answer stands in their documents"
 _log = logging.getLogger("rankloom")
 
 
@@ -65,7 +68,7 @@ def train(recipe: IDCMRecipe, session: Session, *, output: Path) -> Trained:
     sources = read_sources(recipe.sources, mining, seed=recipe.seed)
     examples, _ = examples_of(recipe, sources, mining, output)
     rows = [row for one in examples for row in one.rows]
-    pool = validation_pool(recipe, mining)
+    pool, left_out = validation_pool(recipe, mining, trained_on=sources)
     torch.manual_seed(recipe.seed)
     encoder, model, settings = untrained(recipe, session)
     folder.mark(
@@ -86,8 +89,15 @@ def train(recipe: IDCMRecipe, session: Session, *, output: Path) -> Trained:
         _once(output / "documents.safetensors", {**teacher_weights(model), "weights": model.weights}, documents)
     end = _learn_windows(recipe, reader, rows, pool, output=output, session=session)
     data = [data_of(source, one) for source, one in zip(sources, examples, strict=True)]
+    learnt = recipe.passages.steps and (output / _PASSAGES).is_file()
     manifest = folder.manifest(
-        data, examples=len(rows), held_out=len(pool), weights=[round(one, 4) for one in model.weights.tolist()], end=end
+        data,
+        passages=json.loads((output / _PASSAGES).read_text(encoding="utf-8")) if learnt else [],
+        examples=len(rows),
+        held_out=len(pool),
+        left_out=left_out,
+        weights=[round(one, 4) for one in model.weights.tolist()],
+        end=end,
     )
     save_adapter(model, output / "adapter", settings, card=idcm_card(manifest), manifest=manifest)
     write_json(output / MANIFEST, manifest)
@@ -121,7 +131,7 @@ def _of_passages(recipe: IDCMRecipe) -> CrossEncoderRecipe:
 
     wanted = recipe.encoder
     most = longest(_sizes(recipe))
-    negatives = recipe.negatives.model_copy(update={"count": recipe.passages.count})
+    negatives = recipe.negatives.model_copy(update={"count": recipe.passages.count, "positives": 1})
     return CrossEncoderRecipe(
         kind="cross_encoder",
         name=recipe.name,
@@ -143,8 +153,13 @@ def _learn_passages(
     from rankloom.training.idcm_passages import passage_sources
 
     sizes, of_passages = recipe.encoder, _of_passages(recipe)
-    passages = passage_sources(sources, encoder.tokenizer, core=sizes.core, overlap=sizes.overlap)
+    found = passage_sources(sources, encoder.tokenizer, core=sizes.core, overlap=sizes.overlap)
+    passages = [source for source, _ in found]
     examples, _ = examples_of(of_passages, passages, mining, output)
+    data = [data_of(source, one) for source, one in zip(passages, examples, strict=True)]
+    for told, (_, left_out) in zip(data, found, strict=True):
+        told["counts"][_NO_ANSWER] = left_out
+    write_json(output / _PASSAGES, data)
     rows = [row for one in examples for row in one.rows]
     checkpoints = output / "checkpoints" / "passages"
     fit(encoder, rows, of_passages, pool=Pool(), checkpoints=checkpoints, progress=mining.progress)
@@ -157,11 +172,11 @@ def _learn_windows(
     from rankloom.rerank.idcm_adapter import trained
     from rankloom.training.idcm_fit import WindowLearner, fit_student
     from rankloom.training.idcm_reading import TeacherScores
-    from rankloom.training.idcm_validation import among, measured
+    from rankloom.training.idcm_validation import measured
 
     pairs = [(row.query, text) for row in rows for text in (row.positive, *row.negatives)]
     asked = some_of(list(dict.fromkeys(pairs)), recipe.distillation.pairs or len(pairs), seed=recipe.seed)
-    held_out = [(text, pool.documents[one]) for query, text in pool.queries.items() for one in among(pool, query)]
+    held_out = [(text, pool.documents[one]) for query, text in pool.queries.items() for one in pool.candidates[query]]
     teacher = TeacherScores(reader, output / "windows.jsonl", bfloat16=recipe.distillation.bfloat16)
     teacher.read([*(asked if recipe.distillation.steps else []), *held_out], session.progress)
 

@@ -28,6 +28,7 @@ def idcm_card(manifest: dict[str, Any]) -> str:
         *counts_table(manifest["data"]),
         "",
         f"Examples: {manifest['examples']:,}. Nothing else was trained or tuned on.",
+        *_passages(manifest),
         "",
         "## Training",
         "",
@@ -37,6 +38,8 @@ def idcm_card(manifest: dict[str, Any]) -> str:
         f"of the best: {', '.join(f'{one:g}' for one in manifest['weights'])}. Seed {recipe['seed']}.",
         "",
         *_steps(recipe),
+        "",
+        "What a step leaves is its last checkpoint: none was chosen by its scores.",
         "",
         f"{platform(manifest)}; {manifest['seconds'] / 60:.0f} minutes since it was last started.",
         *_scores(manifest),
@@ -58,16 +61,25 @@ def _steps(recipe: dict[str, Any]) -> list[str]:
     return ["| trained on | steps | queries a step | learning rate | loss |", "|---|---:|---:|---:|---|", *rows]
 
 
+def _passages(manifest: dict[str, Any]) -> list[str]:
+    """What the first step was trained on, in a table; nothing if there was no such step."""
+    if not manifest["passages"]:
+        return []
+    return ["", "Passages of them, which the first step was trained on:", "", *counts_table(manifest["passages"])]
+
+
 def _scores(manifest: dict[str, Any]) -> list[str]:
     """What was measured, as a section; nothing if no query was held out."""
     if not manifest["end"]:
         return []
     collection = manifest["recipe"]["validation"]["collection"]
+    left_out = f" ({manifest['left_out']} that were trained on are left out)" if manifest["left_out"] else ""
     return [
         "",
         "## Scores",
         "",
-        f"On {manifest['held_out']} queries of {collection}, among the first stage's documents and relevant ones:",
+        f"On {manifest['held_out']} queries of {collection}{left_out}, among the first stage's documents; a relevant",
+        "one that it has not found is missing from all rankings:",
         "",
         "| measure | |",
         "|---|---:|",

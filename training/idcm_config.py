@@ -48,7 +48,8 @@ class PassageTraining(Training):
 
     Args:
         steps: 0 leaves it out; the teacher needs a `start` then.
-        loss: As in recipes for cross-encoders; RankNet in the paper.
+        loss: As in recipes for cross-encoders; RankNet in the paper. A query makes one example, whose passage has an
+            answer, whatever `negatives.positives` says of documents.
         count: Negatives of each passage.
     """
 
@@ -81,10 +82,13 @@ class StudentTraining(Training):
 class Validation(Strict):
     """Queries to measure on at the end, of a collection whose documents are not trained on.
 
+    No checkpoint is chosen by what is measured: each step ends with its last one.
+
     Args:
-        collection: Which, such as `covid-qa.json/validation`.
+        collection: Which, such as `covid-qa.json/validation`. Its queries that are trained on too are left out, and
+            counted.
         queries: How many are drawn.
-        documents: How many documents of the first stage each is measured among, beside the relevant ones.
+        documents: How many documents of the first stage each is measured among.
     """
 
     collection: str
@@ -120,4 +124,6 @@ class IDCMRecipe(MinedRecipe):
             raise ValueError("documents are told from negatives: `negatives.count` is at least 1")
         if any(source.validation for source in self.sources):
             raise ValueError("queries to measure on are named by `validation`, not held out from sources")
+        if self.validation and self.validation.collection in {source.collection for source in self.sources}:
+            raise ValueError(f"`validation.collection` is trained on: {self.validation.collection}")
         return self

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 from transformers import Trainer, TrainingArguments
 
 from rankloom.errors import DataError
@@ -97,21 +96,6 @@ class _Trainer(TrainedAlone, Trainer):
     """The trainer of transformers, whose checkpoints hold what is trained alone."""
 
 
-class _Listed(Dataset[Any]):
-    """Examples of any kind."""
-
-    def __init__(self, items: Sequence[Any]) -> None:
-        self.items = items
-
-    def __len__(self) -> int:
-        """How many there are."""
-        return len(self.items)
-
-    def __getitem__(self, place: int) -> Any:
-        """One of them."""
-        return self.items[place]
-
-
 def fit_documents(
     reader: Reader, rows: Sequence[Row], recipe: IDCMRecipe, *, checkpoints: Path, progress: Progress
 ) -> None:
@@ -179,7 +163,7 @@ def _fit(
     trainer = _Trainer(
         model=learner,
         args=TrainingArguments(**common_arguments(recipe, checkpoints), remove_unused_columns=False),
-        train_dataset=_Listed(items),
+        train_dataset=items,
         data_collator=lambda some: {name: some},
         optimizers=(torch.optim.AdamW(groups, weight_decay=0.0), None),
     )

@@ -76,6 +76,64 @@ def test_questions_without_an_answer_are_left_out_and_counted(file):
     assert [(note.kind, note.amount) for note in collection.notes] == [("skipped_record", 2)] * 5
 
 
+def changed(file, change):
+    """The file, each of whose articles was changed."""
+    content = json.loads(file.read_text())
+    for number, article in enumerate(content["data"]):
+        change(number, article["paragraphs"])
+    file.write_text(json.dumps(content))
+    return file
+
+
+def test_question_ids_that_begin_anew_with_each_article(file):
+    def anew(number, paragraphs):
+        for place, paragraph in enumerate(paragraphs):
+            paragraph["qas"][0]["id"] = place
+            paragraph["qas"][0]["question"] += f" {number}"
+
+    changed(file, anew)
+    for split, articles in (("train", 4), ("validation", 1), ("test", 5)):
+        collection = load_collection(f"{file}/{split}")
+        ids = {document.id for document in collection.corpus}
+        assert {query.id for query in collection.queries} == {f"{one}#{place}" for one in ids for place in (0, 1)}
+        assert len(ids) == articles
+        for query in collection.queries:
+            assert collection.qrels[query.id] == {query.id.partition("#")[0]: 1}
+            assert query.text.endswith(f" {int(query.id.partition('#')[0]) - 100}")
+
+
+def test_an_id_stands_for_one_thing(file):
+    kept = file.read_text()
+    changed(file, lambda _, paragraphs: [one["qas"][0].update(id=7) for one in paragraphs])
+    with pytest.raises(DataError, match=r"two questions about the article '100' have the same id.*'7'"):
+        load_collection(str(file))
+    file.write_text(kept)
+    changed(file, lambda number, paragraphs: paragraphs[0].update(document_id=number // 9))
+    with pytest.raises(DataError, match=r"articles 1 and 2 have the same id.*'0'"):
+        load_collection(str(file))
+
+
+def test_a_number_of_zero_is_an_id(file):
+    changed(file, lambda number, paragraphs: paragraphs[0].update(document_id=number))
+    ids = {document.id for split in SPLITS for document in load_collection(f"{file}/{split}").corpus}
+    assert ids == {str(number) for number in range(10)}
+
+
+def test_answers_stand_where_they_are_marked(file):
+    def marked(number, paragraphs):
+        second = {"text": " yes", "answer_start": 20}  # counted as if a character more were before it
+        paragraphs[1].update(context="yes, eyes and also yes", qas=[question(50 + number, f"How {number}?")])
+        paragraphs[1]["qas"][0]["answers"] = [second, {"text": "nowhere", "answer_start": 3}]
+
+    collection = load_collection(f"{changed(file, marked)}/test")
+    texts = {document.id: document.text for document in collection.corpus}
+    for query in collection.queries:
+        ((doc_id, starts),) = query.metadata["answer_starts"].items()
+        assert [doc_id] == list(collection.qrels[query.id])
+        assert starts == [0] if query.text.startswith("Why") else [len("yes 1.\n\n") + 19]
+        assert all(texts[doc_id].startswith("yes", start) for start in starts)
+
+
 def test_what_is_no_such_file_is_refused(file, tmp_path):
     with pytest.raises(NotFoundError, match=r"no split.*'dev'.*test, validation, train"):
         load_collection(f"{file}/dev")

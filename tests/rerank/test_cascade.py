@@ -4,13 +4,17 @@ import numpy as np
 import pytest
 
 from rankloom import Document, Run, ScoreKind, Session
+from rankloom.budget import Budget
 from rankloom.config import PipelineBuilder
 from rankloom.corpus import Corpus, MemoryDocuments
 from rankloom.errors import CompositionError, ConfigError, StageError, UsageError
+from rankloom.ledger import Note
 from rankloom.rerank import BiEncoder, Cascade, CrossEncoder, Pointwise, StoredVectors
+from rankloom.rerank.llm import Pairwise, Setwise
 from rankloom.rerank.pointwise import Scored
 from rankloom.testing import StageConformance
 from tests.rerank.folders import SESSION
+from tests.rerank.llm.models import Grader
 from tests.tiny_models import tiny_cross_encoder, tiny_encoder
 
 
@@ -211,8 +215,58 @@ def test_a_budget_leaves_the_first_documents_scored(affords, stops):
     expected = {doc_id: by_hand("sky", text, keep=2, aggregate="mean") for doc_id, text in list(TEXTS.items())[:scored]}
     assert dict(list(run.to_dict()["q1"].items())[:scored]) == expected
     notes = [(note.stage, note.kind, note.amount) for note in run.ledger.notes]
-    left = [("stopped", "unfinished", 1), ("cascade", "not_reranked", len(TEXTS) - scored)]
+    left = [("cascade", "unfinished", 1), ("cascade", "not_reranked", len(TEXTS) - scored)]
     assert sorted(notes) == (sorted(left) if scored < len(TEXTS) else [])
+    told = [note.detail for note in run.ledger.of("unfinished")]  # of documents, not windows
+    assert told == ([f"calls; its first {scored} hits are done"] if scored < len(TEXTS) else [])
+
+
+class Losing(Words):
+    """A reranker that says that it has not looked at windows, though no budget stopped it."""
+
+    name = "losing"
+
+    def __call__(self, run):
+        return super().__call__(run).noted(Note("losing", "not_reranked", "q1", amount=3))
+
+
+def test_only_a_budget_explains_windows_that_were_not_looked_at():
+    run = Cascade(Losing(2.0), window=3, overlap=1).run(first())
+    noted = [(note.stage, note.query_id, note.amount) for note in run.ledger.of("not_reranked")]
+    assert ("losing", "q1", 3) in noted
+
+
+LONG = {"a": (3, 5), "b": (1, 9), "c": (4, 2), "d": (8,), "e": (0, 7)}  # grades, one for each window
+
+
+def graded(session=SESSION):
+    """A query with documents whose windows of five words have grades."""
+    documents = [Document(one, " ".join(f"a passage of grade {n}" for n in own)) for one, own in LONG.items()]
+    ranks = {"q1": {one: -float(place) for place, one in enumerate(LONG)}}
+    return Run.from_dict(ranks, queries={"q1": "sky"}, documents=MemoryDocuments(documents), session=session)
+
+
+@pytest.mark.parametrize("sorter", [Setwise, Pairwise])
+@pytest.mark.parametrize("method", ["heapsort", "tournament"])
+def test_a_reranker_that_sorts_settles_all_windows(sorter, method):
+    run = Cascade(sorter(Grader(), method=method, k=1), window=5, overlap=0, keep=None).run(graded())
+    assert run["q1"].scored is None
+    assert run["q1"].doc_ids == sorted(LONG, key=lambda one: -max(LONG[one]))
+    assert run.ledger.notes == ()
+
+
+@pytest.mark.parametrize("calls", [1, 20])
+def test_a_sorting_that_a_budget_stops_is_noted_of_documents(calls):
+    session = Session(offline=True, budget=Budget(calls=calls))
+    run = Cascade(Pairwise(Grader(), method="heapsort"), window=5, overlap=0, keep=None).run(graded(session))
+    (note,) = run.ledger.of("unfinished")
+    done = len(LONG) if run["q1"].scored is None else run["q1"].scored
+    detail = "the best so far" if done == len(LONG) else f"its first {done} hits are done"
+    assert (note.stage, note.query_id, note.detail) == (
+        "cascade",
+        "q1",
+        f"the budget of {calls} calls is spent; {detail}",
+    )
 
 
 # --- real rerankers -------------------------------------------------------------------------------------------

@@ -65,7 +65,13 @@ def word(model, number, place):
 
 
 def convolved(model, row):
-    """The student's vectors of a row of tokens, place by place; None where there is no token."""
+    """The student's vectors of a row of tokens, place by place; None where there is no token.
+
+    In the authors' layout the convolution reads padding, which has number 0, as any other token.
+    """
+    there = [number is not None for number in row]
+    if model.sizes.layout == "published":
+        row = [number or 0 for number in row]
     student = model.student
     weight, bias = student.context.weight.detach().double().numpy(), student.context.bias.detach().double().numpy()
     words = []
@@ -76,13 +82,13 @@ def convolved(model, row):
             vector = vector + student.project.bias.detach().double().numpy()
         words.append(vector)
     found = []
-    for place, own in enumerate(words):
+    for place in range(len(words)):
         total = bias.copy()
         for step in range(3):
             if place + step < len(words) and words[place + step] is not None:
                 total += weight[:, :, step] @ words[place + step]
         total = np.maximum(total, 0)
-        found.append(None if own is None else total / max(np.linalg.norm(total), 1e-12))
+        found.append(total / max(np.linalg.norm(total), 1e-12) if there[place] else None)
     return found
 
 
@@ -217,6 +223,13 @@ def test_a_checkpoint_in_the_authors_layout(tmp_path, student):
         found = IDCM(str(folder), sample=sample).run(candidates()).to_dict()["q1"]
         expected = {doc_id: looped(model, QUERIES["q1"], text, sample=sample or 2) for doc_id, text in TEXTS.items()}
         assert found == pytest.approx(expected, rel=1e-3, abs=1e-3)
+    query, document = tokens(model, QUERIES["q1"], 8), tokens(model, TEXTS["long"], 2 * CORE + 2)
+    windows = model.windows(document)
+    with torch.no_grad():
+        scores = model.cheap_scores(model.query_vectors(query), model.window_vectors(windows), windows)
+    rows = slots([*document, model.tokenizer.sep_token_id])
+    assert any(None in row for row in rows)
+    assert scores.tolist() == pytest.approx([cheap(model, query, row) for row in rows], rel=1e-3, abs=1e-3)
 
 
 def test_other_models_are_refused(tmp_path):

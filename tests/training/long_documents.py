@@ -15,11 +15,15 @@ def articles(folder: Path, *, count: int = 20):
     for number in range(count):
         said = [pairs[(number + 7 * step) % len(pairs)] for step in range(6)]
         text = " : ".join(f"the {one} {other} is the {one} {other}" for one, other in said)
+        asked = [(step, " ".join(said[step])) for step in (1, 4)]
         questions = [
-            {"id": f"{number}-{step}", "question": f"why is {number} the {said[step][0]} {said[step][1]}",
-             "answers": [{"text": f"{said[step][0]} {said[step][1]} is", "answer_start": 0}]}
-            for step in (1, 4)
-        ]  # fmt: skip
+            {
+                "id": f"{number}-{step}",
+                "question": f"why is {number} the {words}",
+                "answers": [{"text": f"{words} is", "answer_start": text.index(f"{words} is")}],
+            }
+            for step, words in asked
+        ]
         data.append({"paragraphs": [{"document_id": number, "context": text, "qas": questions}]})
     file = folder / "articles.json"
     file.write_text(json.dumps({"data": data}))

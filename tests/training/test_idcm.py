@@ -75,8 +75,12 @@ def test_the_manifest_and_the_card_tell_what_was_done(finished):
     written = json.loads((output / "manifest.json").read_text())
     assert written == json.loads((result.model / "manifest.json").read_text()) == result.manifest
     assert {"nDCG@10, first stage", "nDCG@10, all windows", "nDCG@10, 2 windows"} <= written["end"].keys()
-    assert 0 < written["end"]["share of the teacher's best windows that are chosen"] <= 1
+    assert 0 < written["end"]["share of the teacher's 2 best windows that are chosen"] <= 1
     card = (result.model / "README.md").read_text()
+    assert written["passages"][0]["counts"]["queries left out, as no answer stands in their documents"] == 0
+    assert written["passages"][0]["counts"]["documents"] > written["data"][0]["counts"]["documents"]
+    assert "Passages of them" in card
+    assert "What a step leaves is its last checkpoint" in card
     assert all(one["licence"] in card for one in written["data"])
     assert f"| nDCG@10, all windows | {written['end']['nDCG@10, all windows']:g} |" in card
 
@@ -159,7 +163,8 @@ def test_passages_with_an_answer_are_relevant_and_no_others_of_the_document(tmp_
     recipe = KIND.model_validate(idcm_recipe(tmp_path))
     encoder, _, _ = untrained(recipe, SESSION)
     source = read_source(recipe.sources[0], SESSION, seed=7)
-    (found,) = passage_sources([source], encoder.tokenizer, core=6, overlap=2)
+    ((found, left_out),) = passage_sources([source], encoder.tokenizer, core=6, overlap=2)
+    assert left_out == 0
     texts = {document.id: document.text for document in found.corpus}
     answers = {query.id: query.metadata["answers"] for query in source.queries}
     assert len(found.queries) > 0
