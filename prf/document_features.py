@@ -115,10 +115,14 @@ class FeatureMaker:
         return drawn, cost, done.notes
 
     def _shown(self, documents: Sequence[Document], session: Session) -> dict[str, _Shown]:
-        """What is shown of each document: as many words as the model has room for, unless it is known already."""
+        """What is shown of each document: as many words as the model has room for.
+
+        What is known of whole documents had room, unless the user says now what the model reads.
+        """
         shown = {one.id: _Shown(*first_words(one.contents, self.max_words), self.max_words) for one in documents}
         prompts = {doc_id: self.template.prompt(document=one.text) for doc_id, one in shown.items()}
-        known = known_completions(self.model, list(prompts.values()), max_tokens=self.max_tokens, session=session)
+        asked = list(prompts.values()) if self.model.context_tokens is None else []
+        known = known_completions(self.model, asked, max_tokens=self.max_tokens, session=session)
         new = [one for one in documents if prompts[one.id] not in known]
         limits = words_with_room(
             self.model,

@@ -36,8 +36,9 @@ class LanguageModelStage(Stage):
         return None
 
     def fingerprint(self) -> str:
-        """A digest of the parameters and of what the prompts say, wherever they come from."""
-        return digest(super().fingerprint(), list(self.templates))
+        """A digest of the parameters, of what the prompts say, and of how long they may be, where the model is told."""
+        told = [] if self.model.context_tokens is None else [self.model.context_tokens]
+        return digest(super().fingerprint(), list(self.templates), *told)
 
     @property
     def model_name(self) -> str:

@@ -168,10 +168,19 @@ def known_prompts(model: ScoringModel, asked: Sequence[Continuation], *, session
 
 
 def _keys(model: ScoringModel, asked: Sequence[Continuation], session: Session) -> dict[Continuation, str]:
-    """The key of each continuation; equal ones once."""
+    """The key of each continuation; equal ones once. What a server tells of a label depends on the others."""
     model.resolve(session)
     common = digest(_FORMAT, model, model.likelihood_numerics(session))
-    return {one: digest(common, one.prompt.system, one.prompt.text, one.prompt.sample, one.text) for one in asked}
+    texts: dict[Prompt, set[str]] = {}
+    for one in asked if model.labels_only else ():
+        texts.setdefault(one.prompt, set()).add(one.text)
+    others = {prompt: [sorted(own)] for prompt, own in texts.items()}
+    return {
+        one: digest(
+            common, one.prompt.system, one.prompt.text, one.prompt.sample, one.text, *others.get(one.prompt, [])
+        )
+        for one in asked
+    }
 
 
 def _packed(one: Likelihood) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from unicodedata import normalize
 
 from rankloom.cache import Cache
 from rankloom.codec import pack, unpack
@@ -118,9 +119,9 @@ def _fitting(model: LanguageModel, one: Showing, *, words: int, max_tokens: int,
         DataError: Not even one does.
     """
     room = model.room(max_tokens, session)
-    longest = one.longest(words, _bytes)
+    longest = one.longest(words, _most_tokens)
     frame = model.prompt_tokens([Prompt("x", "x")], session)[0]  # what a chat template adds
-    if room is None or sum(_bytes([longest.text, longest.system])) + frame <= room:  # a token has a byte at least
+    if room is None or sum(_most_tokens([longest.text, longest.system])) + frame <= room:
         return words
     fits, too_many, tried = 0, words + 1, words
     while fits + 1 < too_many:
@@ -162,9 +163,14 @@ def _known(cache: Cache | None, keys: Sequence[str]) -> dict[str, int]:
     return known
 
 
-def _bytes(texts: Sequence[str]) -> list[int]:
-    """The bytes of texts."""
-    return [len(text.encode("utf-8", "replace")) for text in texts]
+def _most_tokens(texts: Sequence[str]) -> list[int]:
+    """How many tokens texts have at most: as many as bytes, also where a tokenizer normalises them before (NFKC)."""
+    return [max(_bytes(text), 0 if text.isascii() else _bytes(normalize("NFKD", text))) for text in texts]
+
+
+def _bytes(text: str) -> int:
+    """The bytes of a text."""
+    return len(text.encode("utf-8", "replace"))
 
 
 def _no_room(needed: int, room: int, *, about: str, besides: str, fix: str, stage: str) -> DataError:

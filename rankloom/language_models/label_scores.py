@@ -11,7 +11,7 @@ from rankloom.errors import UsageError
 from rankloom.language_models.retrying import GarbledReplyError
 
 _BELOW = 1.0  # how far below the least of a list a label stands that is not in it (our own choice)
-_NOTHING = -100.0  # what every label gets where a server lists no token at all
+_NOTHING = -100.0  # what every label gets where nothing is told of any
 _LAST_WORD = re.compile(r"\w+$")
 _MARKS = "[](){}\"'*.:,"  # that stand around labels
 
@@ -44,14 +44,18 @@ class NoLogprobsError(Exception):
     """A reply without log probabilities: the server has none to offer."""
 
 
-def written_first(labels: Sequence[str]) -> str:
+def written_first(labels: Sequence[str], *, stage: str) -> str:
     """What a model writes before the token that tells labels apart: what they all begin with, such as `Passage`.
+
+    Args:
+        labels: Labels as an answer says them.
+        stage: Who asks, for the error.
 
     Raises:
         UsageError: Fewer than two labels, or labels of which one begins another, so that no token tells them apart.
 
     Example:
-        >>> written_first(["Passage A", "Passage B"]), written_first(["Yes", "No"])
+        >>> written_first(["Passage A", "Passage B"], stage="mine"), written_first(["Yes", "No"], stage="mine")
         ('Passage', '')
     """
     own = [_bare(label) for label in labels]
@@ -59,7 +63,7 @@ def written_first(labels: Sequence[str]) -> str:
     if len(own) < 2 or begun:
         raise UsageError(
             "a server's list of its likeliest tokens does not tell these texts apart",
-            stage="openai_compatible",
+            stage=stage,
             value=list(labels),
             accepted="several labels, none of which begins another",
             fix="take fewer labels (a lower highest grade), let the model write its answers (scoring: generation), or "
@@ -68,30 +72,35 @@ def written_first(labels: Sequence[str]) -> str:
     return _bare(_LAST_WORD.sub("", _common_start(own)))
 
 
-def label_scores(labels: Sequence[str], output: Sequence[Place]) -> list[LabelScore]:
+def label_scores(labels: Sequence[str], output: Sequence[Place], *, stage: str) -> list[LabelScore]:
     """The score of each label: of the token of its own, at the place where the output begins, or after what all share.
 
     White space and marks around labels and tokens do not count, case does. Probabilities of several tokens that name
     one label, with and without a space before, are added. A label that no listed token names gets less than the least
-    of the list; so do all of them where the model begins with something else.
+    of the list. Nothing is told of any label where the model writes neither what all share nor, instead of it, a label
+    alone.
 
     Args:
         labels: Labels as an answer says them; see `written_first`.
         output: What was written, token by token.
+        stage: Who asks, for errors.
+
+    Raises:
+        UsageError: As `written_first`.
 
     Example:
         >>> output = [Place(" Yes", [(" Yes", -0.1), ("yes", -3.0)])]
-        >>> label_scores(["Yes", "No"], output)
+        >>> label_scores(["Yes", "No"], output, stage="mine")
         [LabelScore(log_probability=-0.1, listed=True), LabelScore(log_probability=-4.0, listed=False)]
     """
-    shared = written_first(labels)
-    listed = _where_they_differ(shared, output)
+    shared = written_first(labels, stage=stage)
+    names = [_bare(_bare(label).removeprefix(shared)) for label in labels]
+    listed = _where_they_differ(shared, names, output)
     if not listed:
         return [LabelScore(_NOTHING, listed=False) for _ in labels]
     floor = min(value for _, value in listed) - _BELOW
     found = []
-    for label in labels:
-        name = _bare(_bare(label).removeprefix(shared))
+    for name in names:
         values = [value for token, value in listed if _bare(token) == name]
         found.append(LabelScore(_added(values), listed=True) if values else LabelScore(floor, listed=False))
     return found
@@ -123,14 +132,16 @@ def places_of(choice: Any) -> list[Place]:
     return places
 
 
-def _where_they_differ(shared: str, output: Sequence[Place]) -> Sequence[tuple[str, float]]:
-    """The likeliest tokens after what all labels share; where that is not written, at the beginning."""
+def _where_they_differ(shared: str, names: Sequence[str], output: Sequence[Place]) -> Sequence[tuple[str, float]]:
+    """The likeliest tokens after what all labels share; where a label stands without it, those at its place."""
     written = ""
     for place in output:
         if _bare(written) == shared and _bare(place.token):
             return place.likeliest
+        if not _bare(written) and _bare(place.token) in names:
+            return place.likeliest
         written += place.token
-    return output[0].likeliest if output else ()
+    return ()
 
 
 def _common_start(texts: Sequence[str]) -> str:

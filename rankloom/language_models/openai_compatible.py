@@ -47,7 +47,7 @@ _OWN_FIELDS = frozenset(
     }
 )
 _LISTED = 20  # the most that OpenAI lists, and vLLM by default
-_LABEL_TOKENS = 8  # of an output up to a label that does not begin it, such as "Passage A"
+_LABEL_TOKENS = 8  # of an output up to a label that does not begin it, as in "Passage A", "[1]" and "**Yes"
 _CUT = frozenset({"length", "content_filter"})  # reasons to finish that leave the rest unsaid
 
 
@@ -68,8 +68,9 @@ class OpenAICompatible(ScoringModel):
 
     How likely labels are (`scoring: likelihood`, `yes_no`, `graded_relevance`) is read from the likeliest tokens that
     the server lists (`logprobs`, as vLLM, llama.cpp and OpenAI have it), one request for each prompt: of the first
-    token, or of that after what all labels begin with (`Passage`). A label that is not among them gets less than the
-    least of them, and stages note it (`unlisted_label`). No other texts have likelihoods, such as queries.
+    token that is no mark or line break, or of that after what all labels begin with (`Passage`). A label that is not
+    among them gets less than the least of them, and stages note it (`unlisted_label`). No other texts have likelihoods,
+    such as queries.
 
     Args:
         name: The server's name for the model.
@@ -255,7 +256,7 @@ class OpenAICompatible(ScoringModel):
         for one in asked:
             labels.setdefault(one.prompt, []).append(one.text)
         for own in labels.values():
-            written_first(own)  # before anything is paid
+            written_first(own, stage=_STAGE)  # before anything is paid
         self.load(session)
         for prompt, told in completed(
             lambda prompt: self._labels(prompt, labels[prompt]), list(labels), threads=self.concurrency
@@ -275,7 +276,7 @@ class OpenAICompatible(ScoringModel):
 
     def _labels(self, prompt: Prompt, labels: Sequence[str]) -> list[Likelihood]:
         """How likely the labels after a prompt are; the tokens that were read count once."""
-        request = self._request(prompt, _LABEL_TOKENS if written_first(labels) else 1)
+        request = self._request(prompt, _LABEL_TOKENS)
         request |= {"logprobs": True, "top_logprobs": self.top_logprobs}
         if self.temperature is not None:
             request["temperature"] = 0.0
@@ -283,7 +284,7 @@ class OpenAICompatible(ScoringModel):
         def read(reply: Any) -> list[Likelihood]:
             said = _read(reply)
             tokens = [said.read + said.written, *[0] * (len(labels) - 1)]
-            scores = label_scores(labels, places_of(reply.choices[0]))
+            scores = label_scores(labels, places_of(reply.choices[0]), stage=_STAGE)
             return [Likelihood(one.log_probability, n, one.listed) for one, n in zip(scores, tokens, strict=True)]
 
         return self._sent(request, prompt, read)

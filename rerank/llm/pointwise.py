@@ -129,7 +129,7 @@ class PointwisePrompt(Pointwise, LanguageModelStage):
         """
         for query, looked_at in zip(run.queries, self.looked_at(run), strict=True):
             if looked_at and self.by_labels:  # other texts are told on this machine alone, where nothing is paid
-                key = digest(self.prompt_of(query.text, "x").text)
+                key = digest(self.prompt_of(query.text, "x"))
                 showing = Showing(query.id, 1, partial(self._showing, query.text, "x"), key=key)
                 self._with_room(query.text, [showing], 1, run.session)
 

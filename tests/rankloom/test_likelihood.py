@@ -50,6 +50,24 @@ def test_a_seed_changes_no_likelihood_and_other_numbers_do(tmp_path):
     assert log_likelihoods(Length(), ASKED, session=Session(cache=tmp_path, dtype="bfloat16"), stage="test").calls == 2
 
 
+def test_what_a_server_tells_of_a_label_is_kept_for_its_companions(tmp_path):
+    class Served(Length):
+        labels_only = True
+
+        def log_likelihoods(self, asked, *, session):
+            for one, found in super().log_likelihoods(asked, session=session):
+                yield one, found._replace(log_probability=-float(sum(len(other.text) for other in asked)))
+
+    def told(*labels):
+        some = [Continuation(Prompt("why"), label) for label in labels]
+        return log_likelihoods(Served(), some, session=Session(cache=tmp_path), stage="test")
+
+    first = told("yes", "no")
+    assert told("yes", "never").log_probabilities == told("yes", "never").log_probabilities == [-8.0, -8.0]
+    again = told("no", "yes")
+    assert (again.log_probabilities, again.calls) == (first.log_probabilities[::-1], 0)
+
+
 def test_what_was_told_before_a_failure_is_kept(tmp_path):
     session = Session(cache=tmp_path)
     with pytest.raises(ConnectionError):

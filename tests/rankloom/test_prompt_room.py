@@ -1,5 +1,7 @@
 """Prompts and what models read: as many words as fit, found out before anything is paid, and remembered."""
 
+from unicodedata import normalize
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -145,6 +147,43 @@ def test_what_has_been_found_out_is_remembered(tmp_path):
     assert again.ledger.notes == first.ledger.notes
 
 
+def test_a_longer_system_text_is_looked_at_anew_before_anything_is_asked(tmp_path):
+    def prompt(system):
+        file = tmp_path / f"{len(system)}.toml"
+        file.write_text(f'text = "{{passages}} {{query}} Yes or No?"\nsystem = "{system}"')
+        return str(file)
+
+    queries = {f"q{place}": "find it" for place in range(8)} | {"other": "very " * 20}  # in a group of its own
+    documents = MemoryDocuments([Document("d", "of grade 1")])
+    session, model = Session(offline=True, cache=tmp_path / "cache"), ReadsAndTells(50)
+    scores = {query_id: {"d": 1.0} for query_id in queries}
+    run = Run.from_dict(scores, queries=queries, documents=documents, session=session)
+    YesNo(model, prompt=prompt("Answer.")).run(run)
+    model.asked.clear()
+    with pytest.raises(DataError, match=r"got 'other'.*nothing has been asked"):
+        YesNo(model, prompt=prompt("Think long. " * 10)).run(run)
+    assert not model.asked
+
+
+class Normalising(Reads):
+    """A token is a byte of the text as NFKC has it, as it is for some tokenizers."""
+
+    def prompt_tokens(self, prompts, session):  # noqa: ARG002
+        return [len(normalize("NFKC", f"{one.system} {one.text}").encode()) for one in prompts]
+
+
+@pytest.mark.parametrize("character", ["\ufdfa", "\u0958", "\u00bd", "e"])
+def test_characters_that_a_tokenizer_makes_many_of_are_counted(character):
+    texts = [f"{character} " * 40, "plain text " * 12]
+    bytes_of = [len(text.encode()) for text in texts]
+    model = Normalising(max(bytes_of) + 20)
+    one = showing(texts, 1)
+    (words,) = words_with_room(model, [one], words=40, max_tokens=5, session=SESSION, stage="test")
+    for text in texts:
+        prompt = showing([text], 1).longest(words, lambda some: [0] * len(some))
+        assert model.prompt_tokens([prompt], SESSION)[0] <= model.limit - 5
+
+
 def test_pairs_are_shown_as_far_as_there_is_room(tmp_path):
     model, session = ReadsAndTells(50), Session(offline=True, cache=tmp_path)
     run = YesNo(model).run(long_run(session))
@@ -214,6 +253,29 @@ class TestBackends:
         assert OpenAICompatible("m", url=server.url).fingerprint() == (
             OpenAICompatible("m", url=server.url, context_tokens=9).fingerprint()
         )
+
+    @pytest.mark.parametrize(
+        ("make", "tokens", "kind"),
+        [
+            (lambda model: Setwise(model, k=2, passage_words=200), 400, "truncated"),
+            (lambda model: PromptPRF(model, docs=1), 250, "cut_feedback"),
+        ],
+    )
+    def test_another_limit_is_another_stage_also_in_one_session_and_cache(self, server, tmp_path, make, tokens, kind):
+        server.says = lambda _: "Passage A"
+        free, told = (OpenAICompatible("m", url=server.url, context_tokens=one) for one in (None, tokens))
+        assert make(free).fingerprint() != make(told).fingerprint()
+        expected = make(told).run(long_run(words=100))
+        assert expected.ledger.of(kind)
+        run = long_run(Session(offline=True, cache=tmp_path), words=100)
+        assert not make(free).run(run).ledger.of(kind)
+        found = make(told).run(run)
+        assert found.ledger.of(kind) == expected.ledger.of(kind)
+        assert [one.text for one in found.queries] == [one.text for one in expected.queries]
+        server.requests.clear()
+        with pytest.raises(DataError, match="nothing has been asked"):
+            make(OpenAICompatible("m", url=server.url, context_tokens=90)).run(run)
+        assert not server.requests
 
     def test_a_recorder_knows_what_its_model_knows(self, tmp_path):
         recorder = Recorder(str(tmp_path / "said.jsonl"), Reads(150))

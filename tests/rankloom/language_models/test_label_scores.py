@@ -22,13 +22,13 @@ from rankloom.language_models.label_scores import LabelScore, Place, label_score
     ],
 )
 def test_what_labels_share(labels, first):
-    assert written_first(labels) == first
+    assert written_first(labels, stage="mine") == first
 
 
 @pytest.mark.parametrize("labels", [["1", "10"], ["yes"], ["A", "[A]"], ["", "no"], ["Passage A", "Passage A1"]])
 def test_labels_that_no_token_tells_apart(labels):
-    with pytest.raises(UsageError, match="does not tell these texts apart"):
-        written_first(labels)
+    with pytest.raises(UsageError, match=r"^mine: .*does not tell these texts apart"):
+        written_first(labels, stage="mine")
 
 
 @pytest.mark.parametrize(
@@ -50,11 +50,19 @@ def test_labels_that_no_token_tells_apart(labels):
         ),
         (["[1]", "[2]"], [Place("[", [("[", -0.1)]), Place("2", [("2", -0.2), ("1", -2.0)])], [-2.0, -0.2]),
         (["[1]", "[2]"], [Place("[2", [("[2", -0.2), ("[1", -2.0)])], [-2.0, -0.2]),
+        (["[1]", "[2]"], [Place("[", [("[", -0.1), ("2", -6.0), ("1", -7.0)])], [None, None]),
+        (["Yes", "No"], [Place("**", [("**", -0.1), ("Yes", -6.0), ("No", -7.0)])], [None, None]),
+        (["Passage A", "Passage B"], [Place("I", [("I", -0.1), ("A", -3.0)]), Place("A", [("A", 0.0)])], [None, None]),
+        (
+            ["Passage A", "Passage B"],
+            [Place("\n", [("\n", -0.1), ("A", -3.0)]), Place("B", [("B", -0.2), ("A", -2.0)])],
+            [-2.0, -0.2],
+        ),
         (["Passage A", "Passage B"], [Place("I", [("I", -0.1), ("As", -3.0)]), Place("A", [("A", 0.0)])], [None, None]),
     ],
 )
 def test_by_hand(labels, output, found):
-    told = label_scores(labels, output)
+    told = label_scores(labels, output, stage="mine")
     assert [one.listed for one in told] == [value is not None for value in found]
     for one, value in zip(told, found, strict=True):
         if value is not None:
@@ -63,13 +71,18 @@ def test_by_hand(labels, output, found):
 
 def test_a_label_that_is_not_listed_is_below_the_least_that_is():
     output = [Place("Yes", [("Yes", -0.1), ("Maybe", -7.0), ("Sure", -9.0)])]
-    assert label_scores(["Yes", "No"], output) == [LabelScore(-0.1, listed=True), LabelScore(-10.0, listed=False)]
-    assert [one.listed for one in label_scores(["Yes", "No"], [])] == [False, False]
-    assert len(set(label_scores(["Yes", "No"], []))) == 1
+    assert label_scores(["Yes", "No"], output, stage="mine") == [
+        LabelScore(-0.1, listed=True),
+        LabelScore(-10.0, listed=False),
+    ]
+    assert [one.listed for one in label_scores(["Yes", "No"], [], stage="mine")] == [False, False]
+    assert len(set(label_scores(["Yes", "No"], [], stage="mine"))) == 1
 
 
 def test_tokens_of_one_label_are_added():
-    (yes, no) = label_scores(["Yes", "No"], [Place("Yes", [("Yes", math.log(0.5)), (" Yes", math.log(0.25))])])
+    (yes, no) = label_scores(
+        ["Yes", "No"], [Place("Yes", [("Yes", math.log(0.5)), (" Yes", math.log(0.25))])], stage="mine"
+    )
     assert yes.log_probability == pytest.approx(math.log(0.75))
     assert no.log_probability < math.log(0.25)
 
@@ -84,7 +97,9 @@ def test_the_order_is_that_of_the_probabilities_and_what_is_cut_off_is_last(valu
     ranked = sorted(range(len(values)), key=lambda one: (-values[one], one))
     likeliest = [(letters[one], values[one]) for one in ranked[:listed]]
     first = [Place("Passage", [("Passage", 0.0)])] if "Passage" in form else []
-    told = label_scores([form.format(letter) for letter in letters], [*first, Place(likeliest[0][0], likeliest)])
+    told = label_scores(
+        [form.format(letter) for letter in letters], [*first, Place(likeliest[0][0], likeliest)], stage="mine"
+    )
     for number, one in enumerate(told):
         assert one.listed == (number in ranked[:listed])
         assert math.isfinite(one.log_probability)

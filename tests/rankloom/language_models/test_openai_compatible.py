@@ -230,7 +230,7 @@ class TestLikelihoods:
         assert server.requests[0] == {
             "model": "m",
             "messages": [{"role": "user", "content": "the sky"}],
-            "max_tokens": 1,
+            "max_tokens": 8,
             "temperature": 0.0,
             "logprobs": True,
             "top_logprobs": 20,
@@ -242,6 +242,17 @@ class TestLikelihoods:
         assert done.log_probabilities == pytest.approx([-1.5, -0.2])
         assert server.requests[0]["max_tokens"] == 8
         assert "temperature" not in server.requests[0]
+
+    @pytest.mark.parametrize(("labels", "mark"), [(("[1]", "[2]"), "["), (("Yes", "No"), "**"), (("Yes", "No"), "\n")])
+    def test_a_mark_before_a_label_is_passed_over(self, server, labels, mark):
+        first, second = (label.strip("[]") for label in labels)
+        output = [{mark: -0.01, second: -6.0, first: -7.0}, {first: -0.1, second: -3.0}, {"<end>": 0.0}]
+        server.likeliest = lambda _: output
+        done = self.told(model(server), labels=labels)
+        assert (done.log_probabilities, done.listed) == ([-0.1, -3.0], [True, True])
+        server.likeliest = lambda _: output[:1]
+        done = self.told(model(server), labels=labels)
+        assert (len(set(done.log_probabilities)), done.listed) == (1, [False, False])
 
     def test_nothing_is_drawn(self, server):
         server.likeliest = lambda _: [{"Yes": -0.1, "No": -2.0}]
