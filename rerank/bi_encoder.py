@@ -11,6 +11,7 @@ import numpy as np
 
 from rankloom.checks import whole
 from rankloom.encoders import DEFAULT_MODEL, Precision, SentenceEncoder
+from rankloom.encoders.precision import precision_identity
 from rankloom.fingerprint import digest
 from rankloom.parameter_kinds import ModelName
 from rankloom.ranking import ScoreKind
@@ -62,8 +63,8 @@ class BiEncoder(Pointwise):
         """The encoder's fingerprint; see `PairStage.identity`."""
         if session is not None:
             self._encoder.resolve(session)
-            if self.precision == "auto":  # another machine may choose another
-                return digest(self._encoder, self._encoder.precision_in(session))
+            if self.precision is not None:  # else it is the session's dtype, which counts anyway
+                return digest(self._encoder, precision_identity(self._encoder.precision_in(session), stage=self.name))
         return self._encoder.fingerprint()
 
     def score(self, pairs: Sequence[Pair], session: Session) -> Scored:

@@ -45,11 +45,12 @@ class CausalReranker(ModelReranker):
     Args:
         model: A folder, or a name; see `rankloom.models.resolve_model`.
         layout: The prompt: that of Qwen3-Reranker, or of BAAI's bge-reranker-v2-gemma. `auto` goes by the type of the
-            model: Qwen or Gemma.
+            model: Qwen or Gemma. Nothing in its files tells a reranker from a model that chats, whose scores mean
+            little: see its card.
         instruction: What is sought, for `qwen3`; the authors advise one for each task, in English. Default: theirs for
             web search.
         max_tokens: Tokens of a pair. Default: 8192 (`qwen3`), or 1024 besides the words of the prompt (`bge`), as in
-            the authors' code.
+            the authors' code. In any case no more than the model has positions for.
         depth: How many hits of each query are scored; 100 as in most published reranking runs.
         batch_size: Pairs in one batch. Scores depend on it only by float noise.
 
@@ -95,7 +96,8 @@ class CausalReranker(ModelReranker):
             )
         model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True, **safe)
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **safe)
-        return _Model(model.to(device).eval(), tokenizer, str(config.model_type))
+        positions = getattr(config.get_text_config(), "max_position_embeddings", None)
+        return _Model(model.to(device).eval(), tokenizer, str(config.model_type), positions)
 
     def score_batch(self, model: Any, queries: list[str], documents: list[str], session: Session) -> Batch:  # noqa: ARG002  # it keeps nothing
         """See `ModelReranker.score_batch`.
@@ -106,8 +108,7 @@ class CausalReranker(ModelReranker):
         """
         layout = self._layout(model.family)
         prompts = [
-            self._prompt(model.tokenizer, layout, query, document)
-            for query, document in zip(queries, documents, strict=True)
+            self._prompt(model, layout, query, document) for query, document in zip(queries, documents, strict=True)
         ]
         words = [_token(model.tokenizer, word) for word in (("yes", "no") if layout == "qwen3" else ("Yes",))]
         logits = _last_logits(model, [one.ids for one in prompts], words)
@@ -131,9 +132,12 @@ class CausalReranker(ModelReranker):
             raise DataError("this model reads no instruction", stage=self.name, value=self.instruction)
         return layout
 
-    def _prompt(self, tokenizer: Any, layout: str, query: str, document: str) -> PairTokens:
+    def _prompt(self, model: _Model, layout: str, query: str, document: str) -> PairTokens:
         """A pair as the model reads it."""
-        most = self.max_tokens or _LONGEST[layout]
+        most, tokenizer = self.max_tokens or _LONGEST[layout], model.tokenizer
+        besides = 0 if layout == "qwen3" else sum(map(len, _tokens(tokenizer, ["\n", _BGE_TAIL])))
+        if model.positions is not None:
+            most = min(most, model.positions - besides)
         if layout == "qwen3":
             return qwen3_tokens(tokenizer, query, document, instruction=self.instruction or _WEB_SEARCH, most=most)
         return bge_tokens(tokenizer, query, document, most=most)
@@ -190,7 +194,7 @@ def _cut(body: Sequence[int], *, own: int, room: int, query: str) -> tuple[Seque
             f"the query leaves no room for the document: {max(0, room)} tokens, of which the prompt needs {own}",
             stage=CausalReranker.name,
             value=query,
-            fix="allow more (max_tokens=), or shorten the query",
+            fix="allow more (max_tokens=), as far as the model reads more, or shorten the query",
         )
     return body[:room], max(0, len(body) - room)
 
@@ -202,11 +206,12 @@ def _tokens(tokenizer: Any, parts: list[str]) -> list[list[int]]:
 
 
 class _Model(NamedTuple):
-    """A model, its tokenizer, and its type."""
+    """A model, its tokenizer, its type, and how many tokens it has positions for, where it says so."""
 
     model: Any
     tokenizer: Any
     family: str
+    positions: int | None
 
 
 def _last_logits(model: _Model, prompts: Sequence[list[int]], words: list[int]) -> NDArray[np.float32]:

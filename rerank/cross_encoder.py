@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rankloom.checks import choice, whole
 from rankloom.encoders import Precision, readable
 from rankloom.encoders.batches import batches, longest, plain_transformer
-from rankloom.encoders.precision import chosen_precision
+from rankloom.encoders.precision import chosen_precision, precision_identity
 from rankloom.errors import StageError, UsageError
 from rankloom.fingerprint import digest
 from rankloom.models import LoadedModel, ResolvedModel, model_identity, resolve_model
@@ -93,9 +93,9 @@ class CrossEncoder(Pointwise):
         if session is None:
             return model_identity(self.model, stage=self.name, organisation=_ORGANISATION)
         found = self._found(session)
-        if self.precision == "auto":  # another machine may choose another
-            return digest(found.fingerprint, self._precision(found, session))
-        return found.fingerprint
+        if self.precision is None:  # the session's dtype, which counts anyway
+            return found.fingerprint
+        return digest(found.fingerprint, precision_identity(self._precision(found, session), stage=self.name))
 
     def score(self, pairs: Sequence[Pair], session: Session) -> Scored:
         """Score some pairs, batched by length.

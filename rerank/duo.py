@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 from rankloom.checks import choice, whole
 from rankloom.encoders import Precision
-from rankloom.encoders.precision import chosen_precision
+from rankloom.encoders.precision import chosen_precision, precision_identity
 from rankloom.fingerprint import digest
 from rankloom.models import ResolvedModel, model_identity, resolve_model
 from rankloom.parameter_kinds import ModelName
@@ -97,7 +97,7 @@ class Duo(SortingReranker):
     def comparator(self, lists: Sequence[QueryHits], session: Session) -> DuoComparator:
         """The model."""
         found = self._found(session)
-        precision = self._precision(found, session)
+        precision = precision_identity(self._precision(found, session), stage=self.name)
         key = digest(_FORMAT, found.fingerprint, precision, self.max_tokens, session.numerics())
         return DuoComparator(lists, key=key, model=lambda: self._load(session), session=session, stage=self.name)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from rankloom.encoders.precision import precision_identity
 from rankloom.errors import NotFoundError, UsageError
 from rankloom.fingerprint import digest
 from rankloom.session import Session
@@ -32,7 +33,7 @@ class Maker(Protocol):
 
 def vectors_digest(encoder: Maker, session: Session) -> str:
     """A digest of all that decides vectors besides the texts; the encoder has been resolved."""
-    return digest(encoder, encoder.settings(), encoder.precision_in(session))
+    return digest(encoder, encoder.settings(), precision_identity(encoder.precision_in(session), stage="encoder"))
 
 
 def facts(encoder: Maker, precision: str) -> dict[str, Any]:

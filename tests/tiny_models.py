@@ -307,7 +307,7 @@ def tiny_causal(folder: Path, *, seed: int = 1, max_length: int = 128, chat: str
     return folder
 
 
-def tiny_causal_reranker(folder: Path, family: str, *, seed: int = 1) -> Path:
+def tiny_causal_reranker(folder: Path, family: str, *, seed: int = 1, positions: int = 4096) -> Path:
     """A causal language model with the tokens that rerankers of a family (`qwen3`, `gemma`) say and read."""
     import torch
     from transformers import AutoTokenizer, GemmaConfig, GemmaForCausalLM, Qwen3Config, Qwen3ForCausalLM
@@ -323,7 +323,12 @@ def tiny_causal_reranker(folder: Path, family: str, *, seed: int = 1) -> Path:
     tokenizer.save_pretrained(folder)
     torch.manual_seed(seed)
     sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
-    known = {"vocab_size": len(tokenizer), "max_position_embeddings": 4096, "num_key_value_heads": 2, "head_dim": 16}
+    known = {
+        "vocab_size": len(tokenizer),
+        "max_position_embeddings": positions,
+        "num_key_value_heads": 2,
+        "head_dim": 16,
+    }
     kind, of = (GemmaForCausalLM, GemmaConfig) if family == "gemma" else (Qwen3ForCausalLM, Qwen3Config)
     kind(of(initializer_range=0.3, **known, **sizes)).save_pretrained(folder)
     return folder

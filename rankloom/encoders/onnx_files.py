@@ -16,13 +16,14 @@ from typing import Any
 from rankloom.cached_index import opened_or_built
 from rankloom.encoders.onnx_backbone import OnnxBackbone
 from rankloom.encoders.onnx_export import export
+from rankloom.encoders.precision import ONNX_FILES, precision_identity
 from rankloom.errors import StageError
 from rankloom.files import Manifest, atomic_path
 from rankloom.fingerprint import digest
 from rankloom.models import ResolvedModel
 from rankloom.session import Session
 
-FORMAT, VERSION = "rankloom-onnx", 2
+FORMAT = "rankloom-onnx"
 
 
 def with_onnx(model: Any, found: ResolvedModel, session: Session, *, int8: bool, stage: str) -> Any:
@@ -71,11 +72,11 @@ def _files(
         with atomic_path(target) as temporary:
             temporary.mkdir()
             fill(temporary)
-            Manifest.write(temporary, format=FORMAT, version=VERSION, fields={"model": found.name, "int8": int8})
+            Manifest.write(temporary, format=FORMAT, version=ONNX_FILES, fields={"model": found.name, "int8": int8})
         return target
 
     def opened(target: Path) -> Path:
-        Manifest.read(target, format=FORMAT, version=VERSION)
+        Manifest.read(target, format=FORMAT, version=ONNX_FILES)
         return target
 
     if session.cache is None:
@@ -83,10 +84,8 @@ def _files(
             fill(Path(folder))
             yield Path(folder)
         return
-    import onnxruntime
-
     # optimised graphs hold operators of the runtime's own, hence its version
-    key = digest(VERSION, found.fingerprint, int8, onnxruntime.__version__)
+    key = digest(found.fingerprint, precision_identity("onnx-int8" if int8 else "onnx-float32", stage=stage))
     yield opened_or_built(session.cache.index_directory("onnx", key), opened, built)
 
 

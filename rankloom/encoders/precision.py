@@ -22,6 +22,7 @@ Precision = Literal["float32", "bfloat16", "onnx-float32", "onnx-int8", "auto"]
 EXPORTED = frozenset({"bert", "roberta", "xlm-roberta", "distilbert"})
 #: What a processor with bfloat16 arithmetic calls it; one that only converts (AVX2) is slower than in float32.
 _NATIVE = ("avx512_bf16", "amx_bf16", "amx_tile")
+ONNX_FILES = 2  # raised when models are exported to ONNX in another way
 
 
 def chosen_precision(precision: Precision | None, session: Session, *, folder: Path | None, stage: str) -> str:
@@ -70,6 +71,26 @@ def on_device(precision: str, session: Session, *, stage: str) -> str:
     if precision not in get_args(DType):
         return precision
     return f"{precision} on {resolve_device(session.device, stage=stage).partition(':')[0]}"
+
+
+def precision_identity(precision: str, *, stage: str) -> str:
+    """A precision as a part of keys: on ONNX Runtime with what makes its graphs, for they decide the last bits.
+
+    Args:
+        precision: As `chosen_precision` gives it.
+        stage: Who asks, for errors.
+
+    Raises:
+        MissingExtraError: It is one of ONNX Runtime, which is not installed.
+
+    Example:
+        >>> precision_identity("bfloat16", stage="mine")
+        'bfloat16'
+    """
+    if not precision.startswith("onnx"):
+        return precision
+    runtime = require("onnxruntime", extra="onnx", stage=stage)
+    return f"{precision} {ONNX_FILES} {runtime.__version__}"
 
 
 def native_bfloat16(device: str, *, stage: str) -> bool:

@@ -105,8 +105,9 @@ def prune(
     _check(question, contexts, titles=titles, reorder=reorder, top_k=top_k, reranks=reranks)
     texts, offsets = _texts(contexts)
     session = session or Session()
-    if offsets:
+    if offsets or len(texts) > by.depth:
         by.warm_up(session)  # so that the pruner that was given holds the model, and the next call need not load it
+    if offsets:
         by = by.replace(splitter=Splitter(f"given {digest(offsets)}", offsets.__getitem__))
     if len(texts) > by.depth:
         by = by.replace(depth=len(texts))

@@ -16,6 +16,7 @@ import regex
 from syntok import segmenter
 from syntok.tokenizer import Tokenizer
 
+SENTENCES_VERSION = 1  # raised when `split_sentences` splits a text in another way
 # A bullet or a number at the start of a line, as in "- milk", "2. eggs" or "(c) flour".
 _LIST_MARK = re.compile(r"\s*+(?:[-*+•‣▪●○·–—]|\(?(?:\d{1,3}|[a-z])[.)])\s")  # noqa: RUF001
 # "| sky | blue |", or columns with tabs between them.

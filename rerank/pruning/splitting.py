@@ -10,12 +10,13 @@ import importlib
 import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Annotated
 
 from rankloom.errors import DataError, UsageError
 from rankloom.fingerprint import digest
 from rankloom.parameter_kinds import OrObject
-from rankloom.rerank.pruning.sentences import cut, split_lines, split_sentences
+from rankloom.rerank.pruning.sentences import SENTENCES_VERSION, cut, split_lines, split_sentences
 
 Offsets = list[tuple[int, int]]
 _STAGE = "splitter"
@@ -29,6 +30,7 @@ class Splitter:
         name: Stands for the function in fingerprints; a changed function needs a new name, or caches mix up results.
         function: Text -> its sentences in order: strings that stand in the text as they are, as those of
             `nltk.sent_tokenize` do, or pairs of character offsets (start, end).
+        version: What tells the function from earlier ones of its name, also in fingerprints.
 
     Example:
         >>> clauses = Splitter("clauses", lambda text: text.split(", "))
@@ -38,6 +40,7 @@ class Splitter:
 
     name: str
     function: Callable[[str], Iterable[str] | Iterable[tuple[int, int]]]
+    version: str = ""
 
     def __call__(self, text: str) -> Offsets:
         """Offsets of a text's sentences, in order, without spaces at either end.
@@ -57,8 +60,8 @@ class Splitter:
         return cut(text, places)
 
     def fingerprint(self) -> str:
-        """A digest of the name."""
-        return digest(self.name)
+        """A digest of the name and the version."""
+        return digest(self.name, self.version) if self.version else digest(self.name)
 
     def _found(self, sentence: str, text: str, before: int) -> tuple[int, int]:
         """Offsets of a sentence that is given as a string."""
@@ -75,7 +78,10 @@ class Splitter:
 #: What a parameter may say; see `splitter_of`.
 AnySplitter = Annotated[str | Splitter, OrObject()]
 #: The splitters that have a word.
-SPLITTERS = {"syntok": Splitter("syntok", split_sentences), "lines": Splitter("lines", split_lines)}
+SPLITTERS = {
+    "syntok": Splitter("syntok", split_sentences, f"{SENTENCES_VERSION}, syntok {version('syntok')}"),
+    "lines": Splitter("lines", split_lines),
+}
 
 
 def splitter_of(named: AnySplitter, *, stage: str) -> Splitter:

@@ -124,6 +124,18 @@ def test_what_is_cut_is_noted_and_a_query_without_room_is_an_error(request, fami
         CausalReranker(folder, max_tokens=most).run(run)
 
 
+@pytest.mark.parametrize("family", ["qwen3", "gemma"])
+def test_no_more_is_read_than_the_model_has_positions_for(request, family, tmp_path):
+    most, tail = {"qwen3": (700, 0), "gemma": (300, len(BGE_TAIL) - len("YesNo") + 2)}[family]
+    short = str(tiny_causal_reranker(tmp_path, family, positions=most))
+    expected = CausalReranker(request.getfixturevalue(family), max_tokens=most - tail).run(candidates())
+    for asked in (None, 5000):
+        found = CausalReranker(short, max_tokens=asked).run(candidates())
+        assert found.to_dict() == expected.to_dict()
+        assert found.ledger.notes == expected.ledger.notes
+        assert {(note.kind, note.doc_id) for note in found.ledger.notes} == {("truncated", "long")}
+
+
 def test_what_can_not_be_is_refused(qwen3, gemma, tmp_path):
     with pytest.raises(DataError, match=r"no causal language model.*CrossEncoder"):
         CausalReranker(str(tiny_cross_encoder(tmp_path / "cross"))).run(candidates())

@@ -185,6 +185,16 @@ def test_what_auto_takes_is_part_of_the_identity(tiny):
     assert found != CrossEncoder(tiny, precision="float32").identity(SESSION)
 
 
+@pytest.mark.parametrize("precision", ["onnx-int8", "onnx-float32"])
+def test_scores_of_graphs_that_are_made_in_another_way_are_others(tiny, monkeypatch, precision):
+    before = [CrossEncoder(tiny, precision=one).identity(SESSION) for one in (precision, "bfloat16")]
+    monkeypatch.setattr("rankloom.encoders.precision.ONNX_FILES", 99)
+    after = [CrossEncoder(tiny, precision=one).identity(SESSION) for one in (precision, "bfloat16")]
+    assert (before[0] == after[0], before[1] == after[1]) == (False, True)
+    monkeypatch.setattr("onnxruntime.__version__", "99.0")
+    assert CrossEncoder(tiny, precision=precision).identity(SESSION) not in (before[0], after[0])
+
+
 def by_windows(tiny, query, *, window, stride, aggregate):
     """A document's score by hand: windows of words, which are tokens of their own in these texts."""
     import torch

@@ -288,6 +288,15 @@ def test_the_precision_is_part_of_what_is_remembered(adapter, readings, tmp_path
     assert readings
 
 
+def test_the_making_of_graphs_is_part_of_what_is_remembered(adapter, readings, tmp_path, monkeypatch):
+    session = Session(offline=True, device="cpu", cache=tmp_path)
+    for version, asks in ((2, True), (2, False), (99, True)):
+        monkeypatch.setattr("rankloom.encoders.precision.ONNX_FILES", version)
+        del readings[:]
+        Duo(adapter, precision="onnx-float32").run(candidates(session))
+        assert bool(readings) == asks
+
+
 def test_models_that_do_not_compare_are_refused(adapter, t5, tmp_path):
     with pytest.raises(DataError, match=r"reads 2 document.*take Duo"):
         CrossEncoder(adapter).run(candidates())

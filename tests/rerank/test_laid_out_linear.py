@@ -39,6 +39,23 @@ def test_where_it_can_not_be_done_layers_stay(monkeypatch, error):
     assert not [one for one in plain.modules() if isinstance(one, LaidOutLinear)]
 
 
+def test_an_operator_of_lower_precision_is_not_taken(monkeypatch):
+    def keep(self, linear):
+        nn.Module.__init__(self)
+        self.linear = linear
+
+    def in_bfloat16(self, rows):
+        weight, bias = self.linear.weight.bfloat16(), self.linear.bias
+        return nn.functional.linear(rows.bfloat16(), weight, None if bias is None else bias.bfloat16()).to(rows.dtype)
+
+    monkeypatch.setattr(LaidOutLinear, "__init__", keep)
+    monkeypatch.setattr(LaidOutLinear, "forward", in_bfloat16)
+    for dtype, taken in ((torch.float32, 0), (torch.bfloat16, 2)):
+        plain = model(dtype)
+        lay_out(plain)
+        assert len([one for one in plain.modules() if isinstance(one, LaidOutLinear)]) == taken
+
+
 def test_an_operator_that_gives_other_numbers_is_not_taken(monkeypatch):
     monkeypatch.setattr(LaidOutLinear, "forward", lambda _, rows: rows.sum(-1, keepdim=True))
     plain = model()

@@ -6,6 +6,8 @@ import pytest
 
 from rankloom import Session
 from rankloom.encoders import SentenceEncoder, precision
+from rankloom.rerank import BiEncoder
+from rankloom.retrieval.made_by import vectors_digest
 from tests.tiny_models import tiny_encoder
 
 SESSION = Session(offline=True, device="cpu")
@@ -46,6 +48,15 @@ def test_auto_takes_onnx_runtime_where_it_is_installed_and_knows_the_model(folde
     processor(monkeypatch, avx2=True)
     monkeypatch.setattr(precision, "installed", lambda module: module != "onnxruntime")
     assert encoder.precision_in(SESSION) == "float32"
+
+
+@pytest.mark.parametrize(("name", "other"), [("onnx-int8", True), ("onnx-float32", True), ("bfloat16", False)])
+def test_vectors_of_graphs_that_are_made_in_another_way_are_others(folder, monkeypatch, name, other):
+    encoder, reranker = SentenceEncoder(folder, precision=name), BiEncoder(folder, precision=name)
+    before = [vectors_digest(encoder, SESSION), reranker.identity(SESSION)]
+    monkeypatch.setattr(precision, "ONNX_FILES", 99)
+    after = [vectors_digest(encoder, SESSION), reranker.identity(SESSION)]
+    assert [one != two for one, two in zip(before, after, strict=True)] == [other, other]
 
 
 def test_bfloat16_without_the_processors_help_is_said_to_be_slow(tmp_path, monkeypatch, caplog):

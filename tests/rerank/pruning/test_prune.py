@@ -1,5 +1,7 @@
 """Pruning without a corpus: what is meant by what is given, order, and compression before any cut."""
 
+import gc
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from rankloom import ScoreKind, Session
 from rankloom.context import estimate_tokens
 from rankloom.errors import DataError, UsageError
+from rankloom.models import shared_model
 from rankloom.rerank import Provence, SentencePruner, prune
 from rankloom.rerank.pruning import SentenceStage
 from tests.tiny_provence import tiny_provence
@@ -53,6 +56,24 @@ def test_it_is_what_the_stage_gives(joint):
     assert [f"d{one.place}" for one in found.contexts] == hits.doc_ids
     assert [one.text for one in found.contexts] == [hit.pruned_text for hit in hits]
     assert [one.score for one in found.contexts] == hits.scores == sorted(hits.scores, reverse=True)
+
+
+def test_the_model_stays_loaded_between_calls_with_more_contexts_than_depth(tmp_path, monkeypatch):
+    loads = []
+
+    def counting(kind, found, session, load, **more):
+        def counted(*given):
+            loads.append(kind)
+            return load(*given)
+
+        return shared_model(kind, found, session, counted, **more)
+
+    monkeypatch.setattr("rankloom.rerank.pruning.provence_model.shared_model", counting)
+    stage = Provence(str(tiny_provence(tmp_path / "model")[0]), depth=2)
+    for _ in range(3):
+        asked(stage)
+        gc.collect()
+    assert loads == ["provence"]
 
 
 def test_compression_is_that_of_all_contexts_whatever_is_left_out(joint):

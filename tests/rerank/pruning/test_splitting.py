@@ -1,6 +1,8 @@
 """Splitters: words, functions by name, anybody's function; and that any text comes back whole."""
 
 import sys
+from dataclasses import replace
+from importlib.metadata import version
 
 import pytest
 from hypothesis import given
@@ -101,6 +103,14 @@ def test_a_splitter_is_part_of_what_is_cached(tmp_path):
         run = SentencePruner(splitter=splitter).run(Run.from_documents("sky", [document]), session=session)
         assert len(run["q1"][0].spans) == count
     assert len({SentencePruner(splitter=splitter).fingerprint() for splitter in expected}) == 3
+
+
+def test_a_splitter_of_another_version_is_another():
+    assert len({Splitter("mine", str.split, version).fingerprint() for version in ("", "1", "2")}) == 3
+    assert SPLITTERS["syntok"].version.endswith(f"syntok {version('syntok')}")
+    named = SentencePruner(splitter=SPLITTERS["syntok"])
+    older = SentencePruner(splitter=replace(SPLITTERS["syntok"], version="0"))
+    assert named.fingerprint() != older.fingerprint()
 
 
 def test_in_yaml_a_splitter_is_a_word():
