@@ -135,9 +135,20 @@ def _has_template(folder: Path) -> bool:
 
 
 def _spared(model: Any, *, packed: bool) -> Any:
-    """A model that does no work which its head does not read; if `packed`, none on padding, and as processors like it.
+    """A model of sentence-transformers that does no work which its head does not read; see `spare`."""
+    if getattr(model[0], "transformer_task", "") == "sequence-classification":
+        spare(model[0].model, packed=packed)
+    return model
+
+
+def spare(classifier: Any, *, packed: bool) -> None:
+    """Let a classifier like BERT do no work that its head does not read.
 
     The scores stay what they are but for float noise; of a model of six layers it saves a seventh of the time.
+
+    Args:
+        classifier: A model of transformers for sequence classification, in evaluation mode; others stay as they are.
+        packed: Whether it does no work on padding either, and multiplies as processors like it.
     """
     from torch.nn import ModuleList
 
@@ -145,13 +156,9 @@ def _spared(model: Any, *, packed: bool) -> Any:
     from rankloom.rerank.laid_out_linear import lay_out
     from rankloom.rerank.packed_layers import PackedLayers
 
-    classifier: Any = getattr(model[0], "model", None)
-    if getattr(model[0], "transformer_task", "") != "sequence-classification":
-        return model
     if classifier.config.model_type in LIKE_BERT and not classifier.config.is_decoder:
         encoder = classifier.base_model.encoder
         *others, last = encoder.layer
         encoder.layer = ModuleList([PackedLayers(others)] if packed else others).append(FirstTokenLayer(last))
         if packed:
             lay_out(encoder)
-    return model

@@ -9,15 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from rankloom.adapter import merge_low_rank
 from rankloom.checks import whole
 from rankloom.encoders.sentence_model import sentence_model
 from rankloom.errors import DataError, UsageError
 from rankloom.models import LoadedModel, ResolvedModel, shared_model
 from rankloom.parameter_kinds import ModelName
 from rankloom.rerank.model_reranker import Batch, ModelReranker
-from rankloom.rerank.window_choice import weighted_sum
 from rankloom.session import Session
 
 _ALL = -1
@@ -69,15 +67,18 @@ class IDCM(ModelReranker):
         return model
 
     def loaded_model(self, found: ResolvedModel, session: Session) -> LoadedModel:
-        """See `ModelReranker.loaded_model`; an adapter shares the weights of its backbone."""
+        """See `ModelReranker.loaded_model`; an adapter shares those weights of its backbone that it does not change."""
         if found.backbone is None:
             return super().loaded_model(found, session)
         backbone = sentence_model(found.backbone, session, precision=session.dtype, stage=self.name)
 
         def loaded(folder: str, device: str, dtype: Any) -> Any:  # noqa: ARG001  # the backbone is there already
+            from rankloom.rerank.cross_encoder_model import spare
             from rankloom.rerank.idcm_adapter import load_adapter
 
             model = load_adapter(folder, backbone.model)
+            merge_low_rank(model.teacher.model, extra="mini", stage=self.name)
+            spare(model.teacher.model, packed=device == "cpu")
             model.student.float()
             return model
 
@@ -85,35 +86,7 @@ class IDCM(ModelReranker):
 
     def score_batch(self, model: Any, queries: list[str], documents: list[str], session: Session) -> Batch:  # noqa: ARG002  # it keeps nothing
         """See `ModelReranker.score_batch`."""
-        import torch
+        from rankloom.rerank.idcm_scores import score_documents
 
-        sizes = model.sizes
-        sample = sizes.sample if self.sample is None else self.sample
-        with torch.inference_mode():
-            questions, questions_cut = model.tokens(queries, sizes.query_tokens)
-            asked: dict[str, list[int]] = {}  # text -> places of the pairs that it stands in
-            for place, text in enumerate(documents):
-                asked.setdefault(text, []).append(place)
-            tokens, cut = model.tokens(list(asked), sizes.max_tokens)
-            rows, owners, documents_cut = [], [], np.zeros(len(documents), dtype=np.int64)
-            for number, places in enumerate(asked.values()):
-                documents_cut[places] = cut[number]
-                windows = model.windows(tokens[number])
-                choose = sample != _ALL and len(windows) > sample
-                vectors = model.window_vectors(windows) if choose else None
-                for place in places:
-                    query = questions[place]
-                    chosen = range(len(windows))
-                    if choose:
-                        chosen = model.chosen(model.query_vectors(query), vectors, windows, sample)
-                    rows += [model.row(query, windows, one) for one in chosen]
-                    owners += [place] * len(chosen)
-            scores = model.scores(rows).cpu().numpy().astype(np.float64)
-            weights = model.weights.cpu().double().numpy()
-        whose, lengths = np.array(owners), np.array([sum(row.mask) for row in rows])
-        own = [np.flatnonzero(whose == place) for place in range(len(documents))]
-        return Batch(
-            np.array([weighted_sum(scores[one], weights) for one in own], dtype=np.float32),
-            np.array([lengths[one].sum() for one in own], dtype=np.int64),
-            np.array(questions_cut) + documents_cut,
-        )
+        sample = model.sizes.sample if self.sample is None else self.sample
+        return score_documents(model, queries, documents, sample=None if sample == _ALL else sample)

@@ -55,9 +55,13 @@ def adapted(backbone: Any, settings: IDCMSettings) -> IDCMModel:
     Raises:
         DataError: The backbone's tokenizer knows no [CLS] or [SEP], or a query and a window are too long for it.
     """
+    return around(cross_encoder_adapter.adapted(backbone, _of_teacher(settings)), settings.sizes)
+
+
+def _of_teacher(settings: IDCMSettings) -> cross_encoder_adapter.CrossEncoderSettings:
+    """How the teacher is made, as a cross-encoder."""
     changes = {one.name: getattr(settings, one.name) for one in fields(LowRankChanges)}
-    teacher = cross_encoder_adapter.CrossEncoderSettings(settings.backbone, longest(settings.sizes), **changes)
-    return around(cross_encoder_adapter.adapted(backbone, teacher), settings.sizes)
+    return cross_encoder_adapter.CrossEncoderSettings(settings.backbone, longest(settings.sizes), **changes)
 
 
 def around(encoder: Any, sizes: IDCMSizes) -> IDCMModel:
@@ -132,6 +136,22 @@ def save_adapter(
     """
     told = {**asdict(settings), "format": FORMAT, "version": VERSION}
     write_adapter(folder, told, trained(model), card=card, manifest=manifest or {})
+
+
+def save_teacher(encoder: Any, folder: str | Path, settings: IDCMSettings, *, manifest: Mapping[str, Any]) -> None:
+    """Write the teacher alone, as an adapter of a cross-encoder that reads single passages.
+
+    Args:
+        encoder: The cross-encoder that the model was made around.
+        folder: Where to.
+        settings: What the model was made with.
+        manifest: How it came about.
+
+    Raises:
+        UsageError: The folder holds other things.
+    """
+    card = "# The teacher of an IDCM model, as a cross-encoder\n\nSee the model's own card, in the folder beside it.\n"
+    cross_encoder_adapter.save_adapter(encoder, folder, _of_teacher(settings), card=card, manifest=manifest)
 
 
 def read_settings(folder: str | Path) -> IDCMSettings:

@@ -177,13 +177,13 @@ class IDCMModel(nn.Module):
         begin = 0
         while begin < len(order):
             count = max(1, tokens // len(rows[order[begin]].numbers))
-            parts.append(self._batch([rows[place] for place in order[begin : begin + count]]))
+            parts.append(self.batch_scores([rows[place] for place in order[begin : begin + count]]))
             begin += count
         scores = torch.cat(parts) if parts else torch.zeros(0)
         return scores[torch.tensor(order, dtype=torch.long).argsort().to(scores.device)]
 
-    def _batch(self, rows: Sequence[Row]) -> Tensor:
-        """The teacher's scores of a few rows."""
+    def batch_scores(self, rows: Sequence[Row]) -> Tensor:
+        """The teacher's scores of a few rows, which are read at once; float32 of shape (rows,)."""
         length = max(len(row.numbers) for row in rows)
 
         def padded(values: Sequence[Sequence[int]], fill: int) -> Tensor:

@@ -47,7 +47,8 @@ def train(recipe: IDCMRecipe, session: Session, *, output: Path) -> Trained:
     Args:
         recipe: What to do.
         session: Where pipelines keep their indexes, and whether the network may be used.
-        output: Folder of checkpoints, what each step has left, the adapter and the manifest.
+        output: Folder of checkpoints, what each step has left, the adapter, the manifest, and as `teacher` an adapter
+            of a cross-encoder: the teacher alone.
 
     Raises:
         NotFoundError: A source or a model is not there.
@@ -59,7 +60,7 @@ def train(recipe: IDCMRecipe, session: Session, *, output: Path) -> Trained:
     require_training()
     import torch
 
-    from rankloom.rerank.idcm_adapter import save_adapter, teacher_weights, trained
+    from rankloom.rerank.idcm_adapter import save_adapter, save_teacher, teacher_weights, trained
     from rankloom.training.idcm_fit import fit_documents
     from rankloom.training.idcm_reading import Reader
     from rankloom.training.idcm_validation import validation_pool
@@ -100,6 +101,7 @@ def train(recipe: IDCMRecipe, session: Session, *, output: Path) -> Trained:
         end=end,
     )
     save_adapter(model, output / "adapter", settings, card=idcm_card(manifest), manifest=manifest)
+    save_teacher(encoder, output / "teacher", settings, manifest=manifest)
     write_json(output / MANIFEST, manifest)
     _log.info("IDCM: %s trained numbers; %s", sum(one.numel() for one in trained(model).values()), end)
     return Trained(output / "adapter", "idcm", manifest)

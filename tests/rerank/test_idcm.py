@@ -263,12 +263,50 @@ def test_the_teacher_is_saved_by_the_names_of_a_cross_encoder(tiny):
     from sentence_transformers import SentenceTransformer
 
     from rankloom.cross_encoder_adapter import adapted, trained
-    from rankloom.rerank.idcm_adapter import read_settings, teacher_weights
+    from rankloom.rerank.idcm_adapter import load_adapter, read_settings, teacher_weights
 
     settings = read_settings(tiny)
     backbone = SentenceTransformer(settings.backbone, device="cpu")
     plain = adapted(backbone, CrossEncoderSettings(settings.backbone, 30, rank=2))
-    assert trained(plain).keys() == teacher_weights(loaded(tiny)).keys()
+    assert trained(plain).keys() == teacher_weights(load_adapter(tiny, backbone)).keys()
+
+
+def test_the_teacher_is_as_fast_as_a_cross_encoder_and_the_backbone_stays(tiny):
+    """Low-rank changes are merged into copies, no padding is read, and the last layer has the first token alone."""
+    from peft.tuners.lora import LoraLayer
+
+    from rankloom.encoders.sentence_model import sentence_model
+    from rankloom.models import resolve_model
+    from rankloom.rerank.first_token_layer import FirstTokenLayer
+    from rankloom.rerank.idcm_adapter import load_adapter
+    from rankloom.rerank.packed_layers import PackedLayers
+
+    model, session = loaded(tiny), Session(offline=True, device="cpu")
+    found = resolve_model(tiny, offline=True, stage="idcm")
+    backbone = sentence_model(found.backbone, session, precision="float32", stage="idcm").model
+    for one in (model, backbone):
+        assert not [part for part in one.modules() if isinstance(part, LoraLayer)]
+    assert [type(layer) for layer in model.teacher.base.encoder.layer] == [PackedLayers, FirstTokenLayer]
+    assert not [part for part in backbone.modules() if isinstance(part, PackedLayers | FirstTokenLayer)]
+    plain = load_adapter(tiny, backbone)
+    windows = plain.windows(tokens(plain, TEXTS["long"], 40))
+    rows = [plain.row(tokens(plain, QUERIES["q1"], 8), windows, place) for place in range(len(windows))]
+    with torch.no_grad():
+        assert model.scores(rows).tolist() == pytest.approx(plain.scores(rows).tolist(), rel=1e-4, abs=1e-4)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_number_of_threads_changes_no_bit(tiny, dtype):
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            session = Session(offline=True, device="cpu", dtype=dtype)
+            found.append([IDCM(tiny, sample=sample).run(candidates(session)).to_dict() for sample in (2, -1)])
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert found[0] == found[1]
 
 
 class TestConformance(StageConformance):

@@ -9,9 +9,10 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 
 from rankloom import Document, Run, Session
+from rankloom.corpus import MemoryDocuments
 from rankloom.errors import DataError
 from rankloom.progress import SILENT
-from rankloom.rerank import IDCM
+from rankloom.rerank import IDCM, CrossEncoder
 from rankloom.training import ranking_losses
 from rankloom.training.contrasts import Row
 from rankloom.training.idcm import untrained
@@ -54,6 +55,18 @@ def test_the_stage_takes_it(finished):
     scores = [IDCM(str(result.model), sample=sample).run(run, session=SESSION).to_dict()["q1"] for sample in (1, -1)]
     assert scores[0]["1"] == pytest.approx(scores[1]["1"], abs=1e-5)
     assert scores[0]["0"] != pytest.approx(scores[1]["0"], abs=1e-4)
+
+
+def test_the_teacher_alone_is_a_cross_encoder(finished):
+    _, output, result = finished
+    passage = "moon tide moon tide"  # one window
+    run = Run.from_dict({"q": {"d": 0.0}}, queries={"q": QUERY}, documents=MemoryDocuments([Document("d", passage)]))
+    alone, whole = (
+        stage.run(run, session=SESSION).to_dict()["q"]["d"]
+        for stage in (CrossEncoder(str(output / "teacher")), IDCM(str(result.model)))
+    )
+    best = load_file(output / "documents.safetensors")["weights"][0].half().item()
+    assert alone * best == pytest.approx(whole, abs=1e-4)
 
 
 def test_every_step_has_trained_its_part(finished):
