@@ -17,7 +17,7 @@ from rankloom.parameter_kinds import NamesModel
 from rankloom.session import Session
 
 Layout = Literal["auto", "chat", "plain"]
-_VERSION = 1  # raised when the same model gives other outputs
+_VERSION = 2  # raised when the same model gives other outputs
 _STAGE = "local language model"
 _NO_ORGANISATION = ""  # names on the hub are written in full
 

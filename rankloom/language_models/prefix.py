@@ -10,6 +10,7 @@ import torch
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
 LEAST = 32  # tokens; reading fewer twice is cheaper than a pass of their own
+_BY_LENGTH = ("dynamic", "longrope")  # rotations of transformers, by the longest position of a pass
 
 
 class Prefixes:
@@ -18,8 +19,9 @@ class Prefixes:
     What all of them share (instructions, examples) is read once for the whole call. Where those of a batch share more,
     as several questions about one passage do, this is read once for the batch, from there on.
 
-    Only models whose keys and values can be handed on take part: causal ones that take positions, and all of whose
-    layers look at all tokens. Encoders see the whole text at once, so encoder-decoder models share nothing.
+    Only models whose keys and values can be handed on take part: causal ones that take positions, which mean the same
+    in texts of any length, and all of whose layers look at all tokens. Encoders see the whole text at once, so
+    encoder-decoder models share nothing.
 
     Args:
         writer: The model, a `rankloom.language_models.generation.Writer`.
@@ -31,7 +33,8 @@ class Prefixes:
         self._common = shared_length(prompts) if len(prompts) > 1 else 0
         self._head: _Read | None = None
         self._last: _Read | None = None
-        self._possible = not writer.reads_apart and "position_ids" in inspect.signature(writer.model.forward).parameters
+        takes = inspect.signature(writer.model.forward).parameters
+        self._possible = not writer.reads_apart and "position_ids" in takes and steady_positions(writer.model.config)
 
     def of(self, prompts: Sequence[Sequence[int]]) -> tuple[int, DynamicCache | None]:
         """How many tokens of a batch need not be read again, and their keys and values, a row for each prompt.
@@ -76,6 +79,18 @@ class Prefixes:
             self._possible = False  # windows, or states that stand for all that was read
             return None
         return _Read(tokens, cache)
+
+
+def steady_positions(config: Any) -> bool:
+    """Whether a position means the same in texts of any length; not so where rotations follow the length (Phi-3).
+
+    Args:
+        config: Of transformers.
+    """
+    told = getattr(config.get_text_config(), "rope_parameters", None) or {}
+    # of models whose layers differ, one for each kind of layer
+    kinds = [one for one in told.values() if isinstance(one, dict)] or [told]
+    return not any(one.get("rope_type") in _BY_LENGTH for one in kinds)
 
 
 class _Read:

@@ -10,6 +10,7 @@ No code that comes with a model is run. The layouts:
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -75,7 +76,8 @@ def provence_model(found: ResolvedModel, layout: ProvenceLayout, session: Sessio
 
     def loaded(folder: str, device: str, dtype: Any) -> ProvenceModel:
         if backbone is not None:
-            heads, tokenizer = load_adapter(folder, backbone.model), backbone.model[0].tokenizer
+            # a tokenizer of its own: the encoder's may be at work in another thread, under another lock
+            heads, tokenizer = load_adapter(folder, backbone.model), copy.deepcopy(backbone.model[0].tokenizer)
             merge_low_rank(heads.classifier, extra="mini", stage=stage)
             if read_settings(folder).below_last:
                 _spare_last_layer(heads)

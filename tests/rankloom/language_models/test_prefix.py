@@ -20,17 +20,22 @@ PASSAGES = ["the sky is blue", "tea", "bread needs yeast, and time", "a longer t
 PROMPTS = [Prompt(f"{HEAD}Passage: {passage} Query: {query}") for passage in PASSAGES for query in ("why", "is it so")]
 SIZES = {"vocab_size": 258, "max_position_embeddings": 512, "initializer_range": 0.3}
 SMALL = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
-KINDS = ("llama", "qwen3", "gpt2", "mistral of a window", "bloom")
+KINDS = ("llama", "qwen3", "gpt2", "mistral of a window", "bloom", "rotations by length")
 HANDED_ON = ("llama", "qwen3", "gpt2")
 
 
 def config(kind):
-    from transformers import BloomConfig, GPT2Config, LlamaConfig, MistralConfig, Qwen3Config
+    from transformers import BloomConfig, GPT2Config, LlamaConfig, MistralConfig, Phi3Config, Qwen3Config
 
     if kind == "gpt2":
         return GPT2Config(vocab_size=258, n_positions=512, n_embd=32, n_layer=2, n_head=2, initializer_range=0.3)
     if kind == "bloom":  # which takes no positions
         return BloomConfig(vocab_size=258, hidden_size=32, n_layer=2, n_head=2, initializer_range=0.3)
+    if kind == "rotations by length":  # Phi-3's: the short ones are for the head, the long ones for every prompt
+        short = {"original_max_position_embeddings": len(HEAD) + 12}
+        told = {"rope_type": "longrope", "rope_theta": 10000.0, "short_factor": [1.0] * 8, "long_factor": [4.0] * 8}
+        special = {"pad_token_id": 0, "bos_token_id": None, "eos_token_id": 1}
+        return Phi3Config(**SIZES, **SMALL, **special, **short, rope_parameters=told | short)
     more = {"num_key_value_heads": 1, "head_dim": 16}
     if kind == "mistral of a window":
         return MistralConfig(sliding_window=16, **SIZES, **SMALL, **more)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from rankloom import Document, Run, ScoreKind, Session
 from rankloom.corpus import MemoryDocuments
+from rankloom.encoders.sentence_model import sentence_model
 from rankloom.errors import DataError, UsageError
 from rankloom.pipeline import Top
 from rankloom.rerank import BiEncoder, CrossEncoder, Provence, split_sentences
@@ -183,6 +184,15 @@ def test_an_adapter_scores_as_the_cross_encoder_of_the_same_weights(adapters):
         )
     assert np.ptp(list(scores.values())) > 0.01
     assert joint.ranking.kind == alone.ranking.kind == ScoreKind.LOGIT
+
+
+def test_an_adapter_has_a_tokenizer_of_its_own(adapters):
+    """Tokenizers hold how texts are cut; one that two models share would cut texts of one as the other does."""
+    stage = Provence(str(adapters[0]))
+    stage.warm_up(SESSION)
+    found = stage._found(SESSION)
+    encoder = sentence_model(found.backbone, SESSION, precision="float32", stage="test").model
+    assert stage._loaded.model.tokenizer is not encoder.tokenizer
 
 
 @pytest.mark.parametrize("below_last", [False, True])
