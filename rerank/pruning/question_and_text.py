@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ from rankloom.errors import DataError
 from rankloom.rerank.pruning.blocks import in_blocks
 from rankloom.rerank.pruning.provence_layout import ProvenceLayout
 
-_PUNCTUATION = re.compile(r"[^\w\s]")
+_NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 class Row(NamedTuple):
@@ -68,9 +69,11 @@ class QuestionAndText:
             )
 
     def question(self, text: str) -> str:
-        """A question as the model is asked it."""
+        """A question as the model is asked it; plain ones have no capitals and no punctuation of ASCII."""
         text = readable(text)
-        return " ".join(_PUNCTUATION.sub(" ", text).lower().split()) if self.layout.plain_question else text
+        if not self.layout.plain_question:
+            return text
+        return " ".join(text.lower().translate(_NO_PUNCTUATION).split()) or text
 
     def pieces(self, text: str, offsets: Sequence[tuple[int, int]], title: str) -> list[str]:
         """What is tokenised of a text, sentence by sentence; the title, unless it is empty, is the first."""

@@ -16,11 +16,11 @@ import regex
 from syntok import segmenter
 from syntok.tokenizer import Tokenizer
 
-SENTENCES_VERSION = 1  # raised when `split_sentences` splits a text in another way
+SENTENCES_VERSION = 2  # raised when `split_sentences` splits a text in another way
 # A bullet or a number at the start of a line, as in "- milk", "2. eggs" or "(c) flour".
 _LIST_MARK = re.compile(r"\s*+(?:[-*+•‣▪●○·–—]|\(?(?:\d{1,3}|[a-z])[.)])\s")  # noqa: RUF001
-# "| sky | blue |", or columns with tabs between them.
-_TABLE_ROW = re.compile(r"\s*+(?:\|.*\|\s*$|\S[^\t]*+\t\s*+\S)")
+# "| sky | blue |", or columns with tabs between them; not a tab before or within prose, such as a title's abstract.
+_TABLE_ROW = re.compile(r"\s*+(?:\|.*\|\s*$|(?!.*\w{3}[.!?]\s+\S)\S[^\t]*+\t\s*+\S)")
 _FENCE = re.compile(r"\s*+(?:```|~~~)")
 # What Unicode calls the end of a sentence, but for those that syntok knows; a full-width point may stand in a number.
 _STOP = regex.compile(r"(?V1)(?:[\p{STerm}--[.!?．]]|．(?!\p{Nd}))++[.!?…]*+[」』）】〉》”’\"')]*+")  # noqa: RUF001

@@ -77,7 +77,7 @@ def test_the_title_is_not_read():
 
 @pytest.mark.slow
 def test_the_default_threshold_does_what_its_description_says():
-    mini = Path(__file__).parents[2] / "eval" / "mini"
+    mini = Path(__file__).parents[3] / "eval" / "mini"
     read = {name: [json.loads(line) for line in (mini / f"{name}.jsonl").open()] for name in ("corpus", "queries")}
     documents = {record["_id"]: Document(record["_id"], record["text"]) for record in read["corpus"]}
     queries = {record["_id"]: record["text"] for record in read["queries"]}
