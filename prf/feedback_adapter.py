@@ -6,20 +6,14 @@ See `rankloom.adapter`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rankloom.adapter import (
+    AdapterKind,
     LowRankChanges,
     changed_transformer,
-    read_fields,
-    read_weights,
-    restore,
     trainable,
-    unreadable,
-    write_adapter,
 )
 from rankloom.errors import DataError, UsageError
 from rankloom.model_files import FEEDBACK, read_json_object
@@ -78,52 +72,8 @@ def trained(encoder: Any) -> dict[str, Tensor]:
     return trainable({"transformer": encoder[0].model})
 
 
-def save_adapter(
-    encoder: Any, folder: str | Path, settings: FeedbackAdapterSettings, *, card: str, manifest: Mapping[str, Any]
-) -> None:
-    """Write an adapter, with half-precision weights, whole or not at all.
-
-    Args:
-        encoder: A trained encoder of `adapted`.
-        folder: Where to.
-        settings: What the encoder was made with.
-        card: The model card, written as README.md.
-        manifest: How it came about, written as manifest.json.
-
-    Raises:
-        UsageError: The folder holds other things.
-    """
-    fields = {**asdict(settings), "format": FORMAT, "version": VERSION}
-    write_adapter(folder, fields, trained(encoder), card=card, manifest=manifest)
-
-
-def read_settings(folder: str | Path) -> FeedbackAdapterSettings:
-    """What an adapter says of itself.
-
-    Raises:
-        DataError: The file can not be read, or is of another format or version.
-    """
-    fields = read_fields(folder, FORMAT, VERSION, stage=_STAGE)
-    try:
-        layout, modules = FeedbackLayout.of(fields.pop("layout")), tuple(fields.pop("modules"))
-        return FeedbackAdapterSettings(**fields, layout=layout, modules=modules)
-    except (KeyError, TypeError, UsageError) as error:
-        raise unreadable(folder, FORMAT, VERSION, str(error), stage=_STAGE) from error
-
-
-def load_adapter(folder: str | Path, backbone: Any) -> Any:
-    """The encoder that an adapter and its backbone make, in evaluation mode.
-
-    Args:
-        folder: The adapter.
-        backbone: The `SentenceTransformer` that the adapter names, loaded; its weights are shared, not copied.
-
-    Raises:
-        DataError: The adapter can not be read, or does not fit the backbone.
-    """
-    encoder = adapted(backbone, read_settings(folder))
-    restore(trained(encoder), read_weights(folder), stage=_STAGE)
-    return encoder.eval()
+_KIND = AdapterKind(FORMAT, VERSION, _STAGE, FeedbackAdapterSettings, adapted, trained, {"layout": FeedbackLayout.of})
+save_adapter, read_settings, load_adapter = _KIND.save, _KIND.read_settings, _KIND.load
 
 
 def said_by(found: ResolvedModel) -> Said | None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
-from rankloom.errors import DataError
+from rankloom.errors import DataError, UsageError
 from rankloom.extras import require
 from rankloom.files import MANIFEST, atomic_path, write_json
 from rankloom.model_files import ADAPTER, read_json_object
@@ -23,6 +23,17 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _WEIGHTS = "adapter.safetensors"
+
+
+class _Evaluated(Protocol):
+    """A model of torch."""
+
+    def eval(self) -> Self:
+        """The model itself, in evaluation mode."""
+
+
+_Settings = TypeVar("_Settings", bound="LowRankChanges")
+_Model = TypeVar("_Model", bound=_Evaluated)
 
 
 def shared_transformer(backbone: Any) -> Any:
@@ -182,6 +193,80 @@ def write_adapter(
             (temporary / name).write_text(content, encoding="utf-8")
         write_json(temporary / MANIFEST, manifest)
         write_json(temporary / ADAPTER, fields)
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterKind(Generic[_Settings, _Model]):
+    """One kind of adapter: what it is called, how its model is made of a backbone, and what of it is written.
+
+    Args:
+        format: Its format, in `adapter.json`.
+        version: The version of the format.
+        stage: Who asks, for errors.
+        settings: The class of its settings; its fields are those of `adapter.json`.
+        adapted: Makes the model of a backbone and settings.
+        trained: Name -> parameter, of what training changes of such a model.
+        parts: Field -> what makes it of what is written, for settings that are no plain values.
+    """
+
+    format: str
+    version: int
+    stage: str
+    settings: type[_Settings]
+    adapted: Callable[[Any, _Settings], _Model]
+    trained: Callable[[_Model], Mapping[str, Tensor]]
+    parts: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
+
+    def save(
+        self,
+        model: _Model,
+        folder: str | Path,
+        settings: _Settings,
+        *,
+        card: str = "",
+        manifest: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write an adapter, with half-precision weights, whole or not at all.
+
+        Args:
+            model: A trained model of `adapted`.
+            folder: Where to.
+            settings: What the model was made with.
+            card: The model card, written as README.md.
+            manifest: How it came about, written as manifest.json.
+
+        Raises:
+            UsageError: The folder holds other things.
+        """
+        fields = {**asdict(settings), "format": self.format, "version": self.version}
+        write_adapter(folder, fields, self.trained(model), card=card, manifest=manifest or {})
+
+    def read_settings(self, folder: str | Path) -> _Settings:
+        """What an adapter says of itself.
+
+        Raises:
+            DataError: The file can not be read, or is of another kind or version.
+        """
+        told = read_fields(folder, self.format, self.version, stage=self.stage)
+        try:
+            made = {name: make(told[name]) for name, make in {"modules": tuple, **self.parts}.items()}
+            return self.settings(**told | made)
+        except (KeyError, TypeError, UsageError) as error:
+            raise unreadable(folder, self.format, self.version, str(error), stage=self.stage) from error
+
+    def load(self, folder: str | Path, backbone: Any) -> _Model:
+        """The model that an adapter and its backbone make, in evaluation mode.
+
+        Args:
+            folder: The adapter.
+            backbone: The `SentenceTransformer` that the adapter names, loaded; its weights are shared, not copied.
+
+        Raises:
+            DataError: The adapter can not be read, or does not fit the backbone.
+        """
+        model = self.adapted(backbone, self.read_settings(folder))
+        restore(self.trained(model), read_weights(folder), stage=self.stage)
+        return model.eval()
 
 
 def adapter_format(folder: str | Path) -> str | None:

@@ -7,20 +7,15 @@ compares reads two documents; it is laid out alike. See `rankloom.adapter`.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rankloom.adapter import (
+    AdapterKind,
     LowRankChanges,
     changed_transformer,
-    read_fields,
-    read_weights,
-    restore,
     trainable,
-    unreadable,
-    write_adapter,
 )
 from rankloom.errors import DataError
 from rankloom.extras import require
@@ -98,41 +93,8 @@ def trained(encoder: Any) -> dict[str, Tensor]:
     return trainable({"transformer": encoder[0].model})
 
 
-def save_adapter(
-    encoder: Any,
-    folder: str | Path,
-    settings: CrossEncoderSettings,
-    *,
-    card: str = "",
-    manifest: Mapping[str, Any] | None = None,
-) -> None:
-    """Write an adapter, with half-precision weights, whole or not at all.
-
-    Args:
-        encoder: A trained encoder of `adapted`.
-        folder: Where to.
-        settings: What the encoder was made with.
-        card: The model card, written as README.md.
-        manifest: How it came about, written as manifest.json.
-
-    Raises:
-        UsageError: The folder holds other things.
-    """
-    fields = {**asdict(settings), "format": FORMAT, "version": VERSION}
-    write_adapter(folder, fields, trained(encoder), card=card, manifest=manifest or {})
-
-
-def read_settings(folder: str | Path) -> CrossEncoderSettings:
-    """What an adapter says of itself.
-
-    Raises:
-        DataError: The file can not be read, or is of another kind or version.
-    """
-    fields = read_fields(folder, FORMAT, VERSION, stage=_STAGE)
-    try:
-        return CrossEncoderSettings(**{**fields, "modules": tuple(fields["modules"])})
-    except (KeyError, TypeError) as error:
-        raise unreadable(folder, FORMAT, VERSION, str(error), stage=_STAGE) from error
+_KIND = AdapterKind(FORMAT, VERSION, _STAGE, CrossEncoderSettings, adapted, trained)
+save_adapter, read_settings = _KIND.save, _KIND.read_settings
 
 
 def load_adapter(folder: str | Path, backbone: Any, *, documents: int = 1) -> Any:
@@ -155,6 +117,4 @@ def load_adapter(folder: str | Path, backbone: Any, *, documents: int = 1) -> An
             accepted=f"one that reads {documents}",
             fix="take Duo for one that compares two documents, CrossEncoder for one that scores one",
         )
-    encoder = adapted(backbone, settings)
-    restore(trained(encoder), read_weights(folder), stage=_STAGE)
-    return encoder.eval()
+    return _KIND.load(folder, backbone)

@@ -6,13 +6,11 @@ that it is kept. See `rankloom.adapter` and `rankloom.cross_encoder_adapter`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from rankloom import cross_encoder_adapter
-from rankloom.adapter import read_fields, read_weights, restore, trainable, unreadable, write_adapter
+from rankloom.adapter import AdapterKind, trainable
 from rankloom.cross_encoder_adapter import CrossEncoderSettings
 
 if TYPE_CHECKING:
@@ -75,53 +73,5 @@ def trained(model: TwoHeads) -> dict[str, Tensor]:
     return trainable({"transformer": model.classifier, "token_head": model.token_head})
 
 
-def save_adapter(
-    model: TwoHeads,
-    folder: str | Path,
-    settings: ProvenceSettings,
-    *,
-    card: str = "",
-    manifest: Mapping[str, Any] | None = None,
-) -> None:
-    """Write an adapter, with half-precision weights, whole or not at all.
-
-    Args:
-        model: A trained model of `adapted`.
-        folder: Where to.
-        settings: What the model was made with.
-        card: The model card, written as README.md.
-        manifest: How it came about, written as manifest.json.
-
-    Raises:
-        UsageError: The folder holds other things.
-    """
-    fields = {**asdict(settings), "format": FORMAT, "version": VERSION}
-    write_adapter(folder, fields, trained(model), card=card, manifest=manifest or {})
-
-
-def read_settings(folder: str | Path) -> ProvenceSettings:
-    """What an adapter says of itself.
-
-    Raises:
-        DataError: The file can not be read, or is of another kind or version.
-    """
-    fields = read_fields(folder, FORMAT, VERSION, stage=_STAGE)
-    try:
-        return ProvenceSettings(**{**fields, "modules": tuple(fields["modules"])})
-    except (KeyError, TypeError) as error:
-        raise unreadable(folder, FORMAT, VERSION, str(error), stage=_STAGE) from error
-
-
-def load_adapter(folder: str | Path, backbone: Any) -> TwoHeads:
-    """The model that an adapter and its backbone make, in evaluation mode.
-
-    Args:
-        folder: The adapter.
-        backbone: The `SentenceTransformer` that the adapter names, loaded; its weights are shared, not copied.
-
-    Raises:
-        DataError: The adapter can not be read, or does not fit the backbone.
-    """
-    model = adapted(backbone, read_settings(folder))
-    restore(trained(model), read_weights(folder), stage=_STAGE)
-    return model.eval()
+_KIND = AdapterKind(FORMAT, VERSION, _STAGE, ProvenceSettings, adapted, trained)
+save_adapter, read_settings, load_adapter = _KIND.save, _KIND.read_settings, _KIND.load

@@ -6,20 +6,14 @@ and the word of the reduction that it was trained with. See `rankloom.adapter`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rankloom.adapter import (
+    AdapterKind,
     LowRankChanges,
     changed_transformer,
-    read_fields,
-    read_weights,
-    restore,
     trainable,
-    unreadable,
-    write_adapter,
 )
 from rankloom.token_layout import TokenLayout, multi_vector_encoder
 
@@ -75,54 +69,7 @@ def trained(encoder: Any) -> dict[str, Tensor]:
     return trainable({"transformer": encoder[0].model} | ({} if projection is None else {"projection": projection}))
 
 
-def save_adapter(
-    encoder: Any,
-    folder: str | Path,
-    settings: TokenAdapterSettings,
-    *,
-    card: str = "",
-    manifest: Mapping[str, Any] | None = None,
-) -> None:
-    """Write an adapter, with half-precision weights, whole or not at all.
-
-    Args:
-        encoder: A trained encoder of `adapted`.
-        folder: Where to.
-        settings: What the encoder was made with.
-        card: The model card, written as README.md.
-        manifest: How it came about, written as manifest.json.
-
-    Raises:
-        UsageError: The folder holds other things.
-    """
-    fields = {**asdict(settings), "format": FORMAT, "version": VERSION}
-    write_adapter(folder, fields, trained(encoder), card=card, manifest=manifest or {})
-
-
-def read_settings(folder: str | Path) -> TokenAdapterSettings:
-    """What an adapter says of itself.
-
-    Raises:
-        DataError: The file can not be read, or is of another version.
-    """
-    fields = read_fields(folder, FORMAT, VERSION, stage=_STAGE)
-    try:
-        layout, modules = TokenLayout(**fields.pop("layout")), tuple(fields.pop("modules"))
-        return TokenAdapterSettings(**fields, layout=layout, modules=modules)
-    except (KeyError, TypeError) as error:
-        raise unreadable(folder, FORMAT, VERSION, str(error), stage=_STAGE) from error
-
-
-def load_adapter(folder: str | Path, backbone: Any) -> Any:
-    """The encoder that an adapter and its backbone make, in evaluation mode; it gives all vectors, as `adapted` says.
-
-    Args:
-        folder: The adapter.
-        backbone: The `SentenceTransformer` that the adapter names, loaded; its weights are shared, not copied.
-
-    Raises:
-        DataError: The adapter can not be read, or does not fit the backbone.
-    """
-    encoder = adapted(backbone, read_settings(folder))
-    restore(trained(encoder), read_weights(folder), stage=_STAGE)
-    return encoder.eval()
+_KIND = AdapterKind(
+    FORMAT, VERSION, _STAGE, TokenAdapterSettings, adapted, trained, {"layout": lambda told: TokenLayout(**told)}
+)
+save_adapter, read_settings, load_adapter = _KIND.save, _KIND.read_settings, _KIND.load

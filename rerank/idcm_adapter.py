@@ -7,19 +7,15 @@ An adapter holds what one of a cross-encoder holds, the teacher's part, and the 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rankloom import cross_encoder_adapter
 from rankloom.adapter import (
+    AdapterKind,
     LowRankChanges,
-    read_fields,
-    read_weights,
-    restore,
     trainable,
-    unreadable,
-    write_adapter,
 )
 from rankloom.errors import DataError
 from rankloom.rerank.idcm_model import ClassifierTeacher, IDCMModel, IDCMSizes
@@ -114,28 +110,8 @@ def trained(model: IDCMModel) -> dict[str, Tensor]:
     return {**teacher_weights(model), **trainable({"student": model.student}), "weights": model.weights}
 
 
-def save_adapter(
-    model: IDCMModel,
-    folder: str | Path,
-    settings: IDCMSettings,
-    *,
-    card: str = "",
-    manifest: Mapping[str, Any] | None = None,
-) -> None:
-    """Write an adapter, with half-precision weights, whole or not at all.
-
-    Args:
-        model: A trained model of `adapted`.
-        folder: Where to.
-        settings: What it was made with.
-        card: The model card, written as README.md.
-        manifest: How it came about, written as manifest.json.
-
-    Raises:
-        UsageError: The folder holds other things.
-    """
-    told = {**asdict(settings), "format": FORMAT, "version": VERSION}
-    write_adapter(folder, told, trained(model), card=card, manifest=manifest or {})
+_KIND = AdapterKind(FORMAT, VERSION, _STAGE, IDCMSettings, adapted, trained, {"sizes": lambda told: IDCMSizes(**told)})
+save_adapter, read_settings, load_adapter = _KIND.save, _KIND.read_settings, _KIND.load
 
 
 def save_teacher(encoder: Any, folder: str | Path, settings: IDCMSettings, *, manifest: Mapping[str, Any]) -> None:
@@ -152,31 +128,3 @@ def save_teacher(encoder: Any, folder: str | Path, settings: IDCMSettings, *, ma
     """
     card = "# The teacher of an IDCM model, as a cross-encoder\n\nSee the model's own card, in the folder beside it.\n"
     cross_encoder_adapter.save_adapter(encoder, folder, _of_teacher(settings), card=card, manifest=manifest)
-
-
-def read_settings(folder: str | Path) -> IDCMSettings:
-    """What an adapter says of itself.
-
-    Raises:
-        DataError: The file can not be read, or is of another kind or version.
-    """
-    told = read_fields(folder, FORMAT, VERSION, stage=_STAGE)
-    try:
-        return IDCMSettings(**{**told, "modules": tuple(told["modules"]), "sizes": IDCMSizes(**told["sizes"])})
-    except (KeyError, TypeError) as error:
-        raise unreadable(folder, FORMAT, VERSION, str(error), stage=_STAGE) from error
-
-
-def load_adapter(folder: str | Path, backbone: Any) -> IDCMModel:
-    """The model that an adapter and its backbone make, in evaluation mode.
-
-    Args:
-        folder: The adapter.
-        backbone: The `SentenceTransformer` that the adapter names, loaded; its weights are shared, not copied.
-
-    Raises:
-        DataError: The adapter can not be read, or does not fit the backbone.
-    """
-    model = adapted(backbone, read_settings(folder))
-    restore(trained(model), read_weights(folder), stage=_STAGE)
-    return model.eval()
