@@ -151,7 +151,8 @@ def diagnose_experiment(experiment: Experiment, pipeline: str, *, session: Sessi
     whole(cutoff, least=1, stage="lost", parameter="cutoff")
     session = session.remembering()
     collection = experiment.load(session)
-    builder = PipelineBuilder(experiment.config.define, locations=experiment.locations)
+    define, locations = experiment.config.define, experiment.locations
+    builder = PipelineBuilder(define, locations=locations, sentences=collection.sentences)
     built = builder.build(
         experiment.config.pipelines[pipeline], corpus=collection.corpus, session=session, at=("pipelines", pipeline)
     )

@@ -28,7 +28,15 @@ from rankloom.pipeline import Pipeline
 from rankloom.registry import stage_class, stage_words
 from rankloom.session import Session
 from rankloom.stage import REWRITTEN, Retriever, Stage
-from rankloom.stage_schema import FUSIONS, builder, first_parameter, inner_parameters, model_parameters, parameters
+from rankloom.stage_schema import (
+    FUSIONS,
+    builder,
+    first_parameter,
+    inner_parameters,
+    model_parameters,
+    parameters,
+    reads_labels,
+)
 from rankloom.stand_in import StandIn
 from rankloom.yaml_file import Locations, Place
 
@@ -41,10 +49,17 @@ class PipelineBuilder:
     Args:
         definitions: Name -> step or list of steps, to be used by name.
         locations: Where things stand in the file, for errors.
+        sentences: Those that the collection marks as relevant, for stages that know labels; None if it has none.
     """
 
-    def __init__(self, definitions: Mapping[str, Any], *, locations: Locations | None = None) -> None:
-        self.definitions = definitions
+    def __init__(
+        self,
+        definitions: Mapping[str, Any],
+        *,
+        locations: Locations | None = None,
+        sentences: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.definitions, self.sentences = definitions, sentences
         self.locations = locations or Locations()
         self._built: dict[str, Stage] = {}
         self._models: dict[str, LanguageModel] = {}
@@ -182,6 +197,11 @@ class PipelineBuilder:
     ) -> Stage:
         """A stage, given the corpus if it searches one."""
         make = builder(word)
+        if reads_labels(word):
+            if self.sentences is None:
+                fix = "take a collection with sentences that are marked as relevant"
+                raise self._error(at, f"{word} needs labels of sentences", fix=fix)
+            values = {**values, "sentences": self.sentences}
         if not hasattr(stage_class(word), "for_corpus"):
             return self._made(at, lambda: make(**values))
         if corpus is None:

@@ -21,7 +21,7 @@ from rankloom.stage import Stage
 #: Words that take `inputs:`, a list of pipelines, besides their keyword parameters.
 FUSIONS: dict[str, Callable[..., Stage]] = {"interpolate": interpolate, "rrf": rrf, "fuse": fuse}
 #: Objects, which YAML can not hold; the builder gives them, or only Python can.
-_GIVEN = frozenset({"corpus", "session", "retriever", "index", "encoder"})
+_GIVEN = frozenset({"corpus", "session", "retriever", "index", "encoder", "sentences"})
 
 
 def builder(word: str) -> Callable[..., Stage]:
@@ -54,6 +54,11 @@ def _inputs(fusion: Callable[..., Stage]) -> Any:
         return Annotated[list[Any], Field(min_length=1)]
     count = kinds.count(inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return Annotated[list[Any], Field(min_length=count, max_length=count)]
+
+
+def reads_labels(word: str) -> bool:
+    """Whether the stage is to be given the sentences that a collection marks as relevant."""
+    return "sentences" in inspect.signature(stage_class(word)).parameters
 
 
 def inner_parameters(word: str) -> tuple[str, ...]:

@@ -19,7 +19,16 @@ from rankloom.rerank.mono_t5 import MonoT5
 from rankloom.rerank.pair_stage import PairStage
 from rankloom.rerank.pointwise import Pointwise
 from rankloom.rerank.prettr import PreTTR
-from rankloom.rerank.pruning import Provence, SentencePruner, Splitter, prune, split_sentences
+from rankloom.rerank.pruning import (
+    LeadPruner,
+    OraclePruner,
+    Provence,
+    SentenceCrossEncoder,
+    SentencePruner,
+    Splitter,
+    prune,
+    split_sentences,
+)
 from rankloom.rerank.source_weight import SourceFilter, SourceOf, SourceWeight
 from rankloom.rerank.stored_token_vectors import StoredTokenVectors
 from rankloom.rerank.stored_vectors import StoredVectors
@@ -35,14 +44,17 @@ __all__ = [
     "Duo",
     "GradedRelevance",
     "LateInteraction",
+    "LeadPruner",
     "Listwise",
     "MonoT5",
+    "OraclePruner",
     "PairStage",
     "Pairwise",
     "Pointwise",
     "PreTTR",
     "Provence",
     "QueryLikelihood",
+    "SentenceCrossEncoder",
     "SentencePruner",
     "Setwise",
     "SourceFilter",

@@ -50,14 +50,16 @@ class Outcome:
     Args:
         arrays: Scores, offsets and the like by name, of plain dtypes.
         truncated: Tokens of the pair that the model did not read.
+        passing: Whether asking again may give a better one, so that it is not to be remembered.
     """
 
     arrays: Mapping[str, NDArray[np.generic]]
     truncated: int = 0
+    passing: bool = False
 
     def and_with(self, name: str, number: int) -> Outcome:
         """The same outcome with one more number."""
-        return Outcome({**self.arrays, name: np.array([number])}, self.truncated)
+        return Outcome({**self.arrays, name: np.array([number])}, self.truncated, self.passing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +71,14 @@ class Computed:
         calls: Batches that went through a model, or requests.
         tokens: Tokens that models read and wrote.
         stopped: Which limit of the budget was reached before the other pairs; empty if none was.
+        written: Those of the tokens that models wrote.
     """
 
     outcomes: list[Outcome]
     calls: int
     tokens: int
     stopped: str = ""
+    written: int = 0
 
 
 class LookedAt(NamedTuple):
@@ -148,13 +152,13 @@ class PairStage(Stage):
             DataError: A pair is longer than the model reads, and the session's policy is `error`.
         """
         ranking, documents = run.hits(stage=self.name), run.texts(stage=self.name)
-        key = self._digest(self.neutral | self.decides_later, self.identity(run.session), run.session.numerics())
+        key = self._key(run.session)
         wanted = self.looked_at(run)
         blank = np.flatnonzero((wanted == 0) & (ranking.counts() > 0))
         notes = [Note(self.name, "empty_query", run.queries[number].id) for number in blank]
         outcomes: list[Outcome] = []
         counts = np.zeros_like(wanted)
-        cached = calls = tokens = 0
+        cached = calls = tokens = written = 0
         with run.session.progress.task(self.name, int(wanted.sum())) as advance:
             for start in range(0, len(run), self.unit):
                 ids = {
@@ -172,11 +176,30 @@ class PairStage(Stage):
                         detail = f"{spent.stopped}; its first {len(own)} hits are done"
                         notes.append(Note(self.name, "unfinished", run.queries[number].id, detail=detail))
                 cached, calls, tokens = cached + from_cache, calls + spent.calls, tokens + spent.tokens
+                written += spent.written
                 advance(len(pairs))
-        counted = run.noted(*notes).counted(inputs=len(outcomes), cached=cached, calls=calls, tokens=tokens)
+        noted = run.noted(*notes)
+        counted = noted.counted(inputs=len(outcomes), cached=cached, calls=calls, tokens=tokens, written=written)
         return LookedAt(counted, outcomes, counts)
 
-    def _group(self, pairs: list[Pair], key: str, session: Session) -> tuple[list[Outcome | None], int, Computed]:
+    def of_pairs(self, pairs: Sequence[Pair], session: Session) -> tuple[list[Outcome | None], Computed]:
+        """What the model makes of pairs that another stage asks about, from the cache as far as it is known.
+
+        Args:
+            pairs: The pairs; equal ones are computed once.
+            session: How to carry it out; its cache is this stage's own.
+
+        Returns:
+            An outcome for each pair, None where a budget has not sufficed; and what was computed.
+        """
+        outcomes, _, computed = self._group(pairs, self._key(session), session)
+        return outcomes, computed
+
+    def _key(self, session: Session) -> str:
+        """What outcomes depend on besides the pair."""
+        return self._digest(self.neutral | self.decides_later, self.identity(session), session.numerics())
+
+    def _group(self, pairs: Sequence[Pair], key: str, session: Session) -> tuple[list[Outcome | None], int, Computed]:
         """Outcomes of a group of pairs, how many came from the cache, and what was computed; equal pairs once."""
         keys = [digest(key, pair.query, pair.document.title, pair.document.text) for pair in pairs]
         known = known_outcomes(session.cache, keys)
@@ -226,8 +249,9 @@ def _pairs(run: Run, documents: Documents, wanted: Mapping[int, list[str]]) -> l
 
 def keep_outcomes(cache: Cache | None, outcomes: Mapping[str, Outcome], *, stage: str) -> None:
     """Let the cache, if there is one, remember outcomes under their keys."""
-    if cache is not None and outcomes:
-        packed = {one: pack({"truncated": outcome.truncated}, outcome.arrays) for one, outcome in outcomes.items()}
+    lasting = {one: outcome for one, outcome in outcomes.items() if not outcome.passing}
+    if cache is not None and lasting:
+        packed = {one: pack({"truncated": outcome.truncated}, outcome.arrays) for one, outcome in lasting.items()}
         cache.put(packed, stage=stage)
 
 

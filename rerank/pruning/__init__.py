@@ -3,7 +3,10 @@
 All pruners split texts by `splitting`, give each sentence a probability, and choose by `sentence_stage`.
 """
 
+from rankloom.rerank.pruning.cross_encoder import SentenceCrossEncoder
 from rankloom.rerank.pruning.encoder import SentencePruner
+from rankloom.rerank.pruning.lead import LeadPruner
+from rankloom.rerank.pruning.oracle import OraclePruner
 from rankloom.rerank.pruning.provence import Provence
 from rankloom.rerank.pruning.prune import Pruned, PrunedContext, prune
 from rankloom.rerank.pruning.sentence_stage import Judged, SentencePair, SentenceStage
@@ -13,9 +16,12 @@ from rankloom.rerank.pruning.splitting import SPLITTERS, Splitter
 __all__ = [
     "SPLITTERS",
     "Judged",
+    "LeadPruner",
+    "OraclePruner",
     "Provence",
     "Pruned",
     "PrunedContext",
+    "SentenceCrossEncoder",
     "SentencePair",
     "SentencePruner",
     "SentenceStage",

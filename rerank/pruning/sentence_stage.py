@@ -56,6 +56,9 @@ class Judged(NamedTuple):
         tokens: Tokens that models read and wrote.
         stopped: Which limit of the session's budget was reached; the last pairs are missing then. Empty if none was.
         more: For each pair, what else is to be remembered, by name; empty if nothing is.
+        written: Those of the tokens that models wrote.
+        passing: Pairs of which the next call may tell more, so that they are not to be remembered; bool of shape
+            (pairs,), or None where there are none.
     """
 
     probabilities: list[NDArray[np.float32]]
@@ -64,6 +67,8 @@ class Judged(NamedTuple):
     tokens: int
     stopped: str = ""
     more: Sequence[Mapping[str, NDArray[np.generic]]] = ()
+    written: int = 0
+    passing: NDArray[np.bool_] | None = None
 
 
 #: Outcome -> which sentences of the pair pass the threshold; bool of shape (sentences,).
@@ -154,8 +159,10 @@ class SentenceStage(PairStage):
             offsets = np.array(split[place].offsets, dtype=np.int64).reshape(-1, 2)
             arrays: dict[str, NDArray[np.generic]] = {"offsets": offsets}
             arrays["probabilities"] = np.asarray(probabilities, dtype=np.float32)
-            outcomes.append(Outcome({**arrays, **(judged.more[place] if judged.more else {})}, int(truncated)))
-        return Computed(outcomes, judged.calls, judged.tokens, judged.stopped)
+            more = judged.more[place] if judged.more else {}
+            passing = judged.passing is not None and bool(judged.passing[place])
+            outcomes.append(Outcome({**arrays, **more}, int(truncated), passing))
+        return Computed(outcomes, judged.calls, judged.tokens, judged.stopped, judged.written)
 
     def split(self, pairs: Sequence[Pair]) -> list[SentencePair]:
         """Pairs with the sentences of their documents; equal texts are split once."""

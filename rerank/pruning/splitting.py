@@ -11,7 +11,8 @@ import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Annotated
+from operator import index
+from typing import Annotated, Any
 
 from rankloom.errors import DataError, UsageError
 from rankloom.fingerprint import digest
@@ -48,11 +49,18 @@ class Splitter:
         Whatever is not space lies in one of them; a text of nothing but spaces has none.
 
         Raises:
-            DataError: The function gave a sentence that does not follow the one before in the text.
+            DataError: The function gave a sentence that does not follow the one before in the text, or something else
+                than sentences.
         """
+        given = self.function(text)
+        if isinstance(given, str) or not isinstance(given, Iterable):
+            problem = f"{self.name} gave no sentences"
+            raise DataError(
+                problem, stage=_STAGE, value=given, accepted="a list of strings, or of offsets (start, end)"
+            )
         places, before = [], 0
-        for sentence in self.function(text):
-            start, end = self._found(sentence, text, before) if isinstance(sentence, str) else sentence
+        for sentence in given:
+            start, end = self._found(sentence, text, before) if isinstance(sentence, str) else self._pair(sentence)
             if not before <= start <= end <= len(text):
                 raise self._error("does not follow the one before", sentence, "offsets (start, end) in order")
             places.append(start)
@@ -69,6 +77,15 @@ class Splitter:
         if start < 0:
             raise self._error("does not stand in the text", sentence, "sentences just as they stand there, in order")
         return start, start + len(sentence)
+
+    def _pair(self, sentence: Any) -> tuple[int, int]:
+        """A sentence that is given as offsets."""
+        try:
+            start, end = map(index, sentence)
+        except (TypeError, ValueError):
+            accepted = "strings, or offsets (start, end)"
+            raise self._error("is neither a string nor a pair of whole numbers", sentence, accepted) from None
+        return start, end
 
     def _error(self, what: str, sentence: object, accepted: str) -> DataError:
         """The error of a sentence that can not be placed."""
@@ -87,15 +104,17 @@ SPLITTERS = {
 def splitter_of(named: AnySplitter, *, stage: str) -> Splitter:
     """The splitter that a parameter stands for.
 
-    A function that is named as `module:function` counts in fingerprints with its source, so that an edited one never
-    gets its old results from a cache; what it calls elsewhere does not.
+    A function, or any object that can be called, that is named as `module:function` counts in fingerprints with the
+    source of that module, and of the one that it comes from, so that an edited one never gets its old results from a
+    cache; what it calls elsewhere does not. One without a source, such as a compiled one, needs a `Splitter` with a
+    version in its place; `module:name` may name that, too.
 
     Args:
         named: `syntok`, `lines`, `module:function` (such as `nltk.tokenize:sent_tokenize`), or a `Splitter`.
         stage: Who asks, for errors.
 
     Raises:
-        UsageError: It is none of these, or can not be imported.
+        UsageError: It is none of these, can not be imported, or has no source.
     """
     if isinstance(named, Splitter):
         return named
@@ -113,12 +132,24 @@ def splitter_of(named: AnySplitter, *, stage: str) -> Splitter:
         return function
     if not callable(function):
         raise UsageError("the splitter is not a function", stage=stage, value=named, accepted=accepted)
-    return Splitter(f"{named} {_source(function)}", function)
+    return Splitter(named, function, _source(module, function, stage=stage))
 
 
-def _source(function: Callable[..., object]) -> str:
-    """A digest of a function's source; empty for one without, such as a compiled one."""
+def _source(module: str, function: Callable[..., object], *, stage: str) -> str:
+    """A digest of the sources of the module that names a function and of the one that it comes from.
+
+    Whole modules, because a decorator, the class of an object, or what made a function belongs to it as well.
+
+    Raises:
+        UsageError: One has no source.
+    """
+    made_in = getattr(function, "__module__", None) or type(function).__module__
     try:
-        return digest(inspect.getsource(function))
-    except (OSError, TypeError):
-        return ""
+        return digest(*(inspect.getsource(importlib.import_module(one)) for one in dict.fromkeys((module, made_in))))
+    except (ImportError, OSError, TypeError) as error:
+        raise UsageError(
+            f"the splitter has no source by which an edited one could be told ({error})",
+            stage=stage,
+            value=function,
+            fix="let the name stand for a Splitter(name, function, version), whose version you raise",
+        ) from error

@@ -4,11 +4,14 @@ import sys
 from dataclasses import replace
 from importlib.metadata import version
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rankloom import Document, Run, Session
+from rankloom.config import PipelineBuilder
+from rankloom.corpus import MemoryDocuments
 from rankloom.errors import DataError, UsageError
 from rankloom.rerank.pruning import SPLITTERS, SentencePruner, Splitter
 from rankloom.rerank.pruning.splitting import splitter_of
@@ -89,6 +92,67 @@ def test_a_function_is_named_by_its_module(tmp_path, monkeypatch):
     assert splitter_of("my_splitters:clauses", stage="test").fingerprint() != found.fingerprint()
 
 
+SOURCES = {
+    "function": "def clauses(text):\n    return text.split({mark!r})\n",
+    "object": "class Clauses:\n    def __call__(self, text):\n        return text.split({mark!r})\n"
+    "clauses = Clauses()\n",
+    "decorated": "from functools import wraps\ndef at(function):\n    @wraps(function)\n    def split(text):\n"
+    "        return function(text.split({mark!r}))\n    return split\n@at\ndef clauses(parts):\n    return parts\n",
+    "made by another": "def by(mark):\n    return lambda text: text.split(mark)\nclauses = by({mark!r})\n",
+    "partial": "import functools\nclauses = functools.partial(lambda mark, text: text.split(mark), {mark!r})\n",
+}
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+def test_whatever_can_be_called_is_another_once_it_is_edited(tmp_path, monkeypatch, kind):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    name = f"edited_{kind.replace(' ', '_')}"
+    found = {}
+    for mark in (", ", "; "):
+        (tmp_path / f"{name}.py").write_text(f"# {len(mark) * mark}\n" + SOURCES[kind].format(mark=mark))
+        sys.modules.pop(name, None)
+        found[mark] = splitter_of(f"{name}:clauses", stage="test")
+        assert texts(found[mark], f"air{mark}sea") == [f"air{mark}".strip(), "sea"]
+        assert splitter_of(f"{name}:clauses", stage="test").fingerprint() == found[mark].fingerprint()
+    assert found[", "].fingerprint() != found["; "].fingerprint()
+
+
+def test_one_without_a_source_needs_a_version(tmp_path, monkeypatch):
+    with pytest.raises(UsageError, match=r"sentence_pruner: the splitter has no source.*Splitter\(name, function"):
+        SentencePruner(splitter="builtins:sorted")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    source = "from rankloom.rerank import Splitter\nmine = Splitter('mine', sorted, '2')\n"
+    (tmp_path / "with_version.py").write_text(source)
+    assert splitter_of("with_version:mine", stage="test") == Splitter("mine", sorted, "2")
+
+
+class Token:
+    """What stands in the spans of other libraries."""
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        (None, r"mine gave no sentences.*None"),
+        ("One. Two.", r"mine gave no sentences.*'One\. Two\.'"),
+        (3, r"mine gave no sentences"),
+        ([None], r"neither a string nor a pair.*None"),
+        ([(0, 4, 5)], r"neither a string nor a pair"),
+        ([[Token(), Token()]], r"neither a string nor a pair.*Token"),
+        ([(0.0, 4.0)], r"neither a string nor a pair.*\(0\.0, 4\.0\)"),
+        (["One.", b"Two."], r"neither a string nor a pair.*b'Two\.'"),
+    ],
+)
+def test_what_is_no_sentence_is_refused(given, problem):
+    with pytest.raises(DataError, match=f"splitter.*{problem}"):
+        Splitter("mine", lambda _: given)("One. Two.")
+
+
+def test_offsets_may_be_of_any_whole_numbers():
+    assert texts(Splitter("mine", lambda _: np.array([[0, 4], [5, 9]])), "One. Two.") == ["One.", "Two."]
+    assert texts(Splitter("mine", lambda _: iter([[0, 4], [5, 9]])), "One. Two.") == ["One.", "Two."]
+
+
 @pytest.mark.parametrize("named", ["punkt", "", None, len, "no.such.module:split", "rankloom:no_such_name", ":"])
 def test_unknown_splitters_are_refused(named):
     with pytest.raises(UsageError, match=r"sentence_pruner.*splitter"):
@@ -121,3 +185,13 @@ def test_in_yaml_a_splitter_is_a_word():
         assert model(splitter="lines", **required).splitter == "lines"
         with pytest.raises(ValueError, match="string"):
             model(splitter={"name": "mine", "function": "split"}, **required)
+
+
+def test_in_yaml_it_may_be_a_function_of_your_own(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "splitters_of_mine.py").write_text("def clauses(text):\n    return text.split(', ')\n")
+    spec = {"lead_pruner": {"n": 1, "splitter": "splitters_of_mine:clauses"}}
+    pipeline = PipelineBuilder({}).build(spec, corpus=None, session=Session(offline=True))
+    documents = MemoryDocuments([Document("d", "air, sea, moon")])
+    run = pipeline.run(Run.from_dict({"q1": {"d": 1.0}}, queries={"q1": "air"}, documents=documents))
+    assert run["q1"][0].pruned_text == "air,"
