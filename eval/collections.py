@@ -16,9 +16,9 @@ from rankloom.eval.answer_text import gold_answers
 from rankloom.eval.catalog import CollectionRecord, Wanted, catalog, relative, relative_of_folder, wanted
 from rankloom.eval.compression import PRUNING, Sentences, check_labels, pruning_measures, read_sentences
 from rankloom.eval.downloads import Downloads
+from rankloom.eval.labelled_sentences import find_labelled, read_labelled_collection
 from rankloom.eval.layouts import DocumentFiles, read_download
 from rankloom.eval.measures import Evaluation, evaluate
-from rankloom.eval.squad import find_squad, read_squad
 from rankloom.extras import installed
 from rankloom.fingerprint import digest
 from rankloom.ledger import Note
@@ -144,8 +144,10 @@ def load_collection(
     Args:
         source: A folder in BEIR's layout (`corpus.jsonl`, `queries.jsonl`, `qrels/SPLIT.tsv`), perhaps followed by
             `:SPLIT`; a name such as `mini`, `scifact/test`, `bright/biology/long` or `candidates/dl19/bm25`;
-            `ir_datasets:ID`; a file in SQuAD's format with a split behind it, such as `covid-qa.json/test` (see
-            `rankloom.eval.squad`); or a mapping with the files `corpus`, `queries` and `qrels`.
+            `ir_datasets:ID`; a file of labelled sentences or in SQuAD's format, perhaps with a split behind it, such
+            as `scifact-rationales.jsonl/train` or `covid-qa.json/test` (see
+            `rankloom.eval.labelled_sentences.find_labelled`); or a mapping with the files `corpus`, `queries` and
+            `qrels`.
         split: Which documents, queries and judgements; by default those that the name says, or the usual ones.
         session: Where corpora are cached, and whether the network may be used.
         folder: Where relative paths start, such as the folder of the file that names them; where nothing is there, they
@@ -225,12 +227,12 @@ def _by_its_form(name: str, split: str | None, session: Session, folder: Path) -
         return _from_ir_datasets(name, session)
     if name.startswith("candidates/"):
         return load_candidates(name.removeprefix("candidates/"), session=session)
-    questions = find_squad(name, split, folder)
-    if questions is None:
+    labelled = find_labelled(name, split, folder)
+    if labelled is None:
         return None
-    judged, articles = read_squad(questions)
-    named = f"{questions.name}/{questions.split}"
-    return _collection(named, judged, lambda: Corpus.of(articles, session=session), None)
+    read = read_labelled_collection(labelled)
+    collection = _collection(labelled.name, read.judged, lambda: Corpus.of(read.documents, session=session), None)
+    return replace(collection, sentences=read.sentences)
 
 
 def _from_catalog(asked: Wanted, session: Session) -> Collection:

@@ -62,3 +62,8 @@ def _tab_rows(path: Path) -> Iterator[tuple[int, Any, Any, dict[str, Any]]]:
         if not tab:
             raise bad_line(path, number, "no tab between id and text", stage=_STAGE, accepted="id<tab>text")
         yield number, query_id.strip(), text, {}
+
+
+def same_words(question: str) -> str:
+    """What questions have in common that differ in case and spaces alone."""
+    return " ".join(question.casefold().split())

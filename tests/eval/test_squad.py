@@ -157,6 +157,7 @@ def data_is_there():
 
 
 @pytest.mark.skipif(not data_is_there(), reason="RANKLOOM_DATA holds no covid-qa.json")
+@pytest.mark.slow
 def test_covid_qa():
     splits = {split: load_collection(f"covid-qa.json/{split}") for split in SPLITS}
     assert {split: len(one.corpus) for split, one in splits.items()} == {"train": 40, "validation": 9, "test": 49}
