@@ -52,6 +52,7 @@ BUILT_IN: dict[str, str] = {
     "provence": "rankloom.rerank.pruning.provence:Provence",
     "sentence_pruner": "rankloom.rerank.pruning.encoder:SentencePruner",
     "sentence_cross_encoder": "rankloom.rerank.pruning.cross_encoder:SentenceCrossEncoder",
+    "citation_pruner": "rankloom.rerank.pruning.citations:CitationPruner",
     "lead_pruner": "rankloom.rerank.pruning.lead:LeadPruner",
     "oracle_pruner": "rankloom.rerank.pruning.oracle:OraclePruner",
     "pairwise": "rankloom.rerank.llm.pairwise:Pairwise",

@@ -20,6 +20,7 @@ from rankloom.rerank.pair_stage import PairStage
 from rankloom.rerank.pointwise import Pointwise
 from rankloom.rerank.prettr import PreTTR
 from rankloom.rerank.pruning import (
+    CitationPruner,
     LeadPruner,
     OraclePruner,
     Provence,
@@ -40,6 +41,7 @@ __all__ = [
     "BiEncoder",
     "Cascade",
     "CausalReranker",
+    "CitationPruner",
     "CrossEncoder",
     "Duo",
     "GradedRelevance",

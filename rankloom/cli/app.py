@@ -18,6 +18,7 @@ from rankloom.cli.explain import explain
 from rankloom.cli.golden import golden
 from rankloom.cli.help import help_of
 from rankloom.cli.index import index
+from rankloom.cli.label import label
 from rankloom.cli.lost import lost
 from rankloom.cli.run import run
 from rankloom.cli.search import search
@@ -66,6 +67,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "explain": explain,
     "lost": lost,
     "golden": golden,
+    "label": label,
     "train": train,
     "doctor": doctor,
 }
