@@ -55,6 +55,8 @@ def train(
         show_json({"model": str(trained.model), **trained.manifest})
         return
     for when in ("start", "end"):
+        if when not in trained.manifest:  # what is made in several steps is measured when all are done
+            continue
         scores = ", ".join(f"{name} {value}" for name, value in trained.manifest[when].items())
         typer.echo(f"{when}: {scores or 'no query was held out'}")
     typer.echo(f"{trained.model}  (name it as the model of {trained.stage})")

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from rankloom.cli import main
+from tests.training.long_documents import idcm_recipe
 from tests.training.recipes import tiny_recipe
 
 
@@ -50,3 +51,13 @@ def test_it_trains_and_says_where_and_how_well(recipe: Path, capsys: pytest.Capt
     assert main(["train", str(recipe), "--output-dir", "there", "--offline"]) == 0
     assert f"nDCG@10 {said['end']['nDCG@10']}" in capsys.readouterr().out
     assert main(["train", str(recipe), "--output-dir", "there", "--set", "seed=8", "--offline"]) == 5
+
+
+@pytest.mark.slow
+def test_what_is_measured_at_the_end_only_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "idcm.yaml"
+    file.write_text(yaml.safe_dump(idcm_recipe(tmp_path)))
+    assert main(["train", str(file), "--output-dir", "there", "--offline"]) == 0
+    said = capsys.readouterr().out
+    assert "end: nDCG@10, first stage" in said
+    assert "start:" not in said
