@@ -14,11 +14,12 @@ from rankloom.errors import DataError, NotFoundError, UsageError, nearest
 from rankloom.eval import sources
 from rankloom.eval.answer_text import gold_answers
 from rankloom.eval.catalog import CollectionRecord, Wanted, catalog, relative, relative_of_folder, wanted
-from rankloom.eval.compression import PRUNING, Sentences, check_labels, pruning_measures, read_sentences
 from rankloom.eval.downloads import Downloads
 from rankloom.eval.labelled_sentences import find_labelled, read_labelled_collection
 from rankloom.eval.layouts import DocumentFiles, read_download
 from rankloom.eval.measures import Evaluation, evaluate
+from rankloom.eval.pruning import PRUNING, check_labels, pruning_measures
+from rankloom.eval.sentence_labels import Sentences, read_sentences
 from rankloom.extras import installed
 from rankloom.fingerprint import digest
 from rankloom.ledger import Note
@@ -76,7 +77,7 @@ class Collection:
 
         Args:
             run: A run with a ranking.
-            measures: Names that `rankloom.eval.measures.evaluate` or `rankloom.eval.compression` knows.
+            measures: Names that `rankloom.eval.measures.evaluate` or `rankloom.eval.pruning` knows.
 
         Raises:
             ConfigError: An unknown measure, or one that needs labels which the collection lacks.
@@ -107,6 +108,11 @@ class Collection:
     def answers(self) -> dict[str, tuple[str, ...]]:
         """Query id -> right answers, for queries that carry some under the key `answers`."""
         return gold_answers(self.queries)
+
+    @property
+    def labels(self) -> dict[str, Mapping[str, Mapping[str, object]] | None]:
+        """What stages are told that know judgements; see `rankloom.config.PipelineBuilder`."""
+        return {"qrels": self.qrels, "sentences": self.sentences}
 
     def check_measures(self, measures: Sequence[str]) -> None:
         """Refuse measures that need labels which the collection lacks, before anything runs.

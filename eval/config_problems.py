@@ -10,8 +10,8 @@ from pydantic import BaseModel
 
 from rankloom.config import PipelineBuilder
 from rankloom.errors import ConfigError, nearest
-from rankloom.eval.compression import PRUNING
 from rankloom.eval.costs import COSTS
+from rankloom.eval.pruning import PRUNING
 from rankloom.yaml_file import Locations, Place
 
 if TYPE_CHECKING:

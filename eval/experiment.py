@@ -149,7 +149,7 @@ class Experiment:
             MissingExtraError: A stage needs a package that is not installed.
             NotFoundError: A model or file that a stage needs is not there. Either is found before anything runs.
         """
-        builder = PipelineBuilder(self.config.define, locations=self.locations, sentences=collection.sentences)
+        builder = PipelineBuilder(self.config.define, locations=self.locations, labels=collection.labels)
         built: dict[str, Pipeline] = {}
         failures: dict[str, RankloomError] = {}
         for name, spec in self.config.pipelines.items():

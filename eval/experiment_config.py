@@ -147,7 +147,7 @@ class ExperimentConfig(Strict):
 
     Args:
         collection: Name of a collection, or a map; see `Source`.
-        measures: Names of ir-measures, of `rankloom.eval.compression.PRUNING` (`compression`, `retention`, ...), and of
+        measures: Names of ir-measures, of `rankloom.eval.pruning.PRUNING` (`compression`, `retention`, ...), and of
             `rankloom.eval.costs.COSTS` (`tokens`, `latency_p95`, ...).
         define: Names for steps and pipelines, to be used in pipelines.
         pipelines: Name -> list of steps. Names become file names.

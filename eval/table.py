@@ -8,12 +8,12 @@ from typing import Any
 
 from rankloom.checks import choice
 from rankloom.eval.answers import ANSWER_MEASURES
-from rankloom.eval.compression import PRUNING
 from rankloom.eval.correction import CORRECTIONS, CorrectionName
 from rankloom.eval.effect_size import POWER, cohens_dz, minimum_detectable_difference
 from rankloom.eval.intervals import INTERVALS, Interval, IntervalsName, difference_interval, mean_interval
 from rankloom.eval.measures import Evaluation, parse_measure
 from rankloom.eval.per_query import aligned
+from rankloom.eval.pruning import PRUNING
 from rankloom.eval.significance import TESTS, TestName
 
 #: Corrected p-values below it carry a mark. Intervals have the confidence 1 - LEVEL.

@@ -30,12 +30,13 @@ from rankloom.session import Session
 from rankloom.stage import REWRITTEN, Retriever, Stage
 from rankloom.stage_schema import (
     FUSIONS,
+    LABELS,
     builder,
     first_parameter,
     inner_parameters,
+    labels_read,
     model_parameters,
     parameters,
-    reads_labels,
 )
 from rankloom.stand_in import StandIn
 from rankloom.yaml_file import Locations, Place
@@ -49,7 +50,8 @@ class PipelineBuilder:
     Args:
         definitions: Name -> step or list of steps, to be used by name.
         locations: Where things stand in the file, for errors.
-        sentences: Those that the collection marks as relevant, for stages that know labels; None if it has none.
+        labels: What the collection knows, for stages that are told: its `qrels`, and the `sentences` that it marks as
+            relevant, None if it marks none.
     """
 
     def __init__(
@@ -57,9 +59,9 @@ class PipelineBuilder:
         definitions: Mapping[str, Any],
         *,
         locations: Locations | None = None,
-        sentences: Mapping[str, Any] | None = None,
+        labels: Mapping[str, Mapping[str, Any] | None] | None = None,
     ) -> None:
-        self.definitions, self.sentences = definitions, sentences
+        self.definitions, self.labels = definitions, labels or {}
         self.locations = locations or Locations()
         self._built: dict[str, Stage] = {}
         self._models: dict[str, LanguageModel] = {}
@@ -197,11 +199,10 @@ class PipelineBuilder:
     ) -> Stage:
         """A stage, given the corpus if it searches one."""
         make = builder(word)
-        if reads_labels(word):
-            if self.sentences is None:
-                fix = "take a collection with sentences that are marked as relevant"
-                raise self._error(at, f"{word} needs labels of sentences", fix=fix)
-            values = {**values, "sentences": self.sentences}
+        for name in labels_read(word):
+            if self.labels.get(name) is None:
+                raise self._error(at, f"{word} needs {LABELS[name]}", fix="take a collection that has some")
+            values = {**values, name: self.labels[name]}
         if not hasattr(stage_class(word), "for_corpus"):
             return self._made(at, lambda: make(**values))
         if corpus is None:

@@ -23,6 +23,7 @@ BUILT_IN: dict[str, str] = {
     "learned_sparse": "rankloom.retrieval.learned_sparse:LearnedSparse",
     "stored_terms": "rankloom.retrieval.stored_terms:StoredTerms",
     "candidates": "rankloom.eval.candidates:Candidates",
+    "judged": "rankloom.eval.judged_documents:JudgedDocuments",
     "rm3": "rankloom.prf.rm3:RM3",
     "term_rocchio": "rankloom.prf.term_rocchio:TermRocchio",
     "bo1": "rankloom.prf.bo1:Bo1",

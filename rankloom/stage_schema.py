@@ -21,7 +21,9 @@ from rankloom.stage import Stage
 #: Words that take `inputs:`, a list of pipelines, besides their keyword parameters.
 FUSIONS: dict[str, Callable[..., Stage]] = {"interpolate": interpolate, "rrf": rrf, "fuse": fuse}
 #: Objects, which YAML can not hold; the builder gives them, or only Python can.
-_GIVEN = frozenset({"corpus", "session", "retriever", "index", "encoder", "sentences"})
+_GIVEN = frozenset({"corpus", "session", "retriever", "index", "encoder", "sentences", "qrels"})
+#: Those of them that a collection knows, and what they are called; stages that only judgements can tell what to do.
+LABELS = {"sentences": "labels of sentences", "qrels": "judgements"}
 
 
 def builder(word: str) -> Callable[..., Stage]:
@@ -56,9 +58,9 @@ def _inputs(fusion: Callable[..., Stage]) -> Any:
     return Annotated[list[Any], Field(min_length=count, max_length=count)]
 
 
-def reads_labels(word: str) -> bool:
-    """Whether the stage is to be given the sentences that a collection marks as relevant."""
-    return "sentences" in inspect.signature(stage_class(word)).parameters
+def labels_read(word: str) -> list[str]:
+    """Which of `LABELS` the stage is to be given."""
+    return [name for name in LABELS if name in inspect.signature(stage_class(word)).parameters]
 
 
 def inner_parameters(word: str) -> tuple[str, ...]:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from rankloom.errors import DataError
 from rankloom.eval.labelled_sentences.articles import answering_sentences, read_articles
 from rankloom.eval.labelled_sentences.files import LabelledFile, read_labelled_noted
 from rankloom.eval.labelled_sentences.text import STAGE, LabelledText
+from rankloom.eval.sentence_labels import Offsets, Sentences
 from rankloom.eval.sources import Judged
 from rankloom.eval.squad import read_squad
 from rankloom.ledger import Note
 from rankloom.qrels import Qrels
 from rankloom.records import Document, Query
-
-Offsets = tuple[tuple[int, int], ...]
 
 
 class LabelledCollection(NamedTuple):
@@ -29,7 +28,7 @@ class LabelledCollection(NamedTuple):
 
     judged: Judged
     documents: list[Document]
-    sentences: Mapping[str, Mapping[str, Offsets]]
+    sentences: Sentences
 
 
 def read_labelled_collection(found: LabelledFile) -> LabelledCollection:

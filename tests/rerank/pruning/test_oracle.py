@@ -8,7 +8,7 @@ from rankloom import Document, Run, Session
 from rankloom.corpus import MemoryDocuments
 from rankloom.errors import ConfigError, DataError, UsageError
 from rankloom.eval import Experiment
-from rankloom.eval.compression import retention
+from rankloom.eval.pruning import retention
 from rankloom.rerank import LeadPruner, OraclePruner
 from rankloom.testing import StageConformance
 

@@ -3,45 +3,44 @@
 They look at the ranking as the last pruner left it, before anything reordered it or cut it off, so that documents
 that were dropped do not count as compression. Where nothing was pruned, nothing was saved and nothing lost:
 compression is 0 and retention 1.
+
+Pruners may split texts each in its own way, so labelled sentences and kept ones are never matched one to one. Recall
+counts labelled sentences (all their letters must be kept), precision counts the sentences that the pruner kept, as its
+own splitter cuts them (some letter must be of a labelled one). A splitter that cuts long pieces gains in precision what
+it loses in compression; read the two together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cache
 from typing import Literal
 
 from rankloom.context import estimate_tokens
-from rankloom.errors import ConfigError, DataError
+from rankloom.errors import ConfigError
 from rankloom.eval.answer_text import holds
-from rankloom.kept_text import kept_text
-from rankloom.lines import bad_line, json_lines
-from rankloom.ranking import Ranking
-from rankloom.records import Document, Span
+from rankloom.eval.kept_sentences import kept_sentences
+from rankloom.eval.pruned_texts import STAGE, pruned_texts
+from rankloom.eval.sentence_labels import Sentences
 from rankloom.run import Run
 
-Offsets = tuple[tuple[int, int], ...]
-#: Query id -> document id -> character offsets of its relevant sentences.
-Sentences = Mapping[str, Mapping[str, Offsets]]
 #: Query id -> right answers.
 Answers = Mapping[str, tuple[str, ...]]
-
-_STAGE = "compression"
 
 
 @dataclass(frozen=True, slots=True)
 class PruningMeasure:
-    """A measure of pruning.
+    """A measure of pruning; more of it is better.
 
     Args:
         what: What it says, for people.
-        unpruned: Its value where nothing was pruned.
+        empty: Its value for a query without documents: nothing is saved, and nothing lost.
         needs: Labels that a collection must have; empty if none.
     """
 
     what: str
-    unpruned: float
+    empty: float
     needs: Literal["", "sentences", "answers"] = ""
 
 
@@ -49,7 +48,12 @@ class PruningMeasure:
 PRUNING: Mapping[str, PruningMeasure] = {
     "compression": PruningMeasure("share of the characters of the ranked documents that pruning took away", 0.0),
     "compression_tokens": PruningMeasure("share of their tokens, words and punctuation marks, it took away", 0.0),
+    "tokens_saved": PruningMeasure("how many of their tokens it took away", 0.0),
     "retention": PruningMeasure("share of the relevant sentences among them that it kept whole", 1.0, "sentences"),
+    "sentence_recall": PruningMeasure("the same as retention, under its other name", 1.0, "sentences"),
+    "sentence_precision": PruningMeasure("share of the sentences it kept that are relevant", 1.0, "sentences"),
+    "sentence_f1": PruningMeasure("harmonic mean of their precision and recall", 1.0, "sentences"),
+    "sentence_f2": PruningMeasure("the same, recall weighing four times as much", 1.0, "sentences"),
     "answer_retention": PruningMeasure("share of the right answers among them that it kept", 1.0, "answers"),
 }
 
@@ -65,7 +69,7 @@ def check_labels(names: Collection[str], *, sentences: Sentences | None, answers
     for name in names:
         if name in PRUNING and not held[needed := PRUNING[name].needs]:
             raise ConfigError(
-                f"the collection has no labels of {needed}", stage=_STAGE, value=name, accepted=files[needed]
+                f"the collection has no labels of {needed}", stage=STAGE, value=name, accepted=files[needed]
             )
 
 
@@ -80,29 +84,35 @@ def pruning_measures(
     """Measure -> query id -> value.
 
     Args:
-        run: A run with a ranking; with texts if it was pruned.
+        run: A run with a ranking; with texts if it was pruned, or if precision is asked for.
         names: Some of `PRUNING`.
-        query_ids: The queries to measure; one that the run lacks counts as not pruned.
-        sentences: Relevant sentences, for `retention`.
+        query_ids: The queries to measure; one that the run lacks counts as one without documents.
+        sentences: Relevant sentences, for `retention` and `sentence_...`.
         answers: Right answers, for `answer_retention`.
 
     Raises:
         ConfigError: A measure needs labels that are not there.
-        CompositionError: The run was pruned and nobody knows the texts.
+        CompositionError: Texts are needed, and nobody knows them.
         DataError: A sentence lies outside its text.
     """
     check_labels(names, sentences=sentences, answers=answers)
+    kept = cache(lambda: kept_sentences(run, sentences or {}))
     compute: dict[str, Callable[[], dict[str, float]]] = {
         "compression": lambda: compression(run),
         "compression_tokens": lambda: compression(run, count=estimate_tokens),
+        "tokens_saved": lambda: tokens_saved(run),
         "retention": lambda: retention(run, sentences or {}),
+        "sentence_recall": lambda: retention(run, sentences or {}),
+        "sentence_precision": lambda: {query_id: found.precision for query_id, found in kept().items()},
+        "sentence_f1": lambda: {query_id: found.f_measure(1) for query_id, found in kept().items()},
+        "sentence_f2": lambda: {query_id: found.f_measure(2) for query_id, found in kept().items()},
         "answer_retention": lambda: answer_retention(run, answers or {}),
     }
     wanted = list(query_ids)
     values: dict[str, dict[str, float]] = {}
     for name in names:
         found = compute[name]()
-        values[name] = {query_id: found.get(query_id, PRUNING[name].unpruned) for query_id in wanted}
+        values[name] = {query_id: found.get(query_id, PRUNING[name].empty) for query_id in wanted}
     return values
 
 
@@ -125,11 +135,24 @@ def compression(run: Run, *, count: Callable[[str], int] = len) -> dict[str, flo
         0.302
     """
     values: dict[str, float] = {}
-    for query_id, texts in _texts(run):
+    for query_id, texts in pruned_texts(run):
         whole = sum(count(text.document.text) for text in texts)
         left = sum(count(text.pruned) for text in texts)
         values[query_id] = 1 - left / whole if whole else 0.0
     return values
+
+
+def tokens_saved(run: Run, *, count: Callable[[str], int] = estimate_tokens) -> dict[str, float]:
+    """How many tokens of its documents' text pruning took away, for each query; 0 for a query without hits.
+
+    Args:
+        run: A run with a ranking; with texts if it was pruned.
+        count: Tokens of a text, such as those of a language model.
+    """
+    return {
+        query_id: float(sum(count(text.document.text) - count(text.pruned) for text in texts))
+        for query_id, texts in pruned_texts(run)
+    }
 
 
 def retention(run: Run, sentences: Sentences) -> dict[str, float]:
@@ -146,7 +169,7 @@ def retention(run: Run, sentences: Sentences) -> dict[str, float]:
         DataError: A sentence lies outside its text.
     """
     values: dict[str, float] = {}
-    for query_id, texts in _texts(run):
+    for query_id, texts in pruned_texts(run):
         relevant = sentences.get(query_id, {})
         kept = [text.keeps(start, end) for text in texts for start, end in relevant.get(text.document.id, ())]
         values[query_id] = sum(kept) / len(kept) if kept else 1.0
@@ -163,7 +186,7 @@ def answer_retention(run: Run, answers: Answers) -> dict[str, float]:
         answers: Query id -> right answers.
     """
     values: dict[str, float] = {}
-    for query_id, texts in _texts(run):
+    for query_id, texts in pruned_texts(run):
         kept = [
             holds(text.pruned, answer)
             for text in texts
@@ -172,103 +195,3 @@ def answer_retention(run: Run, answers: Answers) -> dict[str, float]:
         ]
         values[query_id] = sum(kept) / len(kept) if kept else 1.0
     return values
-
-
-def read_sentences(path: Path) -> dict[str, dict[str, Offsets]]:
-    """Labels of relevant sentences: JSON lines of `query_id`, `doc_id` and `sentences`, a list of [start, end).
-
-    Args:
-        path: The file. Documents without relevant sentences are left out.
-
-    Raises:
-        DataError: A malformed line, or a pair that stands twice; names file and line.
-    """
-    labels: dict[str, dict[str, Offsets]] = {}
-    seen: set[tuple[str, str]] = set()
-    for number, record in json_lines(path, stage="read_sentences"):
-        try:
-            pair = str(record["query_id"]), str(record["doc_id"])
-            offsets = tuple((int(start), int(end)) for start, end in record["sentences"])
-        except (KeyError, TypeError, ValueError) as error:
-            reason = "a label needs query_id, doc_id and sentences, a list of [start, end)"
-            raise bad_line(path, number, reason, stage="read_sentences") from error
-        if pair in seen:
-            raise bad_line(path, number, f"the pair {pair} stands twice", stage="read_sentences")
-        if any(not 0 <= start < end for start, end in offsets):
-            raise bad_line(path, number, "a sentence ends before it starts", stage="read_sentences")
-        seen.add(pair)
-        if offsets:
-            labels.setdefault(pair[0], {})[pair[1]] = offsets
-    return labels
-
-
-@dataclass(frozen=True, slots=True)
-class _Text:
-    """A document and what a pruner kept of it; None if it was left whole."""
-
-    document: Document
-    kept: Offsets | None
-
-    @property
-    def pruned(self) -> str:
-        """The kept sentences, as an application gets them."""
-        return self.document.text if self.kept is None else kept_text(self.document.text, self.kept)
-
-    def keeps(self, start: int, end: int) -> bool:
-        """Whether all of a sentence but its spaces was kept."""
-        text = self.document.text
-        if end > len(text):
-            raise DataError(
-                f"a relevant sentence of {self.document.id!r} lies outside its text of {len(text)} characters",
-                stage=_STAGE,
-                value=(start, end),
-            )
-        for first, last in self.kept if self.kept is not None else ((0, len(text)),):
-            if last <= start:
-                continue
-            if text[start : min(first, end)].strip():
-                return False
-            start = max(start, last)
-        return not text[start:end].strip()
-
-
-def _texts(run: Run) -> Iterator[tuple[str, list[_Text]]]:
-    """Each query and its documents as the last pruner left them; no documents where nothing was pruned."""
-    ranking = _pruned(run)
-    for number, query in enumerate(run.queries):
-        if ranking is None or ranking.spans is None:
-            yield query.id, []
-            continue
-        start, end = ranking.bounds(number)
-        documents = run.texts(stage=_STAGE).get(ranking.doc_ids(number))
-        kept = [_kept(spans) for spans in ranking.spans[start:end]]
-        yield query.id, [_Text(document, offsets) for document, offsets in zip(documents, kept, strict=True)]
-
-
-def _kept(spans: tuple[Span, ...] | None) -> Offsets | None:
-    """Offsets of the kept sentences."""
-    return None if spans is None else tuple((span.start, span.end) for span in spans if span.kept)
-
-
-def _pruned(run: Run) -> Ranking | None:
-    """The ranking as the last pruner left it; None if there was no pruner."""
-    found = run.hits(stage=_STAGE)
-    if found.spans is None:
-        return None
-    last = _spans_of(found)
-    for step in reversed(run.steps):
-        if step.ranking is None or step.ranking.spans is None:
-            break
-        spans = _spans_of(step.ranking)
-        if any(hit not in spans or spans[hit] != own for hit, own in last.items()):
-            break  # a later pruner has decided anew
-        found = step.ranking
-    return found
-
-
-def _spans_of(ranking: Ranking) -> dict[tuple[int, str], tuple[Span, ...] | None]:
-    """The spans of every hit, by the number of its query and its document."""
-    if ranking.spans is None:
-        return {}
-    ids = ranking.ids.take(ranking.codes)
-    return dict(zip(zip(ranking.query_numbers().tolist(), ids, strict=True), ranking.spans, strict=True))

@@ -16,14 +16,9 @@ from rankloom.context import estimate_tokens
 from rankloom.corpus import MemoryDocuments
 from rankloom.errors import CompositionError, ConfigError, DataError
 from rankloom.eval.collections import Collection, load_collection
-from rankloom.eval.compression import (
-    PRUNING,
-    answer_retention,
-    compression,
-    pruning_measures,
-    read_sentences,
-    retention,
-)
+from rankloom.eval.kept_sentences import KeptSentences, kept_sentences
+from rankloom.eval.pruning import PRUNING, answer_retention, compression, pruning_measures, retention, tokens_saved
+from rankloom.eval.sentence_labels import read_sentences
 from rankloom.eval.table import summarise
 from rankloom.ranking import Ranking
 from rankloom.records import Query, Span
@@ -109,8 +104,10 @@ def test_where_nothing_is_pruned_nothing_is_saved_or_lost() -> None:
     run = replace(given_run(), documents=None)  # texts are not even read
     for name, measure in PRUNING.items():
         labels: dict[str, Any] = {"sentences": {"q1": {"sky": ((0, 5),)}}, "answers": {"q1": ("sky",)}}
+        if name in {"sentence_precision", "sentence_f1", "sentence_f2"}:
+            continue  # of a run that keeps everything these are not perfect
         values = pruning_measures(run, [name], ["q1", "q9"], **labels)[name]
-        assert values == dict.fromkeys(("q1", "q9"), measure.unpruned)
+        assert values == dict.fromkeys(("q1", "q9"), measure.empty)
     whole = KeepFirst(sentences=99).run(given_run())
     assert retention(whole, {"q1": {"sky": ((0, 24), (43, 63))}}) == {"q1": 1.0, "q2": 1.0, "q3": 1.0}
     with pytest.raises(CompositionError, match="texts"):
@@ -123,6 +120,56 @@ def test_retention_by_hand() -> None:
     assert retention(run, labels) == {"q1": pytest.approx(2 / 3), "q2": 1.0, "q3": 1.0}
     with pytest.raises(DataError, match="outside its text"):
         retention(run, {"q2": {"tea": ((0, 99),)}})
+
+
+LABELS = {"q1": {"sky": ((0, 24), (43, 63)), "tea": ((0, 15),), "elsewhere": ((0, 9),)}}
+
+
+def test_tokens_saved_by_hand() -> None:
+    run = KeepFirst().run(given_run())
+    gone = sum(map(estimate_tokens, ("Bread needs yeast.", "So the sky is blue.", "It is hot.")))
+    assert tokens_saved(run) == {"q1": gone, "q2": estimate_tokens("It is hot."), "q3": 0}
+    assert tokens_saved(run, count=len)["q2"] == len(TEA.text) - len("Tea is a drink.")
+    assert tokens_saved(given_run())["q1"] == 0
+
+
+def test_precision_and_f_by_hand() -> None:
+    run = KeepFirst(sentences=2).run(given_run())
+    # Of q1: two of three labelled sentences, among four kept. Nothing of tea is labelled for q2, but two were kept.
+    assert kept_sentences(run, LABELS) == {
+        "q1": KeptSentences(relevant=3, found=2, kept=4, helpful=2),
+        "q2": KeptSentences(relevant=0, found=0, kept=2, helpful=0),
+        "q3": KeptSentences(relevant=0, found=0, kept=0, helpful=0),
+    }
+    names = ["sentence_precision", "sentence_recall", "sentence_f1", "sentence_f2"]
+    values = pruning_measures(run, names, ["q1", "q2", "q3", "q9"], sentences=LABELS)
+    precision, recall = 2 / 4, 2 / 3
+    f1, f2 = 2 * precision * recall / (precision + recall), 5 * precision * recall / (4 * precision + recall)
+    assert [values[name]["q1"] for name in names] == pytest.approx([precision, recall, f1, f2])
+    assert [values[name]["q2"] for name in names] == [0.0, 1.0, 0.0, 0.0]
+    assert [values[name]["q3"] for name in names] == [values[name]["q9"] for name in names] == [1.0, 1.0, 1.0, 1.0]
+
+
+def test_nothing_kept_is_right_only_where_nothing_is_relevant() -> None:
+    found = kept_sentences(KeepFirst(sentences=0).run(given_run()), LABELS)
+    figures = [(one.precision, one.recall, one.f_measure(1)) for one in found.values()]
+    assert figures == [(0, 0, 0), (1, 1, 1), (1, 1, 1)]
+
+
+def test_what_is_left_whole_counts_with_the_default_splitters_sentences() -> None:
+    everything = {"q1": KeptSentences(relevant=3, found=3, kept=5, helpful=3)}
+    assert kept_sentences(given_run(), LABELS).items() >= everything.items()
+    assert kept_sentences(KeepFirst(sentences=99, depth=1).run(given_run()), LABELS).items() >= everything.items()
+    with pytest.raises(CompositionError, match="texts"):
+        kept_sentences(replace(given_run(), documents=None), LABELS)
+
+
+def test_what_follows_a_pruner_changes_no_measure() -> None:
+    names = [name for name, measure in PRUNING.items() if measure.needs != "answers"]
+    runs = [stage.run(given_run()) for stage in (KeepFirst(), (KeepFirst() >> Reverse()).top(1))]
+    one, other = (pruning_measures(run, names, ["q1", "q2"], sentences=LABELS) for run in runs)
+    assert one == other
+    assert one["sentence_precision"]["q1"] == 1
 
 
 def test_answer_retention_by_hand() -> None:
@@ -149,6 +196,41 @@ def test_a_sentence_is_kept_if_each_of_its_letters_is(text: str, cuts: list[int]
     by_hand = all(place in held for place in range(start, end) if not text[place].isspace())
     if start < end:
         assert retention(run, {"q1": {"d": ((start, end),)}})["q1"] == by_hand
+
+
+OFFSETS = st.lists(st.integers(0, 20), max_size=8, unique=True).map(
+    lambda cuts: list(zip(sorted(cuts)[::2], sorted(cuts)[1::2], strict=False))
+)
+TEXTS = st.text(alphabet="ab \n", min_size=20, max_size=20)
+
+
+@given(st.lists(st.tuples(TEXTS, OFFSETS, OFFSETS), max_size=3))
+def test_precision_and_recall_by_brute_force(documents: list[tuple[str, Any, Any]]) -> None:
+    """Kept and labelled stretches as sets of letters, in any number of documents of one query."""
+    relevant = found = kept = helpful = 0
+    for text, spans, labels in documents:
+        letters = {place for place, letter in enumerate(text) if not letter.isspace()}
+        left = {place for start, end in spans for place in range(start, end)} & letters
+        marked = {place for start, end in labels for place in range(start, end)} & letters
+        relevant += len(labels)
+        found += sum(set(range(start, end)) & letters <= left for start, end in labels)
+        kept += len(spans)
+        helpful += sum(bool(set(range(start, end)) & marked) for start, end in spans)
+    run = Run.from_documents("q", [Document(f"d{number}", text) for number, (text, _, _) in enumerate(documents)])
+    spans_of = {f"d{number}": spans for number, (_, spans, _) in enumerate(documents)}
+    ids = run.hits(stage="test").doc_ids(0)
+    pruned = tuple(tuple(Span(start, end, 1.0, kept=True) for start, end in spans_of[doc_id]) for doc_id in ids)
+    run = run.ranked(replace(run.hits(stage="test"), spans=pruned))
+    sentences = {"q1": {f"d{number}": tuple(labels) for number, (_, _, labels) in enumerate(documents)}}
+    precision = helpful / kept if kept else float(relevant == 0)
+    recall = found / relevant if relevant else 1.0
+    names = ["sentence_precision", "sentence_recall", "sentence_f1", "sentence_f2"]
+    values = pruning_measures(run, names, ["q1"], sentences=sentences)
+    by_hand = [precision, recall]
+    for weight in (1, 4):
+        together = weight * precision + recall
+        by_hand.append((1 + weight) * precision * recall / together if together else 0.0)
+    assert [values[name]["q1"] for name in names] == pytest.approx(by_hand)
 
 
 def test_measures_stand_beside_ndcg_with_the_same_statistics() -> None:
