@@ -55,6 +55,7 @@ class Experiment:
         source: Name of the file it came from, for the manifest.
         locations: Where things stand in that file.
         settings: Pipeline -> path -> value, for the pipelines that a sweep has made.
+        groups: Pipeline that was swept -> the pipelines that the sweep has made of it.
     """
 
     def __init__(
@@ -64,8 +65,10 @@ class Experiment:
         source: str = "",
         locations: Locations | None = None,
         settings: Mapping[str, Setting] | None = None,
+        groups: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
-        self.config, self.source, self.settings = config, source, dict(settings or {})
+        self.config, self.source = config, source
+        self.settings, self.groups = dict(settings or {}), dict(groups or {})
         self.locations = locations or Locations()
 
     @classmethod
@@ -89,8 +92,9 @@ class Experiment:
     ) -> Experiment:
         """Check an experiment that is in memory; see `from_yaml`. A sweep becomes pipelines."""
         config, expansion, where = unfolded(values, locations or Locations())
-        settings = None if expansion is None else expansion.settings
-        return cls(config, source=source, locations=where, settings=settings)
+        if expansion is None:
+            return cls(config, source=source, locations=where)
+        return cls(config, source=source, locations=where, settings=expansion.settings, groups=expansion.groups)
 
     def plan(self) -> Plan:
         """What is going to run; builds and loads nothing."""
@@ -299,7 +303,9 @@ class Experiment:
             seed=session.seed,
             failed=list(failures),
         )
-        return ExperimentResult(outcomes, failures, summary, collection, session, started, datetime.now(UTC), tunings)
+        return ExperimentResult(
+            outcomes, failures, summary, collection, session, started, datetime.now(UTC), tunings, self.groups
+        )
 
     def _load(self, wanted: Source, session: Session) -> Collection:
         """A collection as the file names it."""

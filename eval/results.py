@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -81,6 +81,7 @@ class ExperimentResult:
         started: When.
         finished: When.
         tunings: Tuned row -> how its setting was chosen.
+        groups: Pipeline that was swept -> the pipelines that stand for its settings.
     """
 
     outcomes: Mapping[str, Outcome]
@@ -91,6 +92,7 @@ class ExperimentResult:
     started: datetime
     finished: datetime
     tunings: Mapping[str, Tuning] = field(default_factory=dict)
+    groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def reasons(self) -> dict[str, str]:
         """Why pipelines failed, in words."""

@@ -34,7 +34,7 @@ def label_experiment(experiment: Experiment, pipeline: str, path: str | Path, *,
     session = session.remembering()
     collection = experiment.load(session)
     define, locations = experiment.config.define, experiment.locations
-    builder = PipelineBuilder(define, locations=locations, sentences=collection.sentences)
+    builder = PipelineBuilder(define, locations=locations, labels=collection.labels)
     built = builder.build(
         experiment.config.pipelines[pipeline], corpus=collection.corpus, session=session, at=("pipelines", pipeline)
     )

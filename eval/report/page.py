@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from rankloom.eval.report.data import ReportData, report_data
 from rankloom.eval.report.diagram import diagrams_html
-from rankloom.eval.report.plots import trade_offs_html
+from rankloom.eval.report.plots import pruning_html, trade_offs_html
 from rankloom.eval.report.tables import MARKS, comparisons_html, costs_html, notes_html, stage_costs_html, summary_html
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def report_html(experiment: Experiment, result: ExperimentResult, manifest: dict
         legend=escape(result.summary.legend(MARKS)),
         tests=_folded("Differences and tests in full", comparisons_html(result.summary)),
         trade_offs=trade_offs_html(result, experiment.config.costs or DEFAULT_COSTS),
+        pruning=pruning_html(result),
         costs=costs_html(result),
         stage_costs=_folded("What each stage spent on all queries", stage_costs_html(result)),
         diagrams=diagrams_html({name: outcome.pipeline for name, outcome in result.outcomes.items()}),
