@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from rankloom.errors import UsageError
 from rankloom.kept_text import kept_text
+from rankloom.records import TITLE, Span
 
 if TYPE_CHECKING:
     from rankloom.ranked_list import Hit, RankedList
@@ -44,12 +45,14 @@ class Context:
         citations: One for each passage.
         tokens: Tokens of `text`, by the counter that was used.
         left_out: Ids of hits that are not in the text, best first: they did not fit, or have no kept sentence.
+        shortened: Ids of hits of which some kept sentences are in the text, best first, and others did not fit.
     """
 
     text: str
     citations: tuple[Citation, ...]
     tokens: int
     left_out: tuple[str, ...]
+    shortened: tuple[str, ...]
 
 
 def estimate_tokens(text: str) -> int:
@@ -66,8 +69,8 @@ def pack_context(
 ) -> Context:
     """Pack hits in rank order; each gives all of its kept sentences or, if they do not fit, the most probable that do.
 
-    Sentences stand in text order, whichever were chosen. A context into which nothing fits is empty, and a warning in
-    the log says so.
+    Sentences stand in text order, whichever were chosen. A first sentence that was kept as a title is the first to go,
+    and never stands alone. A context into which nothing fits is empty, and a warning in the log says so.
 
     Args:
         hits: The ranked list; pruned or not.
@@ -84,43 +87,47 @@ def pack_context(
     text, tokens = "", 0
     citations: list[Citation] = []
     left_out: list[str] = []
+    shortened: list[str] = []
     texts = {document.id: document for document in hits.documents()}
     for hit in hits:
         document = texts[hit.doc_id]
         head = "\n\n" if text else ""
         head += f"[{len(citations) + 1}] " if cite else ""
         head += f"{document.title}\n" if document.title else ""
-        spans = _fitting(document.text, _kept(hit, document.text), max_tokens - tokens - count(head), count)
+        kept = _kept(hit, document.text)
+        spans = _fitting(document.text, kept, max_tokens - tokens - count(head), count)
         while spans:  # the sentences fit one by one; what counts is the whole, with what joins them
-            offsets = tuple(sorted(spans))
+            offsets = tuple(sorted((span.start, span.end) for span in spans))
             passage = kept_text(document.text, offsets)
             longer = text + head + passage
             if (needed := count(longer)) <= max_tokens:
                 text, tokens = longer, needed
                 citations.append(Citation(len(citations) + 1, hit.doc_id, offsets, passage))
+                if len(spans) < len(kept):
+                    shortened.append(hit.doc_id)
                 break
             spans = spans[:-1]
         else:
             left_out.append(hit.doc_id)
     if left_out and not text:
         _log.warning("no sentence of any hit fits into a context of %d tokens; it is empty", max_tokens)
-    return Context(text, tuple(citations), tokens, tuple(left_out))
+    return Context(text, tuple(citations), tokens, tuple(left_out), tuple(shortened))
 
 
-def _kept(hit: Hit, text: str) -> list[tuple[int, int]]:
-    """Offsets of the sentences a pruner kept, the most probable first; or of the whole text."""
+def _kept(hit: Hit, text: str) -> list[Span]:
+    """The sentences a pruner kept, the most probable first and a title last; or the whole text as one."""
     if hit.spans is None:
-        return [(0, len(text))] if text.strip() else []
-    kept = sorted((span for span in hit.spans if span.kept), key=lambda span: (-span.probability, span.start))
-    return [(span.start, span.end) for span in kept]
+        return [Span(0, len(text), 1.0, kept=True)] if text.strip() else []
+    kept = (span for span in hit.spans if span.kept)
+    return sorted(kept, key=lambda span: (span.reason == TITLE, -span.probability, span.start))
 
 
-def _fitting(text: str, spans: list[tuple[int, int]], room: int, count: Callable[[str], int]) -> list[tuple[int, int]]:
-    """The spans that fit the room, taken in the order given; a span is taken whole or not at all."""
-    fitting: list[tuple[int, int]] = []
-    for start, end in spans:
-        tokens = count(text[start:end])
-        if tokens <= room:
+def _fitting(text: str, spans: list[Span], room: int, count: Callable[[str], int]) -> list[Span]:
+    """The spans that fit the room, taken in the order given, each whole or not at all; a title only with others."""
+    fitting: list[Span] = []
+    for span in spans:
+        tokens = count(text[span.start : span.end])
+        if tokens <= room and (fitting or span.reason != TITLE):
             room -= tokens
-            fitting.append((start, end))
+            fitting.append(span)
     return fitting

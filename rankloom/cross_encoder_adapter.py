@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _STAGE = "cross_encoder"
 FORMAT, VERSION = "rankloom-cross-encoder-adapter", 1
+#: Models of transformers whose layers are BERT's, and whose head reads the first token of the last one.
+LIKE_BERT = frozenset({"bert", "roberta", "xlm-roberta", "electra", "camembert"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rankloom import cross_encoder_adapter
 from rankloom.adapter import AdapterKind, trainable
-from rankloom.cross_encoder_adapter import CrossEncoderSettings
+from rankloom.cross_encoder_adapter import LIKE_BERT, CrossEncoderSettings
+from rankloom.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,11 +32,13 @@ class ProvenceSettings(CrossEncoderSettings):
 
     Args:
         rounding: How its tokens' probabilities are to be read, unless a stage is told otherwise.
+        threshold: Which of its sentences are to be kept, unless a stage is told otherwise; 0 to 1.
         below_last: The second head reads what goes into the last layer, of a backbone like BERT. That layer then need
             only compute what the score reads, and pruning costs hardly more than reranking alone.
     """
 
     rounding: Rounding = "decision"
+    threshold: float = 0.1
     below_last: bool = False
 
 
@@ -48,6 +51,9 @@ def adapted(backbone: Any, settings: ProvenceSettings) -> TwoHeads:
     Args:
         backbone: A `SentenceTransformer` whose first module is a transformer.
         settings: How it is changed.
+
+    Raises:
+        UsageError: The second head is to read below the last layer of a backbone that is not like BERT.
     """
     return with_token_head(cross_encoder_adapter.adapted(backbone, settings), below_last=settings.below_last)
 
@@ -58,12 +64,23 @@ def with_token_head(cross_encoder: Any, *, below_last: bool = False) -> TwoHeads
     Args:
         cross_encoder: Of `rankloom.cross_encoder_adapter`; its parameters are shared.
         below_last: See `ProvenceSettings`.
+
+    Raises:
+        UsageError: It is to read below the last layer of a model that is not like BERT.
     """
     import torch
 
     from rankloom.two_heads import TwoHeads
 
     classifier = cross_encoder[0].model
+    if below_last and classifier.config.model_type not in LIKE_BERT:
+        raise UsageError(
+            "the second head can not read below the last layer of such a backbone",
+            stage=_STAGE,
+            value=classifier.config.model_type,
+            accepted=", ".join(sorted(LIKE_BERT)),
+            fix="below_last=False",
+        )
     head = torch.nn.Linear(classifier.config.hidden_size, 2, device=classifier.device, dtype=classifier.dtype)
     return TwoHeads(classifier, head, classifier.base_model.encoder.layer[-1] if below_last else None)
 

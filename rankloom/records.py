@@ -130,6 +130,10 @@ class Query:
         return replace(self, vectors=MappingProxyType({**self.vectors, name: vector}))
 
 
+#: The reason of a first sentence that is kept because others are.
+TITLE = "title"
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
     """A sentence of a document's text, kept or dropped by a pruner.

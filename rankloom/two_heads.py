@@ -1,7 +1,7 @@
 """A transformer with two heads: one scores a query and a document, the other judges each of their tokens.
 
 Chirkova et al.: Provence: efficient and robust context pruning for retrieval-augmented generation, ICLR 2025
-(arXiv:2501.16214). One pass reranks and prunes.
+(arXiv:2501.16214). One pass reranks and prunes. Imports torch.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ class Heads(NamedTuple):
 class TwoHeads(torch.nn.Module):
     """A model of transformers for sequence classification, with a second head that reads its tokens.
 
+    Several threads may call one at a time each. It can be copied and pickled: its hooks are methods, which go along.
+
     Args:
         classifier: The model and its own head, of which the first output is the score.
         token_head: Maps the state of a token to two logits.
@@ -39,13 +41,13 @@ class TwoHeads(torch.nn.Module):
         self.classifier, self.token_head = classifier, token_head
         self._states: dict[int, Tensor] = {}  # of each thread that is computing
         if before is None:
-            classifier.base_model.register_forward_hook(lambda _module, _given, output: self._keep(output[0]))
+            classifier.base_model.register_forward_hook(self._keep_output)
         else:
             self.read_before(before)
 
     def read_before(self, part: Any) -> None:
         """Let the second head read what goes into a part of the classifier, such as one that replaces another."""
-        part.register_forward_pre_hook(lambda _module, given: self._keep(given[0]))
+        part.register_forward_pre_hook(self._keep_input)
 
     def forward(self, **features: Tensor) -> Heads:
         """Both outputs, from one pass.
@@ -53,9 +55,17 @@ class TwoHeads(torch.nn.Module):
         Args:
             features: What the classifier is called with: `input_ids`, `attention_mask` and perhaps `token_type_ids`.
         """
-        output = self.classifier(**features, return_dict=True)
-        return Heads(output.logits[:, 0], self.token_head(self._states.pop(threading.get_ident())))
+        thread = threading.get_ident()
+        try:
+            output = self.classifier(**features, return_dict=True)
+            return Heads(output.logits[:, 0], self.token_head(self._states[thread]))
+        finally:  # a pass that fails must not hold a batch of states for good
+            self._states.pop(thread, None)
 
-    def _keep(self, states: Tensor) -> None:
-        """Remember the states of tokens on their way to the first head."""
-        self._states[threading.get_ident()] = states
+    def _keep_output(self, _module: Any, _given: Any, output: Any) -> None:
+        """Remember what the encoder gives, on its way to the first head."""
+        self._states[threading.get_ident()] = output[0]
+
+    def _keep_input(self, _module: Any, given: tuple[Any, ...]) -> None:
+        """Remember what goes into a part, on its way to the first head."""
+        self._states[threading.get_ident()] = given[0]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rankloom.adapter import merge_low_rank
-from rankloom.cross_encoder_adapter import load_adapter
+from rankloom.cross_encoder_adapter import LIKE_BERT, load_adapter
 from rankloom.encoders.onnx_files import with_onnx
 from rankloom.encoders.sentence_model import load, sentence_model
 from rankloom.errors import DataError
@@ -17,9 +17,6 @@ from rankloom.session import DType, Session
 
 # Classes of transformers whose output is a score; any other checkpoint would get a random head.
 _SCORING = ("ForSequenceClassification", "ForCausalLM")
-#: Those of which the head reads the first token of the last layer, and whose layers are BERT's: RoBERTa, ELECTRA and
-#: their kin in transformers.
-LIKE_BERT = frozenset({"bert", "roberta", "xlm-roberta", "electra", "camembert"})
 
 
 def cross_encoder_model(
@@ -141,7 +138,7 @@ def _spared(model: Any, *, packed: bool) -> Any:
     return model
 
 
-def spare(classifier: Any, *, packed: bool) -> None:
+def spare(classifier: Any, *, packed: bool, tokens_read: bool = False) -> None:
     """Let a classifier like BERT do no work that its head does not read.
 
     The scores stay what they are but for float noise; of a model of six layers it saves a seventh of the time.
@@ -149,6 +146,7 @@ def spare(classifier: Any, *, packed: bool) -> None:
     Args:
         classifier: A model of transformers for sequence classification, in evaluation mode; others stay as they are.
         packed: Whether it does no work on padding either, and multiplies as processors like it.
+        tokens_read: Whether a second head reads all tokens of the last layer.
     """
     from torch.nn import ModuleList
 
@@ -158,7 +156,8 @@ def spare(classifier: Any, *, packed: bool) -> None:
 
     if classifier.config.model_type in LIKE_BERT and not classifier.config.is_decoder:
         encoder = classifier.base_model.encoder
-        *others, last = encoder.layer
-        encoder.layer = ModuleList([PackedLayers(others)] if packed else others).append(FirstTokenLayer(last))
+        whole = list(encoder.layer) if tokens_read else list(encoder.layer)[:-1]
+        spared = [] if tokens_read else [FirstTokenLayer(encoder.layer[-1])]
+        encoder.layer = ModuleList([*([PackedLayers(whole)] if packed else whole), *spared])
         if packed:
             lay_out(encoder)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rankloom.encoders.batches import Limits, alike
+from rankloom.encoders.batches import Limits, similar_lengths
 from rankloom.encoders.one_thread import one_thread
 from rankloom.parallel import Result, Unit, completed
 from rankloom.rerank.idcm_model import IDCMModel, Row
@@ -95,7 +95,8 @@ def _taught(model: IDCMModel, rows: Sequence[Row]) -> NDArray[np.float64]:
 
     lengths = np.array([len(row.numbers) for row in rows], dtype=np.int64)
     scores = np.zeros(len(rows))
-    for places, some in _each(model, batch, list(alike(lengths, Limits.of_pairs(model.weights.device.type, None)))):
+    limits = Limits.of_pairs(model.weights.device.type, None)
+    for places, some in _each(model, batch, list(similar_lengths(lengths, limits))):
         scores[places] = some
     return scores
 

@@ -201,7 +201,7 @@ class PairStage(Stage):
 
     def _group(self, pairs: Sequence[Pair], key: str, session: Session) -> tuple[list[Outcome | None], int, Computed]:
         """Outcomes of a group of pairs, how many came from the cache, and what was computed; equal pairs once."""
-        keys = [digest(key, pair.query, pair.document.title, pair.document.text) for pair in pairs]
+        keys = [digest(key, *self._read(pair)) for pair in pairs]
         known = known_outcomes(session.cache, keys)
         from_cache = sum(one in known for one in keys)
         missing = {one: pair for one, pair in zip(keys, pairs, strict=True) if one not in known}
@@ -213,6 +213,10 @@ class PairStage(Stage):
         keep_outcomes(session.cache, fresh, stage=self.name)
         known.update(fresh)
         return [known.get(one) for one in keys], from_cache, computed
+
+    def _read(self, pair: Pair) -> tuple[object, ...]:
+        """What an outcome depends on besides the stage and its model."""
+        return (pair.query, pair.document.title, pair.document.text)
 
     def _digest(self, left_out: frozenset[str], *others: str) -> str:
         """A digest of the class, its version, its parameters but some, and more."""

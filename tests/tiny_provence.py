@@ -1,9 +1,10 @@
 """Small random Provence models, saved in each layout, and the same models in plain torch to compare with."""
 
 import json
+import string
 from pathlib import Path
 
-from tests.tiny_models import tiny_config, tiny_encoder, tiny_tokenizer
+from tests.tiny_models import WORDS, tiny_config, tiny_encoder, tiny_tokenizer
 
 SIZES = {
     "vocab_size": 256, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64,
@@ -14,6 +15,44 @@ DEBERTA = {
     "pos_att_type": ["p2c", "c2p"], "position_biased_input": False, "share_att_key": True, "type_vocab_size": 0,
     "pooler_dropout": 0, "pooler_hidden_act": "gelu", "pooler_hidden_size": 32,
 }  # fmt: skip
+
+
+def _saved(tokenizer, folder: Path, max_length: int) -> None:
+    """A tokenizer that reads pairs as BERT's does, with its numbers for special tokens."""
+    from tokenizers import processors
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=max_length, **names).save_pretrained(folder)
+
+
+_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
+_LETTERS = tuple(chr(code) for code in range(ord("!"), ord("~") + 1))
+
+
+def tiny_metaspace(folder: Path, *, max_length: int) -> None:
+    """A tokenizer like SentencePiece's (XLM-RoBERTa, DeBERTa-v3): a word has a space before it, or another number."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    pieces = [*(f"\u2581{word}" for word in WORDS), "\u2581", *_LETTERS]
+    scored = [*((name, 0.0) for name in _SPECIAL), *((piece, -2.0) for piece in pieces)]
+    tokenizer = Tokenizer(models.Unigram(scored, unk_id=1))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
+    _saved(tokenizer, folder, max_length)
+
+
+def tiny_byte_bpe(folder: Path, *, max_length: int) -> None:
+    """A byte-level BPE (ModernBERT) of ASCII: spaces and line breaks are letters of the word behind them."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    merges = [("\u0120", letter) for letter in string.ascii_letters]  # a space and a letter are one piece
+    pieces = [*_SPECIAL, *_LETTERS, "\u0120", "\u010a", *("".join(merge) for merge in merges)]
+    tokenizer = Tokenizer(models.BPE({piece: number for number, piece in enumerate(pieces)}, merges))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    _saved(tokenizer, folder, max_length)
 
 
 def _plain():
@@ -44,7 +83,7 @@ def _plain():
     return Plain, DebertaV2Config, XLMRobertaConfig
 
 
-def tiny_provence(folder: Path, *, seed: int = 1, multilingual: bool = False):
+def tiny_provence(folder: Path, *, seed: int = 1, multilingual: bool = False, tokenizer=tiny_tokenizer):
     """A model of Naver's: its folder, and the model itself."""
     import torch
     from safetensors.torch import save_file
@@ -61,11 +100,13 @@ def tiny_provence(folder: Path, *, seed: int = 1, multilingual: bool = False):
         "torch_dtype": "float32", "id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0},
     }  # fmt: skip
     (folder / "config.json").write_text(json.dumps({**fields, **says}))
-    tiny_tokenizer(folder, max_length=64)
+    tokenizer(folder, max_length=64)
     return folder, model
 
 
-def tiny_open_provence(folder: Path, *, seed: int = 1, modern: bool = False, prefix: str = "ranking_model."):
+def tiny_open_provence(
+    folder: Path, *, seed: int = 1, modern: bool = False, prefix: str = "ranking_model.", tokenizer=tiny_tokenizer
+):
     """A model of OpenProvence's on BERT or ModernBERT: its folder, its ranking model and its pruning head."""
     import torch
     from safetensors.torch import save_file
@@ -93,11 +134,11 @@ def tiny_open_provence(folder: Path, *, seed: int = 1, modern: bool = False, pre
     says = {
         "architectures": ["OpenProvenceForSequenceClassification"], "model_type": "open_provence",
         "mode": "reranking_pruning", "base_model_config": base, "num_labels": 1, "num_pruning_labels": 2,
-        "max_length": 48, "default_threadshold": 0.1,
+        "max_length": 48, "default_threadshold": 0.2,
         "pruning_config": {"hidden_size": 32, "num_labels": 2, "classifier_dropout": 0.0, "sentence_pooling": "mean"},
     }  # fmt: skip
     (folder / "config.json").write_text(json.dumps(says))
-    tiny_tokenizer(folder, max_length=64)
+    tokenizer(folder, max_length=64)
     return folder, model, head
 
 

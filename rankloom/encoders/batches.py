@@ -125,7 +125,7 @@ def _tokenised_once(
     prompt_length = {} if prompt is None else _prompt_length(first, prompt)
     expansion = _expansion(first, role)
     least = 0 if expansion is None else int(expansion["length"])
-    for places in alike(read, limits, least=least):
+    for places in similar_lengths(read, limits, least=least):
         features = {
             name: padded(tokenizer, name, [rows[place] for place in places], least=least)
             for name, rows in tokens.items()
@@ -137,7 +137,7 @@ def _tokenised_once(
         yield Batch(places, features, read[places], truncated[places])
 
 
-def alike(lengths: NDArray[np.int64], limits: Limits, *, least: int = 0) -> Iterator[NDArray[np.int64]]:
+def similar_lengths(lengths: NDArray[np.int64], limits: Limits, *, least: int = 0) -> Iterator[NDArray[np.int64]]:
     """Places of texts of about equal length that make one batch, longest first.
 
     Args:

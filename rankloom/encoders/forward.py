@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from sentence_transformers.util import batch_to_device
 
-from rankloom.encoders.batches import PAIR_TOKENS, Batch, Limits, plain_transformer
+from rankloom.encoders.batches import Batch, Limits, plain_transformer
 from rankloom.encoders.encoder import Role
 from rankloom.encoders.one_thread import one_thread
 from rankloom.models import LoadedModel
@@ -85,8 +85,7 @@ class PairScores(Forward):
 
     def limits(self, texts: int | None) -> Limits:
         """See `Forward.limits`."""
-        limits = super().limits(texts)
-        return limits if self.loaded.device != "cpu" else limits._replace(tokens=PAIR_TOKENS)
+        return Limits.of_pairs(self.loaded.device, super().limits(texts).texts)
 
     def scored(self, prepared: Sequence[Batch]) -> Iterator[tuple[Batch, NDArray[np.float32]]]:
         """The scores of some batches, as they come."""

@@ -9,8 +9,8 @@ from rankloom.rerank.pruning.encoder import SentencePruner
 from rankloom.rerank.pruning.lead import LeadPruner
 from rankloom.rerank.pruning.oracle import OraclePruner
 from rankloom.rerank.pruning.provence import Provence
-from rankloom.rerank.pruning.prune import Pruned, PrunedContext, prune
-from rankloom.rerank.pruning.sentence_stage import Judged, SentencePair, SentenceStage
+from rankloom.rerank.pruning.prune import PrunedContext, PruningResult, prune
+from rankloom.rerank.pruning.sentence_stage import Judged, SentencePair, SentenceStage, SplitDocument
 from rankloom.rerank.pruning.sentences import split_lines, split_sentences
 from rankloom.rerank.pruning.silver_labels import SilverLabels, write_silver_labels
 from rankloom.rerank.pruning.splitting import SPLITTERS, Splitter
@@ -22,13 +22,14 @@ __all__ = [
     "LeadPruner",
     "OraclePruner",
     "Provence",
-    "Pruned",
     "PrunedContext",
+    "PruningResult",
     "SentenceCrossEncoder",
     "SentencePair",
     "SentencePruner",
     "SentenceStage",
     "SilverLabels",
+    "SplitDocument",
     "Splitter",
     "prune",
     "split_lines",

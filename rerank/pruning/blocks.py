@@ -1,7 +1,6 @@
 """Blocks: a question and as many whole sentences as a model reads at once; the next block goes on with the next ones.
 
-The question stands in every block. A sentence that does not fit into a block of its own is cut, and what is cut is
-counted.
+The question stands in every block. A sentence that does not fit into a block of its own is cut, or read in pieces.
 """
 
 from __future__ import annotations
@@ -10,16 +9,18 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 
-class Block(NamedTuple):
-    """Sentences that follow one another.
+class Piece(NamedTuple):
+    """Tokens of a sentence that are read one after another: mostly all of them.
 
     Args:
-        first: The place of the first.
-        lengths: Tokens that are read of each.
+        sentence: Which sentence it is, from 0.
+        start: The first of its tokens.
+        length: How many are read.
     """
 
-    first: int
-    lengths: tuple[int, ...]
+    sentence: int
+    start: int
+    length: int
 
 
 class Blocks(NamedTuple):
@@ -27,37 +28,47 @@ class Blocks(NamedTuple):
 
     Args:
         question: Tokens that are read of the question.
-        blocks: One or more; a text without sentences has one without sentences.
-        truncated: Tokens that are not read, of the question and of sentences.
+        blocks: One or more, each with the pieces that stand in it; a text without sentences has one without pieces.
     """
 
     question: int
-    blocks: tuple[Block, ...]
-    truncated: int
+    blocks: tuple[tuple[Piece, ...], ...]
 
 
-def in_blocks(question: int, sentences: Sequence[int], room: int) -> Blocks:
+def in_blocks(question: int, sentences: Sequence[int], room: int, *, longest: int | None = None) -> Blocks:
     """Blocks of a text.
 
     Args:
-        question: Tokens of the question. If it does not leave half of the room, or enough for all sentences, it is cut.
+        question: Tokens of the question. It is cut to what the longest sentence leaves of a block, but never to less
+            than half of one.
         sentences: Tokens of each sentence.
         room: Tokens that a block holds beside special ones; at least 2.
+        longest: A longer sentence is read in pieces of so many tokens, or of as many as a block holds if those are
+            fewer; None: it is cut where the block ends.
 
     Example:
-        >>> in_blocks(2, [3, 3, 20], room=10).blocks
-        (Block(first=0, lengths=(3, 3)), Block(first=2, lengths=(8,)))
+        >>> in_blocks(2, [3, 3, 20], room=10).blocks[1]
+        (Piece(sentence=2, start=0, length=8),)
+        >>> in_blocks(2, [3, 3, 12], room=10, longest=6).blocks[1:]
+        ((Piece(sentence=2, start=0, length=6),), (Piece(sentence=2, start=6, length=6),))
     """
-    asked = min(question, max(room // 2, room - sum(sentences)))
+    widest = min(max(sentences, default=0), longest or room)
+    asked = min(question, room - min(widest, room // 2))
     left = room - asked
-    blocks: list[Block] = []
-    first, lengths = 0, list[int]()
-    for place, length in enumerate(sentences):
-        read = min(length, left)
-        if lengths and sum(lengths) + read > left:
-            blocks.append(Block(first, tuple(lengths)))
-            first, lengths = place, []
-        lengths.append(read)
-    blocks.append(Block(first, tuple(lengths)))
-    read_in_all = sum(sum(block.lengths) for block in blocks)
-    return Blocks(asked, tuple(blocks), question - asked + sum(sentences) - read_in_all)
+    blocks: list[tuple[Piece, ...]] = []
+    block, taken = list[Piece](), 0
+    for sentence, length in enumerate(sentences):
+        most = left if longest is None else min(longest, left)
+        for piece in _pieces(sentence, length, most, cut=longest is None):
+            if block and taken + piece.length > left:
+                blocks.append(tuple(block))
+                block, taken = [], 0
+            block.append(piece)
+            taken += piece.length
+    return Blocks(asked, (*blocks, tuple(block)))
+
+
+def _pieces(sentence: int, length: int, most: int, *, cut: bool) -> list[Piece]:
+    """A sentence in pieces of a number of tokens at most; if it is cut, the first alone."""
+    starts = (0,) if cut else range(0, max(length, 1), max(most, 1))
+    return [Piece(sentence, start, min(most, length - start)) for start in starts]

@@ -32,39 +32,47 @@ from rankloom.stage import Reranker
 
 Title = Literal["document", "first_sentence", "ignore"]
 Aggregate = Literal["max", "first"]
+_COMPARED = {"decision": "share of tokens ", "probability": "", "majority": "most tokens "}
 _ORGANISATION = "naver"  # what a model name without a slash belongs to
 
 
 class Provence(SentenceStage, Reranker):
     """Rerank the hits and mark each of their sentences as kept or dropped, from one pass of one model.
 
-    Checkpoints of Provence (`naver/provence-reranker-debertav3-v1`), XProvence and OpenProvence are read, and adapters
-    of this project's own; which layout a model has stands in its files. Code that comes with a model is not run. (The
-    weights of Naver's models may not be used commercially.)
+    Checkpoints in the layouts of Provence (`naver/provence-reranker-debertav3-v1`), XProvence and OpenProvence are
+    read, and adapters of this project's own (`rankloom.provence_adapter`); which layout a model has stands in its
+    files. The layouts are tested with small random checkpoints, against plain torch. Code that comes with a model is
+    not run. (The weights of Naver's models may not be used commercially.)
 
     A sentence's `Span.probability` is the mean of its tokens' probabilities. `rounding` decides: a sentence is kept if
-    the share of its tokens above the threshold is above the same threshold (`decision`, as Provence does), if the mean
-    is above it (`probability`, as OpenProvence does), or if at least half of its tokens are (`majority`).
+    the share of its tokens above the threshold is above the same threshold (`decision`), if the mean is above it
+    (`probability`, as OpenProvence does), or if at least half of its tokens are (`majority`). `Span.reason` tells
+    which.
 
     A text that is longer than the model reads is read in blocks of whole sentences, each with the question; its score
-    is the largest of theirs. A sentence that is longer than a block is cut there, and noted. Another threshold,
+    is the largest of theirs. A sentence that is longer than a block is cut there, and noted, by Naver's models; by
+    OpenProvence's and our own it is read in pieces, and its probability is the mean of theirs. Another threshold,
     rounding or number of sentences takes no second pass where the session has a cache.
 
     Args:
         model: A name on the hub, or a folder; see `rankloom.models.resolve_model`.
-        threshold: 0.1 keeps all that may be useful (the authors' advice for Provence), 0.5 what probably is; for
-            XProvence they advise 0.3 and 0.7.
-        rounding: `decision`, `probability` or `majority`. Default: as the model's authors do.
+        threshold: Default: what the model's authors advise to keep all that may be useful: 0.1 for Provence, 0.3 for
+            XProvence, what OpenProvence's and our own say of themselves. To keep what probably is, they advise 0.5 for
+            Provence and 0.7 for XProvence.
+        rounding: `decision`, `probability` or `majority`. Default: as the model's authors do (of Naver's, third parties
+            say `decision`; the code that comes with them was not to be had).
         best: At most so many sentences of each document are kept, the likeliest; None for no limit.
         keep_at_least: So many sentences of each document are kept, the likeliest, whatever their probability.
         title: What is a title. `document`: that of the document, which the model reads before the text; it is no
             sentence of the text, and `RankedList.context` shows it with whatever is kept. `first_sentence`: the first
-            sentence of the text, which is kept if, and only if, another one is (Naver's `title="first_sentence"` with
-            `always_select_title=True`, which they use in experiments, while their models' files leave it off).
+            sentence of the text, which is kept if another one is, and else judged like any other (Naver's
+            `title="first_sentence"` with `always_select_title=True`, which they use in experiments, while their models'
+            files leave it off).
             `ignore`: no title is read, and the first sentence is one like others.
         rerank: Put the hits in the order of the model's scores; False keeps order and scores.
         prune: Mark sentences; False only reranks.
-        aggregate: What the score of a text in blocks is: the largest of theirs (`max`), or that of the `first`.
+        aggregate: What the score of a text in blocks is: the largest of theirs (`max`), or that of the `first`. With
+            `prune=False` the first is all that is read then.
         splitter: What splits texts into sentences: `syntok`, `lines`, `module:function`, or a `Splitter`.
         max_tokens: Tokens of a block, with question and special ones. Default: the model's own limit, at most 512 for
             Naver's.
@@ -72,18 +80,20 @@ class Provence(SentenceStage, Reranker):
         batch_size: Most blocks in one batch. Results depend on it only by float noise.
 
     Raises:
-        UsageError: A parameter is out of range, a word is unknown, or there is nothing left to do.
+        UsageError: A parameter is out of range, a word is unknown, or there is nothing left to do; when the model is
+            loaded, `max_tokens` is more than it has positions for.
     """
 
     name = "provence"
     requires = ("transformers",)
+    version = 2
     decides_later = frozenset({*SentenceStage.decides_later, "rounding", "rerank", "prune", "aggregate"})
 
     def __init__(
         self,
         model: Annotated[str, NamesModel(_ORGANISATION)],
         *,
-        threshold: float = 0.1,
+        threshold: float | None = None,
         rounding: Rounding | None = None,
         best: int | None = None,
         keep_at_least: int = 0,
@@ -111,6 +121,7 @@ class Provence(SentenceStage, Reranker):
         self.title_first = title == "first_sentence"
         self.provides = SentenceStage.provides if prune else frozenset()
         self._loaded: LoadedModel | None = None
+        self._layouts: dict[str, ProvenceLayout] = {}  # by the model's fingerprint
 
     def __call__(self, run: Run) -> Run:
         """Read the best `depth` hits of each query, prune them, and put them in the order of their scores."""
@@ -146,26 +157,45 @@ class Provence(SentenceStage, Reranker):
         loaded = self._load(session)
         layout = self._layout(self._found(session))
         with loaded.lock:
-            found = read_pairs(loaded, layout, pairs, titled=self.title == "document", blocks=self.batch_size)
-        for reading in found.readings:
-            check_finite(reading.scores, stage=self.name)
+            found = read_pairs(
+                loaded,
+                layout,
+                pairs,
+                titled=self.title == "document",
+                batch_size=self.batch_size,
+                blocks=1 if self._first_alone() else None,
+            )
+        for one in found.pairs:
+            check_finite(one.scores, stage=self.name)
         return Judged(
-            [sentence_means(one.probabilities, one.counts).astype(np.float32) for one in found.readings],
-            np.array([one.truncated for one in found.readings], dtype=np.int64),
+            [sentence_means(one.probabilities, one.counts, one.pieces).astype(np.float32) for one in found.pairs],
+            np.array([one.truncated for one in found.pairs], dtype=np.int64),
             found.calls,
             found.tokens,
-            more=[{"scores": one.scores, "tokens": one.probabilities, "counts": one.counts} for one in found.readings],
+            more=[
+                {"scores": one.scores, "tokens": one.probabilities, "counts": one.counts, "pieces": one.pieces}
+                for one in found.pairs
+            ],
         )
 
     def rule(self, session: Session) -> Rule:
         """What tells which sentences of a pair pass: the rounding of their tokens' probabilities."""
-        rounding = self.rounding or self._layout(self._found(session)).rounding
+        rounding, threshold = self._rounding(session), self.least(session)
 
         def passes(outcome: Outcome) -> NDArray[np.bool_]:
             tokens = np.asarray(outcome.arrays["tokens"], dtype=np.float32)
-            return kept(tokens, outcome.arrays["counts"].astype(np.int64), threshold=self.threshold, rounding=rounding)
+            counts, pieces = (outcome.arrays[name].astype(np.int64) for name in ("counts", "pieces"))
+            return kept(tokens, counts, pieces, threshold=threshold, rounding=rounding)
 
         return passes
+
+    def default_threshold(self, session: Session) -> float:
+        """What the model's authors advise."""
+        return self._layout(self._found(session)).threshold
+
+    def compared(self, session: Session) -> str:
+        """What of a sentence is above or below the threshold, in the words of `Span.reason`."""
+        return _COMPARED[self._rounding(session)]
 
     def identity(self, session: Session | None = None) -> str:
         """The model's fingerprint; see `PairStage.identity`."""
@@ -189,10 +219,21 @@ class Provence(SentenceStage, Reranker):
 
     def _layout(self, found: ResolvedModel) -> ProvenceLayout:
         """How the model is built and read; its files are read once."""
-        known: dict[str, ProvenceLayout] = self.__dict__.setdefault("_layouts", {})
-        if found.fingerprint not in known:
-            known[found.fingerprint] = read_layout(found, max_tokens=self.max_tokens, stage=self.name)
-        return known[found.fingerprint]
+        if found.fingerprint not in self._layouts:
+            self._layouts[found.fingerprint] = read_layout(found, max_tokens=self.max_tokens, stage=self.name)
+        return self._layouts[found.fingerprint]
+
+    def _rounding(self, session: Session) -> Rounding:
+        """The rounding that was asked for, or the model's own."""
+        return self.rounding or self._layout(self._found(session)).rounding
+
+    def _first_alone(self) -> bool:
+        """Whether nothing is wanted but the score of the first block."""
+        return not self.prune and self.aggregate == "first"
+
+    def _digest(self, left_out: frozenset[str], *others: str) -> str:
+        """As for any pruner; outcomes of texts of which the first block alone was read are others."""
+        return super()._digest(left_out, *others, *(["first block"] if self._first_alone() else []))
 
     def _load(self, session: Session) -> LoadedModel:
         """The model in memory."""

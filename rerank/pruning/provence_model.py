@@ -22,15 +22,12 @@ from torch import Tensor
 
 from rankloom.adapter import merge_low_rank
 from rankloom.encoders.sentence_model import sentence_model
-from rankloom.errors import DataError
+from rankloom.errors import DataError, UsageError
 from rankloom.model_files import read_json_object
 from rankloom.models import LoadedModel, ResolvedModel, shared_model
 from rankloom.provence_adapter import load_adapter, read_settings
-from rankloom.rerank.cross_encoder_model import LIKE_BERT
-from rankloom.rerank.first_token_layer import FirstTokenLayer
-from rankloom.rerank.laid_out_linear import lay_out
-from rankloom.rerank.packed_layers import PackedLayers
-from rankloom.rerank.pruning.provence_layout import ProvenceLayout
+from rankloom.rerank.cross_encoder_model import spare
+from rankloom.rerank.pruning.provence_layout import ProvenceLayout, positions
 from rankloom.session import Session
 from rankloom.two_heads import TwoHeads
 
@@ -39,6 +36,8 @@ _LEFT_OUT = frozenset({
     "architectures", "auto_map", "model_type", "transformers_version", "torch_dtype", "dtype", "_name_or_path",
     "_attn_implementation", "_attn_implementation_autoset", "attn_implementation", "num_labels",
 })  # fmt: skip
+_LABELS = frozenset({"id2label", "label2id"})  # how many scores there are, the weights say
+_SCORE_HEADS = ("classifier.out_proj.weight", "classifier.weight", "score.weight")
 _BUFFERS = ("position_ids", "token_type_ids", "inv_freq")  # which older versions of transformers saved
 
 
@@ -64,7 +63,8 @@ def provence_model(found: ResolvedModel, layout: ProvenceLayout, session: Sessio
         stage: Who asks, for errors.
 
     Raises:
-        DataError: Its weights are not those of its layout.
+        DataError: Its weights are not those of its layout, or it has no fast tokenizer.
+        UsageError: It is to read more tokens at once than it has positions for.
         StageError: It can not be loaded.
         MissingExtraError: A library is not installed.
     """
@@ -79,33 +79,38 @@ def provence_model(found: ResolvedModel, layout: ProvenceLayout, session: Sessio
             # a tokenizer of its own: the encoder's may be at work in another thread, under another lock
             heads, tokenizer = load_adapter(folder, backbone.model), copy.deepcopy(backbone.model[0].tokenizer)
             merge_low_rank(heads.classifier, extra="mini", stage=stage)
-            if read_settings(folder).below_last:
-                _spare_last_layer(heads)
+            below_last = read_settings(folder).below_last
         else:
+            tokenizer, below_last = _tokenizer(Path(folder)), False
             heads = _BUILDERS[layout.name](Path(folder)).to(device=device, dtype=dtype).eval()
-            tokenizer = transformers.PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
-        if device == "cpu":
-            _pack(heads.classifier)
+        spare(heads.classifier, packed=device == "cpu", tokens_read=not below_last)
+        if below_last:
+            heads.read_before(heads.classifier.base_model.encoder.layer[-1])
         return ProvenceModel(heads, tokenizer)
 
-    return shared_model("provence", found, session, loaded, stage=stage)
+    model = shared_model("provence", found, session, loaded, stage=stage)
+    places = positions(model.model.heads.classifier.config.to_dict())
+    if layout.max_tokens > places:
+        raise UsageError(
+            "the model has not so many positions",
+            stage=stage,
+            value=f"max_tokens={layout.max_tokens}",
+            accepted=f"at most {places}",
+        )
+    return model
 
 
-def _spare_last_layer(heads: TwoHeads) -> None:
-    """Let the last layer compute the first token alone, where the second head reads what goes into it."""
-    layers = heads.classifier.base_model.encoder.layer
-    layers[-1] = FirstTokenLayer(layers[-1])
-    heads.read_before(layers[-1])
-
-
-def _pack(classifier: Any) -> None:
-    """Let a model with layers like BERT's do no work on padding, and as processors like it, as cross-encoders do."""
-    if classifier.config.model_type in LIKE_BERT:
-        encoder = classifier.base_model.encoder
-        *others, last = encoder.layer
-        spared = isinstance(last, FirstTokenLayer)
-        encoder.layer = torch.nn.ModuleList([PackedLayers(others), last] if spared else [PackedLayers([*others, last])])
-        lay_out(encoder)
+def _tokenizer(folder: Path) -> Any:
+    """The tokenizer that comes with a whole model."""
+    if not (folder / "tokenizer.json").is_file():
+        raise DataError(
+            "the model comes without a fast tokenizer",
+            stage="provence",
+            value=str(folder),
+            accepted="a folder with tokenizer.json",
+            fix="load its tokenizer by transformers, and save it into the folder",
+        )
+    return transformers.PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
 
 
 def _deberta(folder: Path) -> TwoHeads:
@@ -149,10 +154,9 @@ def _open_provence(folder: Path) -> TwoHeads:
     weights = {name.removeprefix("ranking_model."): one for name, one in _weights(folder).items()}
     head = _linear(weights, "pruning_head.classifier", folder)
     weights = {name: one for name, one in weights.items() if not name.startswith("pruning_head.")}
-    fields = {name: value for name, value in base.items() if name not in _LEFT_OUT}
-    config = transformers.AutoConfig.for_model(
-        base["model_type"], **fields, num_labels=int(said.get("num_labels") or 1)
-    )
+    fields = {name: value for name, value in base.items() if name not in _LEFT_OUT | _LABELS}
+    rows = next((len(weights[name]) for name in _SCORE_HEADS if name in weights), 1)
+    config = transformers.AutoConfig.for_model(base["model_type"], **fields, num_labels=rows)
     classifier = transformers.AutoModelForSequenceClassification.from_config(config)  # type: ignore[no-untyped-call]  # theirs
     return TwoHeads(_filled(classifier, weights, folder), head, getattr(classifier.base_model, "final_norm", None))
 
@@ -167,7 +171,7 @@ _BUILDERS: Mapping[str, Callable[[Path], TwoHeads]] = {
 def _config(folder: Path, head: Tensor) -> dict[str, Any]:
     """What a configuration says of the architecture; how many scores there are, the weights of their head do."""
     said = read_json_object(folder / "config.json", stage="provence")
-    kept = {name: value for name, value in said.items() if name not in _LEFT_OUT | {"id2label", "label2id"}}
+    kept = {name: value for name, value in said.items() if name not in _LEFT_OUT | _LABELS}
     return {**kept, "num_labels": len(head)}
 
 

@@ -6,25 +6,25 @@ each context, and an entry is a text, or the list of its sentences.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
 
 from rankloom.context import estimate_tokens
 from rankloom.errors import UsageError
-from rankloom.fingerprint import digest
 from rankloom.kept_text import kept_text
 from rankloom.ledger import Note
 from rankloom.ranking import ScoreKind
 from rankloom.records import Document, Span
-from rankloom.rerank.pruning.sentence_stage import SentenceStage
+from rankloom.rerank.pruning.sentence_stage import SentenceStage, SplitDocument
 from rankloom.rerank.pruning.sentences import cut
-from rankloom.rerank.pruning.splitting import Offsets, Splitter
 from rankloom.run import Run
 from rankloom.session import Session
 from rankloom.stage import Reranker
 
 _STAGE = "prune"
+# Ideographs, kana, and the punctuation that goes with them: no space follows a sentence of these.
+_NO_SPACE_AFTER = re.compile(r"[\u2e80-\u9fff\uf900-\ufaff\ufe30-\ufe4f\uff00-\uffef\U00020000-\U0003ffff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,8 @@ class PrunedContext:
         text: The kept sentences; empty if none was.
         spans: All sentences, kept and dropped, as offsets into `context`.
         score: The reranker's score; None if the pruner gives none.
-        context: The text as it was given; sentences are joined by spaces.
-        compression: Share of its characters that were taken away, 0 to 1; 0 for an empty context.
+        context: The text as it was given, or that of the sentences that were.
+        compression: Share of the characters of its sentences that were taken away, 0 to 1; 0 for an empty context.
     """
 
     place: int
@@ -49,7 +49,7 @@ class PrunedContext:
 
 
 @dataclass(frozen=True, slots=True)
-class Pruned:
+class PruningResult:
     """What is left of the contexts of a question.
 
     Args:
@@ -78,12 +78,14 @@ def prune(
     top_k: int | None = None,
     count_tokens: Callable[[str], int] = estimate_tokens,
     session: Session | None = None,
-) -> Pruned:
+) -> PruningResult:
     """Prune the contexts of a question.
 
     Args:
         question: One question.
         contexts: One entry for each context: its text, or a list of its sentences, which are then not split again.
+            Sentences are joined as they are if they bring space at their ends, or are of a script without spaces;
+            else by a space.
         by: The pruner, such as `Provence(...)` or `SentencePruner()`.
         titles: A title for each context, which `by` may read, and which is not part of the result.
         reorder: Put the contexts in the order of their scores; the pruner must be one that reranks.
@@ -103,28 +105,27 @@ def prune(
     """
     reranks = isinstance(by, Reranker) and bool(getattr(by, "rerank", True))
     _check(question, contexts, titles=titles, reorder=reorder, top_k=top_k, reranks=reranks)
-    texts, offsets = _texts(contexts)
     session = session or Session()
-    if offsets or len(texts) > by.depth:
+    if len(contexts) > by.depth:
         by.warm_up(session)  # so that the pruner that was given holds the model, and the next call need not load it
-    if offsets:
-        by = by.replace(splitter=Splitter(f"given {digest(offsets)}", offsets.__getitem__))
-    if len(texts) > by.depth:
-        by = by.replace(depth=len(texts))
+        by = by.replace(depth=len(contexts))
+    digits = len(str(len(contexts)))  # so that of equal scores, the earlier context comes first
     documents = [
-        Document(str(place), text, title)
-        for place, (text, title) in enumerate(zip(texts, titles or [""] * len(texts), strict=True))
+        _document(f"{place:0{digits}}", context, titles[place] if titles else "")
+        for place, context in enumerate(contexts)
     ]
     run = by.run(Run.from_documents(question, documents), session=session)
     hits = next(iter(run.values()))
     found = [_pruned(int(hit.doc_id), hit.text, hit.spans, hit.score if reranks else None) for hit in hits]
     in_order = found if reorder else sorted(found, key=lambda one: one.place)
-    return Pruned(
+    return PruningResult(
         tuple(in_order[:top_k]),
         _taken_away(found, len),
         _taken_away(found, count_tokens),
         run.hits(stage=_STAGE).kind,
-        tuple(replace(note, query_id="") for note in run.ledger.notes),
+        tuple(
+            replace(note, query_id="", doc_id=str(int(note.doc_id)) if note.doc_id else "") for note in run.ledger.notes
+        ),
     )
 
 
@@ -156,30 +157,38 @@ def _check(
         raise UsageError("the pruner gives no scores to order by", stage=_STAGE, fix="take Provence, or reorder=False")
 
 
-def _texts(contexts: Sequence[str] | Sequence[Sequence[str]]) -> tuple[list[str], dict[str, Offsets]]:
-    """The text of each context; and where its sentences are, if they were given."""
-    texts: list[str] = []
-    offsets: dict[str, Offsets] = {}
-    for context in contexts:
-        if isinstance(context, str):
-            texts.append(context)
-            continue
-        text = " ".join(context)
-        starts = accumulate((len(sentence) + 1 for sentence in context), initial=0)
-        found = cut(text, list(starts)[:-1])
-        texts.append(text)
-        if offsets.setdefault(text, found) != found:
-            raise UsageError("two contexts are one text in other sentences", stage=_STAGE, value=context)
-    return texts, offsets
+def _document(doc_id: str, context: str | Sequence[str], title: str) -> Document:
+    """A context as a document; with its sentences, if they were given."""
+    if isinstance(context, str):
+        return Document(doc_id, context, title)
+    text, starts = "", []
+    for sentence in context:
+        text += "" if _joined(text, sentence) else " "
+        starts.append(len(text))
+        text += sentence
+    return SplitDocument(doc_id, text, title, sentences=tuple(cut(text, starts)))
+
+
+def _joined(text: str, sentence: str) -> bool:
+    """Whether a sentence follows a text without a space of ours."""
+    if not text or not sentence:
+        return True
+    return text[-1].isspace() or sentence[0].isspace() or _NO_SPACE_AFTER.match(text[-1]) is not None
 
 
 def _pruned(place: int, text: str, spans: tuple[Span, ...] | None, score: float | None) -> PrunedContext:
     """What is left of a context; all of it, if the stage does not prune."""
-    left = text if spans is None else kept_text(text, [(span.start, span.end) for span in spans if span.kept])
-    return PrunedContext(place, left, spans or (), score, text, 1 - len(left) / len(text) if text else 0.0)
+    left = text if spans is None else _joint(text, [span for span in spans if span.kept])
+    one = PrunedContext(place, left, spans or (), score, text, 0.0)
+    return replace(one, compression=_taken_away([one], len))
 
 
 def _taken_away(found: Sequence[PrunedContext], count: Callable[[str], int]) -> float:
-    """Share of the size of all contexts that was taken away."""
-    whole = sum(count(one.context) for one in found)
+    """Share of the size of all contexts' sentences that was taken away; the space between them is none of theirs."""
+    whole = sum(count(_joint(one.context, one.spans) if one.spans else one.text) for one in found)
     return 1 - sum(count(one.text) for one in found) / whole if whole else 0.0
+
+
+def _joint(text: str, spans: Sequence[Span]) -> str:
+    """Some sentences of a text, joined as in a text of which others are dropped."""
+    return kept_text(text, [(span.start, span.end) for span in spans])

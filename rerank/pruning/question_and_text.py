@@ -23,26 +23,26 @@ class Row(NamedTuple):
         tokens: Their numbers.
         types: 0 for what belongs to the question, 1 for what belongs to the text.
         begin: Where the first sentence begins.
-        first: Which sentence it is.
-        lengths: Tokens of each sentence of the block.
+        lengths: Tokens of each piece of a sentence in the block.
     """
 
     tokens: list[int]
     types: list[int]
     begin: int
-    first: int
     lengths: tuple[int, ...]
 
 
-class Rows(NamedTuple):
+class PairRows(NamedTuple):
     """A question and a text.
 
     Args:
         rows: One for each block.
+        pieces: In how many pieces each sentence stands in them.
         truncated: Tokens that are not in them.
     """
 
     rows: list[Row]
+    pieces: list[int]
     truncated: int
 
 
@@ -83,7 +83,7 @@ class QuestionAndText:
             return [readable(one if not place else f" {one}") for place, one in enumerate(sentences)]
         ends = [*(start for start, _ in offsets[1:]), len(text)]  # where the space after each ends
         sentences = [text[start:end] for (start, _), end in zip(offsets, ends, strict=False)]
-        return [readable(one) for one in ([f"{title} ", *sentences] if title else sentences)]
+        return [readable(one) for one in ([f"{title.strip()}\n", *sentences] if title else sentences)]
 
     def tokens(self, texts: Sequence[str]) -> dict[str, list[int]]:
         """The tokens of some texts, by the text; none of them special."""
@@ -91,21 +91,22 @@ class QuestionAndText:
         found = self.tokenizer(unique, add_special_tokens=False, truncation=False, verbose=False) if unique else {}
         return dict(zip(unique, found.get("input_ids", []), strict=True))
 
-    def rows(self, question: Sequence[int], sentences: Sequence[Sequence[int]]) -> Rows:
-        """The rows of a question and the sentences of a text."""
-        blocks = in_blocks(len(question), [len(one) for one in sentences], self.room)
+    def rows(
+        self, question: Sequence[int], sentences: Sequence[Sequence[int]], *, blocks: int | None = None
+    ) -> PairRows:
+        """The rows of a question and the sentences of a text: of so many blocks, or of all."""
+        asked, parts = in_blocks(len(question), [len(one) for one in sentences], self.room, longest=self.layout.longest)
         before, between, after = self._frame
-        head = [*before, *question[: blocks.question], *between]
-        rows = []
-        for block in blocks.blocks:
-            read = [
-                token
-                for place, length in enumerate(block.lengths, start=block.first)
-                for token in sentences[place][:length]
-            ]
+        head = [*before, *question[:asked], *between]
+        rows, pieces, left = [], [0] * len(sentences), len(question) - asked + sum(map(len, sentences))
+        for block in parts[:blocks]:
+            read = [token for at, start, length in block for token in sentences[at][start : start + length]]
             types = [0] * len(head) + [1] * (len(read) + len(after))
-            rows.append(Row([*head, *read, *after], types, len(head), block.first, block.lengths))
-        return Rows(rows, blocks.truncated)
+            rows.append(Row([*head, *read, *after], types, len(head), tuple(piece.length for piece in block)))
+            for piece in block:
+                pieces[piece.sentence] += 1
+            left -= len(read)
+        return PairRows(rows, pieces, left)
 
     def features(self, rows: Sequence[Row]) -> dict[str, Any]:
         """What the model is called with, for rows of one batch; padded on the right."""

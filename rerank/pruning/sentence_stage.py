@@ -19,11 +19,22 @@ from rankloom.errors import UsageError
 from rankloom.ledger import Note
 from rankloom.order import check_finite
 from rankloom.ranking import Ranking
-from rankloom.records import Document, Span
+from rankloom.records import TITLE, Document, Span
 from rankloom.rerank.pair_stage import Computed, Outcome, Pair, PairStage
 from rankloom.rerank.pruning.splitting import AnySplitter, splitter_of
 from rankloom.run import Run
 from rankloom.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class SplitDocument(Document):
+    """A document that brings its sentences, so that no splitter is asked.
+
+    Args:
+        sentences: Start and end of each sentence of the text.
+    """
+
+    sentences: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +94,7 @@ class SentenceStage(PairStage):
     of which nothing is kept stays in the ranking with an empty pruned text and the note `nothing_kept`.
 
     Args:
-        threshold: Least probability of a sentence that is kept, 0 to 1.
+        threshold: Least probability of a sentence that is kept, 0 to 1; None for `default_threshold`.
         best: At most so many sentences of each document are kept, the likeliest; None for no limit.
         keep_at_least: So many sentences of each document are kept, the likeliest, whatever their probability.
         splitter: What splits texts into sentences; see `splitter_of`.
@@ -96,13 +107,13 @@ class SentenceStage(PairStage):
     needs = frozenset({"ranking", "text"})
     provides = frozenset({"spans"})
     decides_later: ClassVar[frozenset[str]] = frozenset({"depth", "threshold", "best", "keep_at_least"})
-    #: Whether the first sentence of a text is its title: kept if, and only if, another sentence is.
+    #: Whether the first sentence of a text is its title: kept if another sentence is, else judged like any other.
     title_first = False
 
     def __init__(
-        self, *, threshold: float, best: int | None, keep_at_least: int, splitter: AnySplitter, depth: int
+        self, *, threshold: float | None, best: int | None, keep_at_least: int, splitter: AnySplitter, depth: int
     ) -> None:
-        self.threshold = between(threshold, 0, 1, stage=self.name, parameter="threshold")
+        self.threshold = None if threshold is None else between(threshold, 0, 1, stage=self.name, parameter="threshold")
         self.best = None if best is None else whole(best, least=1, stage=self.name, parameter="best")
         self.keep_at_least = whole(keep_at_least, least=0, stage=self.name, parameter="keep_at_least")
         if best is not None and keep_at_least > best:
@@ -116,9 +127,21 @@ class SentenceStage(PairStage):
     def judge(self, pairs: Sequence[SentencePair], session: Session) -> Judged:
         """How probable the sentences of some pairs are. Nothing but float noise may depend on a pair's company."""
 
-    def rule(self, session: Session) -> Rule:  # noqa: ARG002  # other pruners ask their model
+    def default_threshold(self, session: Session) -> float:  # noqa: ARG002  # some ask their model
+        """The threshold of a stage that was told none."""
+        return 0.5
+
+    def least(self, session: Session) -> float:
+        """The threshold in a session."""
+        return self.default_threshold(session) if self.threshold is None else self.threshold
+
+    def compared(self, session: Session) -> str:  # noqa: ARG002  # some ask their model
+        """What of a sentence is above or below the threshold, in reasons; empty for its probability."""
+        return ""
+
+    def rule(self, session: Session) -> Rule:
         """What tells which sentences of a pair pass: those whose probability is at least the threshold."""
-        least = np.float32(self.threshold)
+        least = np.float32(self.least(session))
         return lambda outcome: np.asarray(outcome.arrays["probabilities"] >= least, dtype=np.bool_)
 
     def __call__(self, run: Run) -> Run:
@@ -135,12 +158,12 @@ class SentenceStage(PairStage):
             outcomes: Of the first hits of each query, in the order of the ranking.
             counts: How many of each query there are; int64 of shape (queries,).
         """
-        ranking, rule = run.hits(stage=self.name), self.rule(run.session)
+        ranking, rule, compared = run.hits(stage=self.name), self.rule(run.session), self.compared(run.session)
         spans: list[tuple[Span, ...] | None] = [None] * len(ranking.codes)
         notes = []
         places = np.flatnonzero(ranking.ranks() <= np.repeat(counts, ranking.counts()))
         for place, number, outcome in zip(places, ranking.query_numbers()[places], outcomes, strict=True):
-            sentences = spans[place] = self.spans(outcome, rule(outcome))
+            sentences = spans[place] = self.spans(outcome, rule(outcome), compared)
             if not any(span.kept for span in sentences):
                 doc_id = ranking.ids[int(ranking.codes[place])]
                 notes.append(Note(self.name, "nothing_kept", run.queries[number].id, doc_id))
@@ -166,15 +189,24 @@ class SentenceStage(PairStage):
 
     def split(self, pairs: Sequence[Pair]) -> list[SentencePair]:
         """Pairs with the sentences of their documents; equal texts are split once."""
-        offsets = {text: tuple(self._splitter(text)) for text in dict.fromkeys(pair.document.text for pair in pairs)}
-        return [SentencePair(pair.query, pair.document, offsets[pair.document.text]) for pair in pairs]
+        texts = dict.fromkeys(pair.document.text for pair in pairs if not isinstance(pair.document, SplitDocument))
+        offsets = {text: tuple(self._splitter(text)) for text in texts}
+        return [
+            SentencePair(
+                pair.query,
+                pair.document,
+                pair.document.sentences if isinstance(pair.document, SplitDocument) else offsets[pair.document.text],
+            )
+            for pair in pairs
+        ]
 
-    def spans(self, outcome: Outcome, above: NDArray[np.bool_]) -> tuple[Span, ...]:
+    def spans(self, outcome: Outcome, above: NDArray[np.bool_], compared: str = "") -> tuple[Span, ...]:
         """The sentences of a document, each with its fate.
 
         Args:
             outcome: Their offsets and probabilities.
             above: Which of them pass; bool of shape (sentences,).
+            compared: See `compared`.
         """
         probabilities = [float(probability) for probability in outcome.arrays["probabilities"]]
         fates = decide(
@@ -183,12 +215,18 @@ class SentenceStage(PairStage):
             best=self.best,
             keep_at_least=self.keep_at_least,
             title_first=self.title_first,
+            compared=compared,
         )
         offsets = outcome.arrays["offsets"].tolist()
         return tuple(
             Span(start, end, probability, kept, reason)
             for (start, end), probability, (kept, reason) in zip(offsets, probabilities, fates, strict=True)
         )
+
+    def _read(self, pair: Pair) -> tuple[object, ...]:
+        """What an outcome depends on besides the stage; sentences that a document brings are a part of it."""
+        own = [pair.document.sentences] if isinstance(pair.document, SplitDocument) else []
+        return (*super()._read(pair), *own)
 
     def _digest(self, left_out: frozenset[str], *others: str) -> str:
         """As for any pair stage; the splitter counts with what it is, not only by its word."""
@@ -202,6 +240,7 @@ def decide(
     best: int | None = None,
     keep_at_least: int = 0,
     title_first: bool = False,
+    compared: str = "",
 ) -> list[tuple[bool, str]]:
     """Which sentences of a text are kept, and why.
 
@@ -210,8 +249,9 @@ def decide(
         above: Which of them pass the threshold.
         best: At most so many are kept, the likeliest; None for no limit.
         keep_at_least: So many are kept, the likeliest, whatever their probability.
-        title_first: The first sentence is a title. It is kept if, and only if, another sentence is, and counts
-            neither among the best nor among those to be kept.
+        title_first: The first sentence is a title. If another sentence is kept, so is it, and it counts neither among
+            the best nor among those to be kept; if none is, it is judged like any other.
+        compared: What of a sentence is above the threshold, for reasons; empty for its probability.
 
     Example:
         >>> decide([0.9, 0.2, 0.6], [True, False, True], best=1)
@@ -225,10 +265,9 @@ def decide(
         if passes and best is not None and rank >= best:
             fates.append((False, "not among the best"))
         elif passes:
-            fates.append((True, "above threshold"))
+            fates.append((True, f"{compared}above threshold"))
         else:
-            fates.append((True, "among the best") if rank < keep_at_least else (False, "below threshold"))
-    if title_first and fates:
-        others = any(kept for kept, _ in fates[1:])
-        fates[0] = (others, "title" if others else "title alone")
+            fates.append((True, "among the best") if rank < keep_at_least else (False, f"{compared}below threshold"))
+    if title_first and any(kept for kept, _ in fates[1:]):
+        fates[0] = (True, TITLE)
     return fates

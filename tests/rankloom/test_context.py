@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from rankloom import Document, Run
 from rankloom.context import estimate_tokens
 from rankloom.errors import CompositionError, UsageError
-from rankloom.records import Span
+from rankloom.records import TITLE, Span
 from rankloom.rerank import split_sentences
 from tests.rankloom.stages_for_tests import TEXTS, Sentences, Words
 
@@ -98,11 +98,10 @@ def test_a_pruned_hit_gives_its_kept_sentences_as_far_as_they_fit():
     assert part.citations[0].spans == ((0, 22),)
 
 
-def marked(text, *probabilities):
-    """A list of one hit whose sentences are all kept, with these probabilities."""
-    spans = [
-        Span(start, end, one, True) for (start, end), one in zip(split_sentences(text), probabilities, strict=True)
-    ]
+def marked(text, *probabilities, reasons=()):
+    """A list of one hit whose sentences are all kept, with these probabilities and reasons."""
+    told = zip(split_sentences(text), probabilities, reasons or [""] * len(probabilities), strict=True)
+    spans = [Span(start, end, one, True, reason) for (start, end), one, reason in told]
     run = Run.from_documents("q", [Document("d", text)])
     return run.ranked(replace(run.ranking, spans=(tuple(spans),)))["q1"]
 
@@ -123,13 +122,34 @@ def test_no_sentence_that_is_left_out_is_more_probable_and_would_have_fitted(pro
     context = marked(text, *probabilities).context(max_tokens=budget, count_tokens=count)
     shown = [span for cited in context.citations for span in cited.spans]
     assert shown == sorted(shown)
-    size = (count or estimate_tokens)(context.text) if shown else 0
-    assert size <= budget
+    counted = count or estimate_tokens
+    assert not shown or counted(context.text) <= budget
+    assert context.shortened == (("d",) if 0 < len(shown) < len(probabilities) else ())
     by_place = dict(zip(split_sentences(text), probabilities, strict=True))
-    least = min((by_place[span] for span in shown), default=2.0)
-    for span in by_place.keys() - set(shown):  # one that is more probable than what is shown was too long for the rest
-        if by_place[span] > least:
-            assert count is not None or estimate_tokens(text[slice(*span)]) > budget - size
+    in_turn = sorted(by_place, key=lambda span: (-by_place[span], span))
+    last = max((in_turn.index(span) for span in shown), default=-1)
+    for turn, span in enumerate(in_turn[:last]):  # one that is left out before others was too long when its turn came
+        if span not in shown:
+            taken = [one for one in in_turn[:turn] if one in shown]
+            assert counted("[1] ") + sum(counted(text[slice(*one)]) for one in [*taken, span]) > budget
+
+
+def test_a_hit_of_which_kept_sentences_did_not_fit_is_named():
+    hits = marked("Air is thin. Blue light scatters. Red does not.", 0.2, 0.9, 0.8)
+    assert hits.context(max_tokens=100).shortened == ()
+    part = hits.context(max_tokens=3 + 4)
+    assert (part.shortened, part.left_out) == (("d",), ())
+    assert hits.context(max_tokens=3).shortened == ()  # nothing of it is there
+    assert hits.context(max_tokens=3).left_out == ("d",)
+
+
+@pytest.mark.parametrize("budget", range(1, 20))
+def test_a_title_never_stands_alone(budget):
+    hits = marked("Blue sky. Air scatters blue light a lot. Red.", 0.9, 0.8, 0.1, reasons=(TITLE, "", ""))
+    shown = hits.context(max_tokens=budget).text
+    assert shown != "[1] Blue sky."
+    assert ("Blue sky." in shown) == (budget in (8, 9) or budget >= 15)  # with the shortest sentence, or with both
+    assert marked("Blue sky. Red.", 0.9, 0.1).context(max_tokens=6).text == "[1] Blue sky."  # it is no title there
 
 
 def test_lists_keep_their_lines():

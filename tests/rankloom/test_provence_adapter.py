@@ -1,5 +1,7 @@
 """Adapters of Provence models: what they share with their backbone, what they keep, and what is refused."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from sentence_transformers import SentenceTransformer
 
 from rankloom import cross_encoder_adapter
 from rankloom.cross_encoder_adapter import CrossEncoderSettings
-from rankloom.errors import DataError
+from rankloom.errors import DataError, UsageError
 from rankloom.provence_adapter import (
     ProvenceSettings,
     adapted,
@@ -81,6 +83,21 @@ def test_a_cross_encoder_learns_to_prune_with_the_head_that_it_has(folder, backb
     found = model(**backbone[0].tokenizer([PAIRS[0]], return_tensors="pt"))
     (found.scores.sum() + found.tokens[..., 1].sum()).backward()
     assert all(one.grad is not None for one in trained(model).values())
+
+
+@pytest.mark.parametrize("architecture", ["MPNet", "DistilBert", "Nystromformer"])
+def test_only_backbones_like_bert_are_read_below_the_last_layer(architecture):
+    import transformers
+
+    sizes = {"dim": 32, "n_layers": 1, "n_heads": 2, "hidden_dim": 8} if architecture == "DistilBert" else {
+        "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8,
+    }  # fmt: skip
+    config = getattr(transformers, f"{architecture}Config")(vocab_size=64, num_labels=1, **sizes)
+    classifier = getattr(transformers, f"{architecture}ForSequenceClassification")(config)
+    encoder = [SimpleNamespace(model=classifier)]
+    assert with_token_head(encoder).token_head.in_features == 32
+    with pytest.raises(UsageError, match=f"provence.*below the last.*'{architecture.lower()}'.*bert.*below_last=False"):
+        with_token_head(encoder, below_last=True)
 
 
 def test_another_kind_of_adapter_and_other_sizes_are_refused(folder, backbone, tmp_path):

@@ -2,7 +2,6 @@
 
 import os
 import re
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,10 +15,15 @@ from rankloom.errors import DataError, UsageError
 from rankloom.pipeline import Top
 from rankloom.rerank import BiEncoder, CrossEncoder, Provence, split_sentences
 from rankloom.rerank.pruning import SPLITTERS, Splitter
-from rankloom.rerank.pruning.question_and_text import QuestionAndText
 from rankloom.testing import StageConformance
 from tests.tiny_models import tiny_cross_encoder
-from tests.tiny_provence import tiny_joint_adapter, tiny_open_provence, tiny_provence
+from tests.tiny_provence import (
+    tiny_byte_bpe,
+    tiny_joint_adapter,
+    tiny_metaspace,
+    tiny_open_provence,
+    tiny_provence,
+)
 
 SESSION = Session(offline=True, device="cpu")
 FOLDER = "RANKLOOM_TEST_PROVENCE"  # where the tests' model is, also for the processes that they start
@@ -79,9 +83,9 @@ def layouts(tmp_path_factory):
     with torch.inference_mode():
         yield {
             "provence": naver("provence"),
-            "xprovence": naver("xprovence", multilingual=True),
+            "xprovence": naver("xprovence", multilingual=True, tokenizer=tiny_metaspace),
             "open bert": opened("open bert", prefix=""),
-            "open modern": opened("open modern", modern=True),
+            "open modern": opened("open modern", modern=True, tokenizer=tiny_byte_bpe),
         }
 
 
@@ -134,15 +138,25 @@ def kept(hit):
 # --- the same as in plain torch ---------------------------------------------------------------------------------
 
 
-def by_hand(folder, read, query, text, threshold, *, naver):
-    """Score, means and decisions of a text that fits, by the rules that the layouts' authors give."""
-    from transformers import BertTokenizer
+def tokens_by_hand(folder, query, text, *, naver, title=""):
+    """Tokens of the question, and of each sentence, by the rules that the layouts' authors give."""
+    from transformers import PreTrainedTokenizerFast
 
-    tokenizer = BertTokenizer.from_pretrained(folder)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    starts = [start for start, _ in split_sentences(text)]
+    whole = [text[start:end] for start, end in zip(starts, [*starts[1:], len(text)], strict=True)]
     if naver:
         query = " ".join(re.sub(r"[!-/:-@\[-`{-~]", "", query).lower().split())
-    asked = tokenizer(query, add_special_tokens=False).input_ids
-    sentences = [tokenizer(text[start:end], add_special_tokens=False).input_ids for start, end in split_sentences(text)]
+        whole = [f" {one.strip()}" if place else one.strip() for place, one in enumerate(whole)]
+    elif title:
+        whole.insert(0, f"{title}\n")
+    asked, *sentences = tokenizer([query, *whole], add_special_tokens=False).input_ids
+    return asked, sentences
+
+
+def by_hand(folder, read, query, text, threshold, *, naver):
+    """Score, means and decisions of a text that fits."""
+    asked, sentences = tokens_by_hand(folder, query, text, naver=naver)
     ids = [2, *asked, 3, *(token for some in sentences for token in some), 3]
     score, tokens = read(ids)
     place, means, decisions = len(asked) + 2, [], []
@@ -161,7 +175,7 @@ def test_a_layout_gives_what_its_authors_code_gives(layouts, layout):
     naver = not layout.startswith("open")
     seen = set()
     for threshold in (0.1, 0.3, 0.5, 0.7):
-        run = Provence(str(folder), threshold=threshold, title="ignore").run(candidates())
+        run = Provence(str(folder), threshold=threshold, title="ignore", max_tokens=64).run(candidates())
         assert run.ranking.kind == (ScoreKind.LOGIT if naver else ScoreKind.PROBABILITY)
         assert np.ptp([hit.score for hit in run["q1"]]) > 0.01
         for hit in [hit for hits in run.values() for hit in hits if hit.doc_id in ("sky", "moon", "bread")]:
@@ -172,6 +186,45 @@ def test_a_layout_gives_what_its_authors_code_gives(layouts, layout):
             assert [span.kept for span in hit.spans] == decisions
             seen.update(decisions)
     assert seen == {True, False}  # the thresholds tell sentences apart
+
+
+def open_provence_by_hand(layout, query, text, *, title, max_length):
+    """Score and means as OpenProvence's own code comes to them: long sentences in fragments, in as many blocks."""
+    folder, read = layout
+    asked, sentences = tokens_by_hand(folder, query, text, naver=False, title=title)
+    size = max(16, max_length // 2)
+    fragments = [
+        (place, some[start : start + size])
+        for place, some in enumerate(sentences)
+        for start in range(0, len(some), size)
+    ]
+    blocks = [[]]
+    for place, tokens in fragments:
+        taken = sum(len(one) for _, one in blocks[-1])
+        if blocks[-1] and len(asked) + 1 + taken + len(tokens) > max_length - 2:
+            blocks.append([])
+        blocks[-1].append((place, tokens))
+    scores, means = [], {place: [] for place in range(len(sentences))}
+    for block in blocks:
+        score, probabilities = read([2, *asked, 3, *(token for _, some in block for token in some), 3])
+        scores.append(score)
+        start = len(asked) + 2
+        for place, tokens in block:
+            means[place].append(np.mean(probabilities[start : start + len(tokens)]))
+            start += len(tokens)
+    return max(scores), [float(np.mean(some)) for some in means.values()][bool(title) :]
+
+
+@pytest.mark.parametrize("layout", ["open bert", "open modern"])
+@pytest.mark.parametrize("title", ["", "The sea"])
+def test_open_provence_reads_long_sentences_in_pieces_and_titles_with_a_line_break(layouts, layout, title):
+    folder, _ = layouts[layout]
+    for text in (TEXTS["sky"], TEXTS["long"], "light sky sea " * 30):
+        hit, notes = one(Provence(str(folder), max_tokens=48), text, query="why sky", title=title)
+        score, means = open_provence_by_hand(layouts[layout], "why sky", text, title=title, max_length=48)
+        assert hit.score == pytest.approx(score, abs=1e-4)
+        assert [span.probability for span in hit.spans] == pytest.approx(means, abs=1e-4)
+        assert "truncated" not in {note.kind for note in notes}
 
 
 def test_an_adapter_scores_as_the_cross_encoder_of_the_same_weights(adapters):
@@ -225,14 +278,33 @@ def test_the_rounding_is_the_models_own_unless_it_is_named(layouts, adapters):
         (layouts["open bert"][0], "probability"),
         (adapters[0], "probability"),
     ):
-        spans = {
-            rounding: Provence(str(folder), threshold=0.5, rounding=rounding).run(candidates()).ranking.spans
-            for rounding in (None, "decision", "probability", "majority")
-        }
-        assert spans[None] == spans[own]
-        for hit in zip(*spans.values(), strict=True):
-            for default, *_, majority in zip(*hit, strict=True):
-                assert (default.start, default.probability) == (majority.start, majority.probability)
+        apart, reasons = False, {"decision": set(), "probability": set(), "majority": set()}
+        for threshold in (0.1, 0.25, 0.4, 0.5, 0.6):
+            spans = {
+                rounding: Provence(str(folder), threshold=threshold, rounding=rounding).run(candidates()).ranking.spans
+                for rounding in (None, *reasons)
+            }
+            assert spans[None] == spans[own]
+            for hit in zip(*spans.values(), strict=True):
+                for default, *_, majority in zip(*hit, strict=True):
+                    assert (default.start, default.probability) == (majority.start, majority.probability)
+            fates = {rounding: [span.kept for hit in some for span in hit] for rounding, some in spans.items()}
+            apart |= fates["decision"] != fates["probability"]
+            for rounding, told in reasons.items():
+                told.update(span.reason for hit in spans[rounding] for span in hit)
+        assert apart  # at some threshold the texts tell the rules apart
+        assert reasons["probability"] == {"above threshold", "below threshold"}
+        assert reasons["decision"] == {"share of tokens above threshold", "share of tokens below threshold"}
+        assert reasons["majority"] == {"most tokens above threshold", "most tokens below threshold"}
+
+
+def test_the_threshold_is_the_models_own_unless_it_is_named(layouts):
+    for layout, own in (("provence", 0.1), ("xprovence", 0.3), ("open bert", 0.2)):
+        folder = str(layouts[layout][0])
+        spans = Provence(folder).run(candidates()).ranking.spans
+        assert spans == Provence(folder, threshold=own).run(candidates()).ranking.spans
+        others = [Provence(folder, threshold=other).run(candidates()).ranking.spans for other in (0.0, 1.0)]
+        assert spans not in others
 
 
 # --- ranking and pruning ----------------------------------------------------------------------------------------
@@ -302,14 +374,19 @@ def test_the_title_of_a_document_is_read_and_is_no_sentence(tiny):
     assert [span.probability for span in titled.spans] != [span.probability for span in plain.spans]
 
 
-def test_a_first_sentence_that_is_a_title_is_kept_with_others_and_never_alone(tiny):
-    text = "The sky is blue. Bread! Light is blue, why?"
-    for threshold in np.linspace(0, 1, 21):
-        usual = one(Provence(tiny, threshold=threshold), text)[0]
-        titled = one(Provence(tiny, threshold=threshold, title="first_sentence"), text)[0]
-        assert titled.score == usual.score
-        rest = [span.kept for span in usual.spans[1:]]
-        assert [span.kept for span in titled.spans] == [any(rest), *rest]
+def test_a_first_sentence_that_is_a_title_is_kept_with_others_and_else_judged_like_them(tiny):
+    seen = set()
+    sentences = ["The sky is blue.", "Bread!", "Light is blue, why?", "Moon."]
+    for turn in range(4):
+        text = " ".join(sentences[turn:] + sentences[:turn])
+        for threshold in np.linspace(0, 1, 11):
+            usual = one(Provence(tiny, threshold=threshold), text)[0]
+            titled = one(Provence(tiny, threshold=threshold, title="first_sentence"), text)[0]
+            assert titled.score == usual.score
+            first, *rest = [span.kept for span in usual.spans]
+            assert [span.kept for span in titled.spans] == [first or any(rest), *rest]
+            seen.add((first, any(rest)))
+    assert seen == {(True, True), (True, False), (False, True), (False, False)}
 
 
 # --- any text ---------------------------------------------------------------------------------------------------
@@ -323,26 +400,6 @@ def test_a_text_that_fits_is_one_block_whatever_the_limit(tiny, batches):
     assert batches == [1, 1]
 
 
-@pytest.mark.parametrize(
-    ("asked", "read"),
-    [
-        ("What's the U.S. GDP?", "whats the us gdp"),
-        ("  Why   is\nthe sky blue? ", "why is the sky blue"),
-        (
-            "\u0915\u094d\u092f\u094b\u0902 \u0939\u0948?",
-            "\u0915\u094d\u092f\u094b\u0902 \u0939\u0948",
-        ),  # vowel signs stay
-        ("???", "???"),
-    ],
-)
-def test_plain_questions_lose_capitals_and_punctuation_alone(tiny, asked, read):
-    stage = Provence(tiny)
-    layout = stage._layout(stage._found(SESSION))
-    model = stage._load(SESSION).model
-    assert QuestionAndText(model, replace(layout, plain_question=True)).question(asked) == read
-    assert QuestionAndText(model, replace(layout, plain_question=False)).question(asked) == asked
-
-
 def test_a_long_text_is_read_in_blocks_each_with_the_question(tiny):
     sentences = [f"The {word} is {other}." for word in ("sky", "sea", "moon") for other in ("blue", "light", "bread")]
     hit, notes = one(Provence(tiny, max_tokens=24, threshold=0.0), " ".join(sentences))
@@ -354,6 +411,20 @@ def test_a_long_text_is_read_in_blocks_each_with_the_question(tiny):
     assert [span.probability for span in hit.spans] == pytest.approx(expected, abs=1e-4)
     first, _ = one(Provence(tiny, max_tokens=24, aggregate="first"), " ".join(sentences))
     assert first.score == pytest.approx(blocks[0].score, abs=1e-4)
+
+
+def test_where_only_the_first_block_counts_no_other_is_read(tiny, batches, tmp_path):
+    session = Session(offline=True, device="cpu", cache=tmp_path)
+    text = " ".join(["The sky is blue."] * 9)
+    whole, _ = one(Provence(tiny, max_tokens=24, aggregate="first"), text, session=session)
+    assert sum(batches) == 3
+    stage = Provence(tiny, max_tokens=24, aggregate="first", prune=False)
+    for rows in (4, 4):  # nor is it mixed up with what was read whole; the second time it is in the cache
+        first, notes = one(stage, text, session=session)
+        assert sum(batches) == rows
+        assert first.score == pytest.approx(whole.score, abs=1e-5)
+        assert first.spans is None
+        assert [(note.kind, note.amount) for note in notes] == [("truncated", 6 * 5)]
 
 
 def test_a_sentence_longer_than_a_block_is_cut_and_noted(tiny):

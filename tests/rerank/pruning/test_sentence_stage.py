@@ -67,7 +67,7 @@ def test_the_choice_is_what_its_rules_say(probabilities, threshold, best, at_lea
         chosen = above[place] and (best is None or before < best)
         if chosen or (before < at_least and not above[place]):
             expected.add(place)
-    if titled and expected:
+    if titled and probabilities and (expected or above[0] or at_least):  # with others, or by itself like any other
         expected.add(0)
     assert {place for place, (one, _) in enumerate(fates) if one} == expected
     assert all(reason for _, reason in fates)
@@ -80,7 +80,11 @@ def test_reasons():
     assert decide([0.1, 0.2], [False, False], keep_at_least=1) == [(False, "below threshold"), (True, "among the best")]
     assert decide([0.9, 0.8], [True, True], best=1)[1] == (False, "not among the best")
     assert decide([0.0, 0.8], [False, True], title_first=True)[0] == (True, "title")
-    assert decide([0.9, 0.1], [True, False], title_first=True)[0] == (False, "title alone")
+    assert decide([0.9, 0.1], [True, False], title_first=True)[0] == (True, "above threshold")
+    assert decide([0.1, 0.1], [False, False], title_first=True)[0] == (False, "below threshold")
+    assert decide([0.2, 0.1], [True, False], compared="share ") == [
+        (True, "share above threshold"), (False, "share below threshold"),
+    ]  # fmt: skip
     assert decide([], [], title_first=True, keep_at_least=1) == []
 
 
@@ -92,6 +96,9 @@ def test_threshold_number_and_title():
     assert kept(Length(threshold=1, keep_at_least=1), "Ah. Sky.") == ["Sky."]
     assert kept(TitleFirst(best=1), text) == ["Sky!!", "Sea rises."]
     assert kept(TitleFirst(threshold=1), "Sky! Ah.") == []
+    assert kept(TitleFirst(), "Sky!! Ah.") == ["Sky!!"]  # the only relevant sentence stands first
+    assert kept(TitleFirst(threshold=1, keep_at_least=1), "Sky!") == ["Sky!"]
+    assert kept(Length(threshold=None), text) == kept(Length(threshold=0.5), text)
 
 
 def test_texts_of_any_kind_have_spans_that_slice_them():
