@@ -177,7 +177,7 @@ class _Shelf:
 
     def __init__(self) -> None:
         self._models: WeakValueDictionary[tuple[str, ...], LoadedModel] = WeakValueDictionary()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # an adapter asks for its backbone while it is loaded
 
     def get(self, key: tuple[str, ...], load: Callable[[], LoadedModel]) -> LoadedModel:
         """The model under a key, loaded by the first who asks."""

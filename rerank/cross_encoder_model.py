@@ -40,12 +40,12 @@ def cross_encoder_model(
     if precision.startswith("onnx"):
         return _exported(found, session, precision=precision, stage=stage, documents=documents)
     dtype: DType = "bfloat16" if precision == "bfloat16" else "float32"
-    backbone = None if found.backbone is None else sentence_model(found.backbone, session, precision=dtype, stage=stage)
 
     def loaded(folder: str, device: str, numbers: Any) -> Any:
-        if backbone is None:
+        if found.backbone is None:
             model = _whole(folder, device, numbers, stage=stage)
         else:
+            backbone = sentence_model(found.backbone, session, precision=dtype, stage=stage)
             model = load_adapter(folder, backbone.model, documents=documents)
             merge_low_rank(model, extra="mini", stage=stage)
         return _spared(model, packed=device == "cpu")

@@ -70,12 +70,13 @@ class IDCM(ModelReranker):
         """See `ModelReranker.loaded_model`; an adapter shares those weights of its backbone that it does not change."""
         if found.backbone is None:
             return super().loaded_model(found, session)
-        backbone = sentence_model(found.backbone, session, precision=session.dtype, stage=self.name)
+        own = found.backbone
 
-        def loaded(folder: str, device: str, dtype: Any) -> Any:  # noqa: ARG001  # the backbone is there already
+        def loaded(folder: str, device: str, dtype: Any) -> Any:  # noqa: ARG001  # the backbone's
             from rankloom.rerank.cross_encoder_model import spare
             from rankloom.rerank.idcm_adapter import load_adapter
 
+            backbone = sentence_model(own, session, precision=session.dtype, stage=self.name)
             model = load_adapter(folder, backbone.model)
             merge_low_rank(model.teacher.model, extra="mini", stage=self.name)
             spare(model.teacher.model, packed=device == "cpu")

@@ -68,14 +68,10 @@ def provence_model(found: ResolvedModel, layout: ProvenceLayout, session: Sessio
         StageError: It can not be loaded.
         MissingExtraError: A library is not installed.
     """
-    backbone = (
-        None
-        if found.backbone is None
-        else sentence_model(found.backbone, session, precision=session.dtype, stage=stage)
-    )
 
     def loaded(folder: str, device: str, dtype: Any) -> ProvenceModel:
-        if backbone is not None:
+        if found.backbone is not None:
+            backbone = sentence_model(found.backbone, session, precision=session.dtype, stage=stage)
             # a tokenizer of its own: the encoder's may be at work in another thread, under another lock
             heads, tokenizer = load_adapter(folder, backbone.model), copy.deepcopy(backbone.model[0].tokenizer)
             merge_low_rank(heads.classifier, extra="mini", stage=stage)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rankloom import Document, Run, ScoreKind, Session
 from rankloom.corpus import MemoryDocuments
-from rankloom.encoders.sentence_model import sentence_model
+from rankloom.encoders import sentence_model as sentence_encoders
 from rankloom.errors import DataError, UsageError
 from rankloom.pipeline import Top
 from rankloom.rerank import BiEncoder, CrossEncoder, Provence, split_sentences
@@ -245,8 +245,20 @@ def test_an_adapter_has_a_tokenizer_of_its_own(adapters):
     stage = Provence(str(adapters[0]))
     stage.warm_up(SESSION)
     found = stage._found(SESSION)
-    encoder = sentence_model(found.backbone, SESSION, precision="float32", stage="test").model
+    encoder = sentence_encoders.sentence_model(found.backbone, SESSION, precision="float32", stage="test").model
     assert stage._loaded.model.tokenizer is not encoder.tokenizer
+
+
+@pytest.mark.parametrize("kind", [Provence, CrossEncoder])
+def test_an_adapter_loads_its_backbone_once(tmp_path, monkeypatch, kind):
+    loads = []
+    load = sentence_encoders.load
+    monkeypatch.setattr(sentence_encoders, "load", lambda *given, **more: loads.append(given) or load(*given, **more))
+    joint, cross_encoder, _ = tiny_joint_adapter(tmp_path)
+    stage = kind(str(joint if kind is Provence else cross_encoder))
+    for _ in range(3):
+        stage.run(candidates())
+    assert len(loads) == 1
 
 
 @pytest.mark.parametrize("below_last", [False, True])
