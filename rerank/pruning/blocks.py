@@ -23,16 +23,36 @@ class Piece(NamedTuple):
     length: int
 
 
+class Block(NamedTuple):
+    """What is read at once of a text.
+
+    Args:
+        pieces: Of sentences that follow one another.
+    """
+
+    pieces: tuple[Piece, ...]
+
+    @property
+    def first(self) -> int:
+        """The place of the first sentence."""
+        return self.pieces[0].sentence if self.pieces else 0
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Tokens of each piece."""
+        return tuple(piece.length for piece in self.pieces)
+
+
 class Blocks(NamedTuple):
     """A text in blocks.
 
     Args:
         question: Tokens that are read of the question.
-        blocks: One or more, each with the pieces that stand in it; a text without sentences has one without pieces.
+        blocks: One or more; a text without sentences has one without pieces.
     """
 
     question: int
-    blocks: tuple[tuple[Piece, ...], ...]
+    blocks: tuple[Block, ...]
 
 
 def in_blocks(question: int, sentences: Sequence[int], room: int, *, longest: int | None = None) -> Blocks:
@@ -47,25 +67,25 @@ def in_blocks(question: int, sentences: Sequence[int], room: int, *, longest: in
             fewer; None: it is cut where the block ends.
 
     Example:
-        >>> in_blocks(2, [3, 3, 20], room=10).blocks[1]
-        (Piece(sentence=2, start=0, length=8),)
-        >>> in_blocks(2, [3, 3, 12], room=10, longest=6).blocks[1:]
-        ((Piece(sentence=2, start=0, length=6),), (Piece(sentence=2, start=6, length=6),))
+        >>> [block.lengths for block in in_blocks(2, [3, 3, 20], room=10).blocks]
+        [(3, 3), (8,)]
+        >>> [block.lengths for block in in_blocks(2, [3, 3, 12], room=10, longest=6).blocks]
+        [(3, 3), (6,), (6,)]
     """
     widest = min(max(sentences, default=0), longest or room)
     asked = min(question, room - min(widest, room // 2))
     left = room - asked
-    blocks: list[tuple[Piece, ...]] = []
-    block, taken = list[Piece](), 0
+    blocks: list[Block] = []
+    pieces, taken = list[Piece](), 0
     for sentence, length in enumerate(sentences):
         most = left if longest is None else min(longest, left)
         for piece in _pieces(sentence, length, most, cut=longest is None):
-            if block and taken + piece.length > left:
-                blocks.append(tuple(block))
-                block, taken = [], 0
-            block.append(piece)
+            if pieces and taken + piece.length > left:
+                blocks.append(Block(tuple(pieces)))
+                pieces, taken = [], 0
+            pieces.append(piece)
             taken += piece.length
-    return Blocks(asked, (*blocks, tuple(block)))
+    return Blocks(asked, (*blocks, Block(tuple(pieces))))
 
 
 def _pieces(sentence: int, length: int, most: int, *, cut: bool) -> list[Piece]:

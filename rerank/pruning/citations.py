@@ -159,9 +159,11 @@ class CitationPruner(SentenceStage, LanguageModelStage, Pruner):
             passing=np.array([one.empty > 0 for one in read], dtype=np.bool_),
         )
 
-    def spans(self, outcome: Outcome, above: NDArray[np.bool_]) -> tuple[Span, ...]:
+    def spans(self, outcome: Outcome, above: NDArray[np.bool_], compared: str = "") -> tuple[Span, ...]:
         """The sentences of a document, each with its fate."""
-        return tuple(replace(span, reason=_REASONS[span.probability]) for span in super().spans(outcome, above))
+        return tuple(
+            replace(span, reason=_REASONS[span.probability]) for span in super().spans(outcome, above, compared)
+        )
 
     def identity(self, session: Session | None = None) -> str:
         """The model's fingerprint, how it draws, and what the prompt says."""

@@ -70,12 +70,12 @@ class LeadPruner(SentenceStage, Pruner):
         found = [(1 - np.arange(length) / max(1, length)).astype(np.float32) for length in lengths]
         return Judged(found, np.zeros(len(pairs), dtype=np.int64), 0, 0)
 
-    def spans(self, outcome: Outcome, above: NDArray[np.bool_]) -> tuple[Span, ...]:
+    def spans(self, outcome: Outcome, above: NDArray[np.bool_], compared: str = "") -> tuple[Span, ...]:
         """The sentences of a document, of which the first are kept."""
         kept = math.ceil(len(above) * self.share) if self.n is None and self.share else self.n or 0
         return tuple(
             replace(span, kept=place < kept, reason="among the first" if place < kept else "after the first")
-            for place, span in enumerate(super().spans(outcome, above))
+            for place, span in enumerate(super().spans(outcome, above, compared))
         )
 
     def identity(self, session: Session | None = None) -> str:  # noqa: ARG002  # there is no model

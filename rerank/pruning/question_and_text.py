@@ -100,10 +100,10 @@ class QuestionAndText:
         head = [*before, *question[:asked], *between]
         rows, pieces, left = [], [0] * len(sentences), len(question) - asked + sum(map(len, sentences))
         for block in parts[:blocks]:
-            read = [token for at, start, length in block for token in sentences[at][start : start + length]]
+            read = [token for at, start, length in block.pieces for token in sentences[at][start : start + length]]
             types = [0] * len(head) + [1] * (len(read) + len(after))
-            rows.append(Row([*head, *read, *after], types, len(head), tuple(piece.length for piece in block)))
-            for piece in block:
+            rows.append(Row([*head, *read, *after], types, len(head), block.lengths))
+            for piece in block.pieces:
                 pieces[piece.sentence] += 1
             left -= len(read)
         return PairRows(rows, pieces, left)
