@@ -7,6 +7,7 @@ from pathlib import Path
 from rankloom.config import PipelineBuilder
 from rankloom.errors import UsageError
 from rankloom.eval.experiment import Experiment
+from rankloom.eval.labelled_sentences.own import ENDING
 from rankloom.execution import apply
 from rankloom.pipeline import Pipeline
 from rankloom.rerank.pruning import CitationPruner, SilverLabels, write_silver_labels
@@ -22,13 +23,17 @@ def label_experiment(experiment: Experiment, pipeline: str, path: str | Path, *,
     Args:
         experiment: The experiment.
         pipeline: Name of one of its pipelines.
-        path: The file of labels.
+        path: The file of labels. Its name ends in `.labelled.jsonl`, by which `read_labelled`, collections and recipes
+            know it.
         session: How to carry it out; with a cache.
 
     Raises:
-        UsageError: There is no such pipeline, it ends with another stage, or the session has no cache.
+        UsageError: There is no such pipeline, it ends with another stage, the file has another ending, or the session
+            has no cache.
         RankloomError: The pipeline can not be built, or a stage failed.
     """
+    if not Path(path).name.endswith(ENDING):
+        raise UsageError("nobody would know what the file is", stage=_STAGE, value=str(path), accepted=f"NAME{ENDING}")
     experiment.check_pipeline(pipeline, stage=_STAGE)
     experiment.preflight(offline=session.offline).raise_problems()
     session = session.remembering()

@@ -16,7 +16,7 @@ from rankloom.errors import PartialResultError
 def label(
     experiment: Annotated[Path, typer.Argument(help="The YAML file, or the output folder, of an experiment.")],
     pipeline: Annotated[str, typer.Argument(help="Name of a pipeline that ends with citation_pruner.")],
-    labels: Annotated[Path, typer.Argument(help="The file to write, JSON lines.")],
+    labels: Annotated[Path, typer.Argument(help="The file to write, NAME.labelled.jsonl.")],
     *,
     assignments: SetOption = None,
     cache: CacheOption = None,
@@ -29,8 +29,8 @@ def label(
     the rest and writes the whole file. Answers that can not be read make no label, and are counted.
 
     Examples:
-      rankloom label labels.yaml cited labels.jsonl
-      rankloom label labels.yaml cited labels.jsonl --set collection=scifact/train --output json
+      rankloom label labels.yaml cited silver.labelled.jsonl
+      rankloom label labels.yaml cited silver.labelled.jsonl --set collection=scifact/train --output json
     """
     from rankloom.eval.silver_labels import label_experiment
 

@@ -60,6 +60,11 @@ class OraclePruner(Pruner):
             known = self._known = digest(super().fingerprint(), self._splitter)
         return known
 
+    def __repr__(self) -> str:
+        """The stage, without its labels."""
+        told = "None" if self.sentences is None else f"<labels of {len(self.sentences)} queries>"
+        return f"OraclePruner({told}, splitter={self.splitter!r}, depth={self.depth})"
+
     def __call__(self, run: Run) -> Run:
         """Prune the best `depth` hits of each query.
 

@@ -10,7 +10,7 @@ from rankloom.corpus import MemoryDocuments
 from rankloom.errors import NotFoundError, UsageError
 from rankloom.rerank import CrossEncoder, SentenceCrossEncoder, split_sentences
 from rankloom.testing import StageConformance
-from tests.tiny_models import tiny_cross_encoder
+from tests.tiny_models import tiny_cross_encoder, tiny_encoder
 
 SESSION = Session(offline=True, device="cpu")
 FOLDER = "RANKLOOM_TEST_SENTENCE_CROSS_ENCODER"  # where the tests' model is, also for the processes that they start
@@ -67,6 +67,21 @@ def test_the_title_is_read_before_each_sentence(tiny):
     assert all(abs(one - other) > 1e-4 for one, other in zip(*probabilities, strict=True))
     untitled = [[span.probability for span in hits[1].spans] for hits in (with_title, without)]
     assert untitled[0] == pytest.approx(untitled[1], abs=1e-6)
+
+
+def test_adapters_judge_as_the_rerankers_that_they_are(tmp_path):
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+    from rankloom.cross_encoder_adapter import CrossEncoderSettings, adapted, save_adapter
+
+    settings = CrossEncoderSettings(str(tiny_encoder(tmp_path / "backbone")), 40, rank=4)
+    torch.manual_seed(3)
+    save_adapter(adapted(SentenceTransformer(settings.backbone, device="cpu"), settings), tmp_path / "made", settings)
+    model = str(tmp_path / "made")
+    hit = SentenceCrossEncoder(model).run(candidates())["q1"][0]
+    expected = sigmoids(model, QUERIES["q1"], DOCUMENTS[0], title=True)
+    assert [span.probability for span in hit.spans] == pytest.approx(expected, abs=1e-5)
 
 
 def test_order_is_kept_and_numbers_limit_it(tiny):

@@ -69,6 +69,10 @@ def test_other_labels_make_another_stage():
     assert len({stage.fingerprint() for stage in made}) == 4
 
 
+def test_it_is_shown_without_its_labels():
+    assert repr(OraclePruner(MARKED)) == "OraclePruner(<labels of 2 queries>, splitter='syntok', depth=100)"
+
+
 def _experiment(collection):
     pipelines = {name: ["bm25", {"top": 5}, *last] for name, last in (("all", []), ("oracle", ["oracle_pruner"]))}
     pipelines["lead"] = ["bm25", {"top": 5}, {"lead_pruner": 2}]
