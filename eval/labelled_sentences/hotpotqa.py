@@ -1,7 +1,8 @@
 """HotpotQA (Yang et al., EMNLP 2018): questions, paragraphs of Wikipedia, and the sentences that answers rest on.
 
 A JSON array: `_id`, `question`, `context` (pairs of a title and its sentences), `supporting_facts` (pairs of a title
-and the place of a sentence). Each paragraph is a text, its id the title; most have no relevant sentence.
+and the place of a sentence). Each paragraph is a text, its id the title with underscores; most have no relevant
+sentence.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rankloom.eval.labelled_sentences.records import reading, records
-from rankloom.eval.labelled_sentences.text import LabelledTexts
+from rankloom.eval.labelled_sentences.text import LabelledTexts, page_id
 
 _ACCEPTED = "_id, question, context, and supporting_facts, pairs of a title and a place from 0"
 
@@ -35,7 +36,7 @@ def read_hotpotqa(path: Path, split: str) -> LabelledTexts:  # noqa: ARG001  # a
                 found.add(
                     query_id=str(record["_id"]),
                     question=record["question"],
-                    doc_id=title,
+                    doc_id=page_id(title),
                     title=title,
                     sentences=sentences,
                     relevant=relevant,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rankloom.eval.article_splits import articles_of
 from rankloom.eval.labelled_sentences.records import reading, records
-from rankloom.eval.labelled_sentences.text import LabelledTexts
+from rankloom.eval.labelled_sentences.text import LabelledTexts, page_id
 from rankloom.eval.queries import same_words
 
 _ACCEPTED = "article, section, question, candidates, and answers, places of candidates from 0"
@@ -39,7 +39,7 @@ def read_selqa(path: Path, split: str) -> LabelledTexts:
                 found.add(
                     query_id=query_id,
                     question=question,
-                    doc_id=f"{article}#{record['section']}",
+                    doc_id=page_id(f"{article}#{record['section']}"),
                     title=article,
                     sentences=record["candidates"],
                     relevant=record["answers"],

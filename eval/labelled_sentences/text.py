@@ -135,6 +135,11 @@ class LabelledTexts:
         self._by_pair[pair] = replace(known, relevant=tuple(sorted({*known.relevant, *text.relevant})))
 
 
+def page_id(title: str) -> str:
+    """An id of a page of Wikipedia: the title with underscores, as runs in TREC's format hold no spaces in ids."""
+    return "_".join(title.split())
+
+
 def in_hidden_order(key: str, sentences: Iterable[str]) -> list[str]:
     """Sentences each once, in an order that does not tell which are relevant: that of digests of key and sentence.
 

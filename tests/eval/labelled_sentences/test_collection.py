@@ -73,6 +73,7 @@ def test_real_files(name, queries, texts, sentences, relevant):
     assert len(read) == texts
     assert sum(len(text.sentences) for text in read) == sentences
     assert sum(len(text.relevant) for text in read) == relevant
+    assert not [text for text in read if len(f"{text.doc_id}{text.query_id}".split()) != 1]  # runs hold no such ids
     documents = {document.id: document.text for document in collection.corpus}
     for text in read:
         assert documents[text.doc_id] == text.text

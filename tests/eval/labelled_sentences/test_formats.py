@@ -106,7 +106,7 @@ def test_selqa(tmp_path):
     assert len(set.union(*articles.values())) == 10
     assert found == {str(number): ["One."] for number in range(1, 21)} | {"4": ["One.", "Two."], "22": ["Two."]}
     assert [(note.kind, note.query_id, note.doc_id, note.amount) for note in notes] == [
-        ("skipped_record", "22", "Article 2#S4", 2)
+        ("skipped_record", "22", "Article_2#S4", 2)
     ]
     assert read(path) == read(path, "test")
     path.write_text(json.dumps([*records, section(1, "?", [9])]))
@@ -137,25 +137,25 @@ def test_hotpotqa(tmp_path):
     question = {
         "_id": "h1",
         "question": "Which?",
-        "context": [["A", ["One.", " Two.", ""]], ["B", ["Three."]], ["C", [" "]]],
-        "supporting_facts": [["A", 1], ["A", 0]],
+        "context": [["A a", ["One.", " Two.", ""]], ["B", ["Three."]], ["C", [" "]]],
+        "supporting_facts": [["A a", 1], ["A a", 0]],
     }
     path = tmp_path / "hotpotqa_x.json"
     path.write_text(json.dumps([question]))
     texts, notes = read_labelled_noted(find_labelled(str(path)))
     assert [(text.doc_id, text.text, text.relevant) for text in texts] == [
-        ("A", "One. Two.", (0, 1)),
+        ("A_a", "One. Two.", (0, 1)),
         ("B", "Three.", ()),
     ]
     assert [(note.doc_id, note.detail) for note in notes] == [
-        ("A", "blank sentences"),
+        ("A_a", "blank sentences"),
         ("C", "blank sentences"),
         ("C", "a text without sentences"),
     ]
     for change, message in (
         ({"supporting_facts": [["D", 0]]}, "no paragraph 'D'"),
         ({"supporting_facts": [["B", 1]]}, "no sentence 1 among 1"),
-        ({"context": [["A", ["One."]], ["A", ["Two."]]]}, "same title"),
+        ({"context": [["A a", ["One."]], ["A a", ["Two."]]]}, "same title"),
         ({"supporting_facts": [["A"]]}, "unpack"),
     ):
         path.write_text(json.dumps([question, question | change]))
