@@ -125,7 +125,7 @@ class Stage(ABC):
         if known is None:
             try:
                 known = digest(
-                    type(self).__module__, type(self).__qualname__, self.version, self.params(), *_source(type(self))
+                    type(self).__module__, type(self).__qualname__, self.version, self.params(), *source_of(type(self))
                 )
             except TypeError as error:
                 raise UsageError(f"has a parameter that can not be fingerprinted ({error})", stage=self.name) from error
@@ -415,7 +415,7 @@ def _remade(stage: type[Stage], params: dict[str, Any]) -> Stage:
 
 
 @cache
-def _source(stage: type[Stage]) -> tuple[str, ...]:
+def source_of(stage: type[Stage]) -> tuple[str, ...]:
     """The source of a stage's classes that are not this package's; of one without a file, its compiled methods."""
     found = []
     for one in stage.__mro__:

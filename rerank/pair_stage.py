@@ -25,7 +25,7 @@ from rankloom.ledger import Note
 from rankloom.records import Document, Documents
 from rankloom.run import Run
 from rankloom.session import Session
-from rankloom.stage import Stage
+from rankloom.stage import Stage, source_of
 
 _log = logging.getLogger("rankloom")
 
@@ -219,9 +219,10 @@ class PairStage(Stage):
         return (pair.query, pair.document.title, pair.document.text)
 
     def _digest(self, left_out: frozenset[str], *others: str) -> str:
-        """A digest of the class, its version, its parameters but some, and more."""
+        """A digest of the class (of another package's, with its source), its version, most parameters, and more."""
         parameters = {name: value for name, value in self.params().items() if name not in left_out}
-        return digest(type(self).__module__, type(self).__qualname__, self.version, parameters, others)
+        source = source_of(type(self))
+        return digest(type(self).__module__, type(self).__qualname__, self.version, parameters, others, *source)
 
     def _truncations(self, run: Run, number: int, ids: Sequence[str], outcomes: Sequence[Outcome]) -> list[Note]:
         """A note for each pair of a query that was cut; an error if the session has it so."""

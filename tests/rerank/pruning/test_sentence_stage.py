@@ -1,5 +1,8 @@
 """What every pruner shares: the choice of sentences, against a plain reading of its rules, and the base itself."""
 
+import importlib
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -120,6 +123,38 @@ def test_hits_below_the_depth_stay_whole():
 def test_probabilities_that_are_none_are_refused():
     with pytest.raises(StageError, match="length"):
         Length(broken=True).run(candidates())
+
+
+OWN = """
+import numpy as np
+from rankloom import Pruner
+from rankloom.rerank.pruning import Judged, SentenceStage
+
+class Constant(SentenceStage, Pruner):
+    name = "constant"
+
+    def __init__(self, *, splitter="syntok"):
+        super().__init__(threshold=0.5, best=None, keep_at_least=0, splitter=splitter, depth=9)
+
+    def judge(self, pairs, session):
+        found = [np.full(len(pair.offsets), {value}, np.float32) for pair in pairs]
+        return Judged(found, np.zeros(len(pairs), np.int64), 0, 0)
+
+    def identity(self, session=None):
+        return ""
+"""
+
+
+def test_an_edited_pruner_of_another_package_gets_none_of_its_old_results(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    session = Session(cache=tmp_path / "cache")
+    for value, expected in ((0.9, "Sky."), (0.125, ""), (0.125, "")):
+        (tmp_path / "pruner_of_mine.py").write_text(OWN.format(value=value))
+        sys.modules.pop("pruner_of_mine", None)
+        stage = importlib.import_module("pruner_of_mine").Constant()
+        run = stage.run(Run.from_documents("sky", [Document("d", "Sky.")]), session=session)
+        assert run["q1"][0].pruned_text == expected
+    assert run.ledger.by_stage()["constant"].cached == 1
 
 
 def test_more_can_not_be_kept_than_the_best():
