@@ -122,20 +122,28 @@ class EncoderRecipe(Recipe):
     loss: Contrast = Contrast()
 
 
-class MinedRecipe(Recipe):
-    """What recipes that learn from judged queries with mined negatives share.
+class MiningRecipe(Recipe):
+    """What recipes with mined negatives share, whatever their sources are.
 
     Args:
-        sources: What is trained on.
         negatives: Where hard negatives come from.
     """
 
-    sources: list[TrainingSource] = Field(min_length=1)
     negatives: Negatives
 
     def check(self, builder: PipelineBuilder) -> None:
         """Check the pipelines."""
         self.negatives.check(builder)
+
+
+class MinedRecipe(MiningRecipe):
+    """What recipes that learn from judged queries with mined negatives share.
+
+    Args:
+        sources: What is trained on.
+    """
+
+    sources: list[TrainingSource] = Field(min_length=1)
 
 
 class ContrastiveRecipe(MinedRecipe, EncoderRecipe):

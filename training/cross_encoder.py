@@ -8,13 +8,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from rankloom.adapter import read_weights, restore
-from rankloom.cross_encoder_adapter import CrossEncoderSettings, adapted, save_adapter, trained, with_head
+from rankloom.adapter import LowRankChanges, read_weights, restore
+from rankloom.cross_encoder_adapter import (
+    CrossEncoderSettings,
+    adapted,
+    read_settings,
+    save_adapter,
+    trained,
+    with_head,
+)
 from rankloom.encoders import readable
+from rankloom.errors import DataError
 from rankloom.files import MANIFEST, write_json
 from rankloom.models import model_identity, resolve_model
 from rankloom.session import Session
@@ -85,8 +93,26 @@ def untrained(wanted: TrainedCrossEncoder, session: Session, *, device: str) -> 
     model = adapted(backbone, settings)
     if wanted.start is not None:
         found = resolve_model(wanted.start, offline=session.offline, stage=_STAGE)
+        _check_changes(read_settings(found.path), settings, start=wanted.start)
         restore(trained(model), read_weights(found.path), stage=_STAGE)
     return model, settings
+
+
+def _check_changes(told: LowRankChanges, wanted: LowRankChanges, *, start: str) -> None:
+    """Refuse to start from low-rank changes that are to count otherwise; their weights may fit all the same.
+
+    Raises:
+        DataError: Names what the adapter says.
+    """
+    named = [one.name for one in fields(LowRankChanges)]
+    if differ := [name for name in named if getattr(told, name) != getattr(wanted, name)]:
+        raise DataError(
+            "the adapter to start from has other low-rank changes",
+            stage=_STAGE,
+            value=start,
+            accepted=", ".join(f"{name} {getattr(told, name)}" for name in differ),
+            fix="say so in encoder.lora",
+        )
 
 
 def _cut(model: Any, rows: Sequence[Row], *, seed: int) -> float:

@@ -14,7 +14,7 @@ from rankloom.files import write_json, write_text
 from rankloom.lines import json_lines
 from rankloom.session import Session
 from rankloom.stage import Stage
-from rankloom.training.contrastive_config import MinedRecipe
+from rankloom.training.contrastive_config import MinedRecipe, MiningRecipe
 from rankloom.training.contrasts import Row
 from rankloom.training.fingerprints import made_of
 from rankloom.training.hard_negatives import Mined, mine
@@ -63,7 +63,7 @@ def prepared(recipe: MinedRecipe, session: Session, output: Path) -> tuple[list[
     return rows, pool, [data_of(source, one) for source, one in zip(sources, examples, strict=True)]
 
 
-def mining_session(recipe: MinedRecipe, session: Session) -> Session:
+def mining_session(recipe: MiningRecipe, session: Session) -> Session:
     """How a recipe's pipelines are carried out: as the session says, with the recipe's seed and precision."""
     return Session(
         cache=session.cache,
@@ -76,7 +76,7 @@ def mining_session(recipe: MinedRecipe, session: Session) -> Session:
 
 
 def examples_of(
-    recipe: MinedRecipe, sources: Sequence[SourceTexts], session: Session, output: Path
+    recipe: MiningRecipe, sources: Sequence[SourceTexts], session: Session, output: Path
 ) -> tuple[list[SourceExamples], Pool]:
     """Mine every source, or read what was mined for the same queries by the same pipelines.
 
@@ -95,11 +95,11 @@ def examples_of(
     pool = Pool()
     examples = [_of_source(recipe, source, session, output, pool) for source in sources]
     if not any(one.rows for one in examples):
-        raise DataError("the sources give no example", stage=_STAGE, value=[one.name for one in recipe.sources])
+        raise DataError("the sources give no example", stage=_STAGE, value=[one.source.name for one in sources])
     return examples, pool
 
 
-def _of_source(recipe: MinedRecipe, source: SourceTexts, session: Session, output: Path, pool: Pool) -> SourceExamples:
+def _of_source(recipe: MiningRecipe, source: SourceTexts, session: Session, output: Path, pool: Pool) -> SourceExamples:
     """The examples of one source; its held-out queries go into the pool."""
     builder = PipelineBuilder({})
     how = recipe.negatives

@@ -18,7 +18,7 @@ from rankloom.fingerprint import digest
 from rankloom.lines import json_lines
 from rankloom.records import Document, Query
 from rankloom.session import Session
-from rankloom.training.recipe_config import Pairs, TrainingSource
+from rankloom.training.recipe_config import Pairs, Source, TrainingSource
 from rankloom.training.test_split import test_queries
 
 #: What model cards call the queries that were left out, as the collection's test split asks the same.
@@ -42,7 +42,7 @@ class SourceTexts:
         in_test: How many queries were left out, as the collection's test split asks the same.
     """
 
-    source: TrainingSource
+    source: Source
     corpus: Corpus
     queries: tuple[Query, ...]
     held_out: tuple[Query, ...]

@@ -32,24 +32,32 @@ class Pairs(Strict):
     document: str
 
 
-class TrainingSource(Strict):
-    """Where queries and documents come from.
+class Source(Strict):
+    """What sources of all kinds say.
 
     Args:
         name: What to call it.
         licence: Under which texts and judgements may be used; written on the model card.
-        collection: A collection with a training split, such as `scifact/train`.
-        pairs: Or a file of pairs.
         limit: How many queries are drawn; all by default. Those that ask the same are one.
         validation: How many of its queries are held out to measure on.
     """
 
     name: str
     licence: str
-    collection: str | None = None
-    pairs: Pairs | None = None
     limit: int | None = Field(default=None, ge=2)
     validation: int = Field(default=0, ge=0)
+
+
+class TrainingSource(Source):
+    """Where queries and documents come from.
+
+    Args:
+        collection: A collection with a training split, such as `scifact/train`.
+        pairs: Or a file of pairs.
+    """
+
+    collection: str | None = None
+    pairs: Pairs | None = None
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
@@ -58,9 +66,14 @@ class TrainingSource(Strict):
             raise ValueError("a source is either a `collection` or `pairs`")
         named, _, after_folder = (self.collection or "").partition(":")
         split = [after_folder] if after_folder else named.split("/")[1:][-2:]  # of two parts in `dev/small`
-        if any(_NOT_TRAINED_ON.fullmatch(part) for part in split):
+        if any(measured_on(part) for part in split):
             raise ValueError("a test or development split is not to be trained on")
         return self
+
+
+def measured_on(split: str) -> bool:
+    """Whether a split is one to measure on, by its name: such as `test`, `dev`, or `validation`."""
+    return _NOT_TRAINED_ON.fullmatch(split) is not None
 
 
 class Teachers(Strict):

@@ -23,6 +23,7 @@ from rankloom.training.multi_vector_config import MultiVectorRecipe
 from rankloom.training.pg_rank_config import PgRankRecipe
 from rankloom.training.pretraining_config import PretrainingRecipe
 from rankloom.training.prf_config import PrfRecipe
+from rankloom.training.provence_config import ProvenceRecipe
 from rankloom.training.rank_r1_config import RankR1Recipe
 from rankloom.training.recipe_config import Recipe
 from rankloom.training.training_folder import Trained
@@ -53,6 +54,7 @@ KINDS = {
     "pg_rank": Kind(PgRankRecipe, "rankloom.training.pg_rank"),
     "prf": Kind(PrfRecipe, "rankloom.training.prf"),
     "pretraining": Kind(PretrainingRecipe, "rankloom.training.pretraining"),
+    "provence": Kind(ProvenceRecipe, "rankloom.training.provence"),
     "rank_r1": Kind(RankR1Recipe, "rankloom.training.rank_r1"),
 }
 

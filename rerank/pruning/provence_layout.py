@@ -9,7 +9,7 @@ from typing import Any, Literal
 from rankloom.errors import DataError
 from rankloom.model_files import read_json_object
 from rankloom.models import ResolvedModel
-from rankloom.provence_adapter import Rounding, read_settings
+from rankloom.provence_adapter import ProvenceSettings, Rounding, read_settings
 from rankloom.ranking import ScoreKind
 
 Layout = Literal["provence", "xprovence", "open_provence", "adapter"]
@@ -67,11 +67,7 @@ def read_layout(found: ResolvedModel, *, max_tokens: int | None = None, stage: s
         DataError: It is no Provence model, or a file can not be read.
     """
     if found.backbone is not None:
-        own = read_settings(found.path)
-        limit = max_tokens or own.max_tokens
-        return ProvenceLayout(
-            "adapter", ScoreKind.LOGIT, own.rounding, own.threshold, False, "before", longest=limit, max_tokens=limit
-        )
+        return adapter_layout(read_settings(found.path), max_tokens=max_tokens)
     config = read_json_object(found.path / "config.json", stage=stage)
     name = _name(config, found, stage=stage)
     if name == "open_provence":
@@ -84,6 +80,18 @@ def read_layout(found: ResolvedModel, *, max_tokens: int | None = None, stage: s
     places = positions({**config, "model_type": "xlm-roberta" if name == "xprovence" else "deberta-v2"})
     limit, threshold = max_tokens or min(_TOKENS, places), 0.3 if name == "xprovence" else 0.1
     return ProvenceLayout(name, ScoreKind.LOGIT, "decision", threshold, True, "before", longest=None, max_tokens=limit)
+
+
+def adapter_layout(settings: ProvenceSettings, *, max_tokens: int | None = None) -> ProvenceLayout:
+    """The layout of an adapter.
+
+    Args:
+        settings: What it says of itself.
+        max_tokens: As for `read_layout`.
+    """
+    limit, kind = max_tokens or settings.max_tokens, ScoreKind.LOGIT
+    rounding, threshold = settings.rounding, settings.threshold
+    return ProvenceLayout("adapter", kind, rounding, threshold, False, "before", longest=limit, max_tokens=limit)
 
 
 def positions(config: Mapping[str, Any]) -> int:
@@ -102,7 +110,7 @@ def _name(config: Mapping[str, Any], found: ResolvedModel, *, stage: str) -> Lay
             "the model is none that prunes",
             stage=stage,
             value=f"{found.name} ({', '.join(said)})",
-            accepted="a checkpoint of Provence, XProvence or OpenProvence, or an adapter of `provence_adapter`",
+            accepted="a checkpoint of Provence, XProvence or OpenProvence, or an adapter of `rankloom train`",
             fix="to rerank by a cross-encoder, take CrossEncoder; to prune without a trained model, SentencePruner",
         )
     return name

@@ -1,0 +1,130 @@
+"""Training a Provence model: the recipe, from texts with labelled sentences to an adapter.
+
+Chirkova, Formal, Nikoulina and Clinchant: Provence: efficient and robust context pruning for retrieval-augmented
+generation, ICLR 2025 (arXiv:2501.16214). Killed at any moment, a training goes on from its last checkpoint when it is
+run again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rankloom.eval.labelled_sentences import LabelledText
+from rankloom.files import MANIFEST, write_json
+from rankloom.fingerprint import digest
+from rankloom.models import model_identity, resolve_device
+from rankloom.provence_adapter import ProvenceSettings, save_adapter, with_token_head
+from rankloom.session import Session
+from rankloom.training import cross_encoder
+from rankloom.training.provence_card import provence_card
+from rankloom.training.provence_config import ProvenceRecipe
+from rankloom.training.provence_examples import ProvenceData, prepared
+from rankloom.training.training_folder import Trained, TrainingFolder, require_training
+
+if TYPE_CHECKING:
+    from rankloom.training.provence_reading import Reader
+
+_STAGE = "training"
+_log = logging.getLogger("rankloom")
+
+
+def train(recipe: ProvenceRecipe, session: Session, *, output: Path) -> Trained:
+    """Carry a recipe out, or go on with it.
+
+    Args:
+        recipe: What to do.
+        session: Where pipelines keep their indexes, and whether the network may be used.
+        output: Folder of checkpoints, the teacher's scores, the adapter, and the manifest.
+
+    Raises:
+        NotFoundError: A source or a model is not there.
+        DataError: The sources give no example, the adapter to start from is of other sizes, or the folder holds another
+            training.
+        MissingExtraError: The extra `train` is not installed.
+    """
+    folder = TrainingFolder(recipe, output)
+    require_training()
+    import torch
+
+    from rankloom.training.provence_fit import fit
+    from rankloom.training.provence_validation import best_of, keeping, ranking_measured, sentences_measured
+
+    data = prepared(recipe, session, output)
+    torch.manual_seed(recipe.seed)
+    reader, settings = untrained(recipe, session)
+    laid = list(reader.lay_out(data.passages))
+    passages = [one.passage for one in laid]
+    teacher = _taught(recipe, passages, session, output)
+    folder.mark([*passages, *data.held_out, *data.lists, teacher], model=_identity(recipe, settings))
+    start = _before(reader, data, output / "start.json")
+    if recipe.training.steps:
+        fit(reader, laid, teacher, recipe, checkpoints=output / "checkpoints", progress=session.progress)
+    end, curve = ranking_measured(reader, data.lists), sentences_measured(reader, data.held_out)
+    best, chosen = best_of(curve), keeping(curve, recipe.keeps)
+    settings = settings if chosen is None else replace(settings, threshold=chosen.threshold)
+    manifest = folder.manifest(
+        data.data,
+        examples=len(laid),
+        shortened=_shortened(passages, data.passages),
+        held_out=len(data.lists),
+        held_out_texts=len(data.held_out),
+        start=start,
+        end=end,
+        thresholds=[one._asdict() for one in curve],
+        best_threshold=None if best is None else best.threshold,
+        threshold=settings.threshold,
+    )
+    save_adapter(reader.model, output / "adapter", settings, card=provence_card(manifest), manifest=manifest)
+    write_json(output / MANIFEST, manifest)
+    return Trained(output / "adapter", "provence", manifest)
+
+
+def untrained(recipe: ProvenceRecipe, session: Session) -> tuple[Reader, ProvenceSettings]:
+    """The model that is to be trained, with what lays passages out for it, and how it is made of its backbone."""
+    from rankloom.training.provence_reading import Reader
+
+    wanted = recipe.encoder
+    model, made = cross_encoder.untrained(wanted, session, device=recipe.training.device)
+    settings = ProvenceSettings(**asdict(made), rounding=wanted.rounding, below_last=wanted.below_last)
+    heads = with_token_head(model, below_last=wanted.below_last)
+    device = resolve_device(recipe.training.device, stage=_STAGE)
+    return Reader(heads, model.tokenizer, settings, device), settings
+
+
+def _taught(recipe: ProvenceRecipe, passages: Sequence[LabelledText], session: Session, output: Path) -> list[float]:
+    """The teacher's scores; zeros where nothing is learnt from any."""
+    from rankloom.training.provence_teacher import teacher_scores
+
+    if recipe.taught_by is None:
+        return [0.0] * len(passages)
+    return teacher_scores(passages, recipe.taught_by, session, output / "teacher.json")
+
+
+def _identity(recipe: ProvenceRecipe, settings: ProvenceSettings) -> str:
+    """The fingerprint of what training starts from."""
+    start = recipe.encoder.start
+    named = [settings.backbone] if start is None else [settings.backbone, start]
+    return digest(*(model_identity(one, stage=_STAGE) for one in named))
+
+
+def _before(reader: Reader, data: ProvenceData, memory: Path) -> dict[str, float]:
+    """How the model ranks untrained; remembered, since a training that goes on asks again."""
+    from rankloom.training.provence_validation import ranking_measured
+
+    if memory.is_file():
+        remembered: dict[str, float] = json.loads(memory.read_text(encoding="utf-8"))
+        return remembered
+    start = ranking_measured(reader, data.lists)
+    _log.info("before training: %s", start)
+    write_json(memory, start)
+    return start
+
+
+def _shortened(passages: Sequence[LabelledText], whole: Sequence[LabelledText]) -> int:
+    """How many passages have sentences that are not read."""
+    return sum(len(one.sentences) < len(all_of.sentences) for one, all_of in zip(passages, whole, strict=True))
