@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from rankloom.errors import NotFoundError
 from rankloom.eval.article_splits import SPLITS
-from rankloom.eval.labelled_sentences import scifact
+from rankloom.eval.labelled_sentences import scifact, trecqa
 from rankloom.eval.labelled_sentences.articles import read_articles
 from rankloom.eval.labelled_sentences.fool_me_twice import read_fool_me_twice
 from rankloom.eval.labelled_sentences.hotpotqa import read_hotpotqa
@@ -48,7 +48,7 @@ FORMATS = (
     Format(f"*{ENDING}", read_own),
     Format("scifact-rationales*.jsonl", read_scifact, scifact.SPLITS, ("scifact/test",)),
     Format("selqa*.json", read_selqa, tuple(SPLITS)),
-    Format("trecqa*.xml", read_trecqa),
+    Format("trecqa*.xml", read_trecqa, trecqa.SPLITS),
     Format("fool-me-twice*.jsonl", read_fool_me_twice),
     Format("hotpotqa*.json", read_hotpotqa),
     Format("*.json", read_articles, tuple(SPLITS)),
@@ -80,7 +80,8 @@ def find_labelled(name: str, split: str | None = None, folder: Path = Path()) ->
 
     Args:
         name: A path, or what the file is called in the data folder (RANKLOOM_DATA, or its `sentences` or `qa`), perhaps
-            followed by a slash and a split; else the split is the usual one: `test`, for SciFact `validation`.
+            followed by a slash and a split; else the split is the usual one: `test`, for SciFact `validation`, for
+            TREC-QA `raw`.
         split: The split, if it is not in the name.
         folder: Where a relative path starts, if it does not in the current folder.
 

@@ -6,6 +6,9 @@ up to the end tag (parts of speech, dependencies) is not read.
 
 A question's candidates are one text, in an order that does not tell which are positive: in the files these come first.
 They are from many articles, so the text is no running one. Tokens are put together as they are usually printed.
+
+Splits, as the literature calls them: `raw` has all questions with candidates, `clean` those with positives and
+negatives.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from rankloom.eval.labelled_sentences.records import decoded, reading
 from rankloom.eval.labelled_sentences.text import LabelledTexts, in_hidden_order
 
 _ACCEPTED = "QApairs of one question, positives and negatives, each with a line of tokens parted by tabs"
+SPLITS = ("raw", "clean")
 _BLOCK = re.compile(r"<QApairs id='([^'\n]+)'>\n(.*?\n)</QApairs>", re.DOTALL)
 _PART = re.compile(r"<(question|positive|negative)>\n([^\n]*)\n(?:[^<\n][^\n]*\n|\n)*</\1>")
 _BRACKETS = {"-LRB-": "(", "-RRB-": ")", "-LSB-": "[", "-RSB-": "]", "-LCB-": "{", "-RCB-": "}"}
@@ -25,8 +29,8 @@ _TO_THE_LEFT = re.compile(r"[.,;:?!%)\]}]|''$|n't$|'(?:s|re|ve|m|ll|d)?$|-\w", r
 _TO_THE_RIGHT = frozenset({"(", "[", "{", "$", "``", "`"})
 
 
-def read_trecqa(path: Path, split: str) -> LabelledTexts:  # noqa: ARG001  # a file is one split
-    """All questions; one without candidates is left out and noted, one with only positives or negatives is not.
+def read_trecqa(path: Path, split: str) -> LabelledTexts:
+    """The questions of a split; of `raw`, one without candidates is left out and noted.
 
     Raises:
         DataError: Anything that does not belong where it stands; names file and line.
@@ -44,6 +48,8 @@ def read_trecqa(path: Path, split: str) -> LabelledTexts:  # noqa: ARG001  # a f
                 texts[kind].append(printed(tokens.split()))
             if len(texts["question"]) != 1:
                 raise ValueError(f"there are {len(texts['question'])} questions")
+            if split == "clean" and not (texts["positive"] and texts["negative"]):
+                continue
             sentences = in_hidden_order(question_id, [*texts["positive"], *texts["negative"]])
             relevant = [place for place, sentence in enumerate(sentences) if sentence in texts["positive"]]
             found.add(

@@ -61,6 +61,7 @@ needs_data = pytest.mark.skipif(not data_is_there(), reason="RANKLOOM_DATA holds
         ("trecqa-train.xml", 93, 93, 4718, 348),
         ("trecqa-dev.xml", 81, 81, 1148, 222),
         ("trecqa-test.xml", 95, 95, 1517, 284),
+        ("trecqa-test.xml/clean", 68, 68, 1442, 248),
         ("fool-me-twice-dev.jsonl", 1169, 1169, 12042, 1472),
         ("hotpotqa_train.json", 100, 994, 4137, 229),
         pytest.param("covid-qa.json/train", 477, 477, 85164, 549, marks=pytest.mark.slow),

@@ -195,6 +195,11 @@ def test_trecqa(tmp_path):
     assert set(texts[0].sentences) | {f"{one} " for one in texts[0].sentences} >= {"Ms. Roe & Co. ", '"No," he said. '}
     assert texts[0].question == "Who is Ms. Roe?"
     assert [(note.query_id, note.detail) for note in notes] == [("1.2", "a text without sentences")]
+    path.write_text(TREC.replace("negative", "positive"))
+    assert by_question(read(path)) == {"1.1": ['"No," he said.', "Ms. Roe & Co."]}
+    assert read(path, "clean") == []
+    path.write_text(TREC)
+    assert read(path, "clean") == texts
 
 
 @pytest.mark.parametrize(
@@ -277,13 +282,17 @@ def test_names(tmp_path, monkeypatch):
     (tmp_path / "sentences" / "trecqa-x.xml").write_text(TREC)
     squad(tmp_path / "qa" / "some.json")
     monkeypatch.setenv("RANKLOOM_DATA", str(tmp_path))
-    assert find_labelled("trecqa-x.xml").name == "trecqa-x.xml"
+    write_labelled(tmp_path / "own.labelled.jsonl", [])
+    assert find_labelled("own.labelled.jsonl").name == "own.labelled.jsonl"
+    assert find_labelled("trecqa-x.xml").name == "trecqa-x.xml/raw"
     assert find_labelled("sentences/trecqa-x.xml").path == tmp_path / "sentences" / "trecqa-x.xml"
     assert find_labelled("some.json").name == "some.json/test"
     assert find_labelled("some.json", "train").split == find_labelled("some.json/train").split == "train"
     for name in ("mini", "scifact/test", "nowhere.json", "trecqa-y.xml", "some.jsonl", "some.txt"):
         assert find_labelled(name) is None
-    with pytest.raises(NotFoundError, match=r"trecqa-x.xml has no split.*'train'.*no split: the file is one"):
+    with pytest.raises(NotFoundError, match=r"own.labelled.jsonl has no split.*'train'.*no split: the file is one"):
+        find_labelled("own.labelled.jsonl/train")
+    with pytest.raises(NotFoundError, match=r"trecqa-x.xml has no split.*'train'.*raw, clean"):
         find_labelled("trecqa-x.xml/train")
     with pytest.raises(NotFoundError, match=r"no split.*'dev'.*test, validation, train"):
         find_labelled("some.json/dev")
