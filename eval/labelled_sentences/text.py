@@ -72,8 +72,7 @@ class LabelledText:
 class LabelledTexts:
     """What a reader fills: one record for each question and text, and notes of what is left out of it.
 
-    Args:
-        texts: The records, in the order of the file.
+    Attributes:
         notes: What was left out.
     """
 
