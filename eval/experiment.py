@@ -39,6 +39,7 @@ from rankloom.pipeline import Pipeline
 from rankloom.progress import Progress
 from rankloom.run import Run
 from rankloom.session import Session
+from rankloom.stage_schema import FUSIONS, labels_read
 from rankloom.yaml_file import Locations, apply_overrides, read_yaml
 
 __all__ = ["Experiment", "ExperimentResult"]
@@ -321,11 +322,15 @@ class Experiment:
         same = training.corpus.fingerprint() == collection.corpus.fingerprint()
         shared = shared_queries(training.queries, collection.queries, same_corpus=same)
         training = training.without(shared)
-        if not same:
+        if not same or self._knows_labels():
             pipelines, failures = self.build(training, session)
             if failures:
                 raise next(iter(failures.values()))
         return Tuner(self.config, collection, training, pipelines, session, left_out=shared)
+
+    def _knows_labels(self) -> bool:
+        """Whether a stage is told what its collection knows, and so is another for another collection."""
+        return any(stage.word not in FUSIONS and labels_read(stage.word) for stage in self.plan().stages)
 
     def _outcome(
         self, pipeline: Pipeline, collection: Collection, session: Session, written: Mapping[str, str]

@@ -288,6 +288,22 @@ def test_choosing_on_another_split(tmp_path: Path, cached: bool) -> None:
     assert tuning.mean == pytest.approx(chosen.evaluation.means["AP"])
 
 
+def test_stages_that_are_told_labels_are_told_those_of_the_split_that_is_chosen_on(tmp_path: Path) -> None:
+    train, test = half_of_mini(tmp_path, "train", odd=True), half_of_mini(tmp_path, "test", odd=False)
+    told: dict[str, Any] = {
+        "measures": ["sentence_f1"],
+        "pipelines": {"lead": ["judged", {"lead_pruner": 1}], "oracle": ["judged", {"oracle_pruner": {"depth": 100}}]},
+        "sweep": {"lead.lead_pruner.n": [1, 3], "oracle.oracle_pruner.depth": [1, 100]},
+    }
+    done = experiment(tmp_path, **told, collection=test, tune={"measure": "sentence_f1", "collection": train})
+    tunings = done.evaluate(done.session()).tunings
+    for_itself = experiment(tmp_path, **told, collection=train, tune=None)
+    there = for_itself.evaluate(for_itself.session())
+    for tuning in tunings.values():
+        assert tuning.means == {name: there.outcomes[name].evaluation.means["sentence_f1"] for name in tuning.means}
+    assert tunings["oracle,tuned"].mean == 1.0
+
+
 def test_a_shared_query_has_no_part_in_the_choice(tmp_path: Path) -> None:
     train, test = half_of_mini(tmp_path, "train", odd=True), half_of_mini(tmp_path, "test", odd=False)
     qrels = Path(train) / "qrels" / "test.tsv"
