@@ -22,9 +22,12 @@ from rankloom.eval.sentence_labels import read_sentences
 from rankloom.eval.table import summarise
 from rankloom.ranking import Ranking
 from rankloom.records import Query, Span
+from rankloom.rerank import Provence
 from rankloom.rerank.pruning import split_sentences
 from rankloom.run import Run
+from rankloom.session import Session
 from rankloom.stage import Pruner, Reranker
+from tests.tiny_provence import tiny_provence
 
 SKY = Document("sky", "Air scatters blue light. Bread needs yeast. So the sky is blue.", title="The sky")
 TEA = Document("tea", "Tea is a drink.\n\nIt is hot.")
@@ -170,6 +173,21 @@ def test_what_follows_a_pruner_changes_no_measure() -> None:
     one, other = (pruning_measures(run, names, ["q1", "q2"], sentences=LABELS) for run in runs)
     assert one == other
     assert one["sentence_precision"]["q1"] == 1
+
+
+def test_a_stage_that_reranks_and_prunes_is_measured_before_what_follows_it_cuts_hits_off(tmp_path: Path) -> None:
+    folder, _ = tiny_provence(tmp_path / "model")
+    session = Session(offline=True, device="cpu")
+    run = replace(given_run(), session=session)
+    first = Provence(str(folder), threshold=0.5, rounding="probability").run(run)
+    likely = sorted(span.probability for hits in first.values() for hit in hits for span in hit.spans or ())
+    joint = Provence(str(folder), threshold=likely[len(likely) // 2], rounding="probability")
+    names = [name for name, measure in PRUNING.items() if measure.needs != "answers"]
+    whole = pruning_measures(joint.run(run), names, ["q1", "q2"], sentences=LABELS)
+    assert 0 < whole["compression"]["q1"] < 1
+    assert pruning_measures(joint.top(1).run(run), names, ["q1", "q2"], sentences=LABELS) == whole
+    by_hand = 1 - sum(len(hit.pruned_text) for hit in joint.run(run)["q1"]) / (len(SKY.text) + len(TEA.text))
+    assert whole["compression"]["q1"] == pytest.approx(by_hand)
 
 
 def test_answer_retention_by_hand() -> None:
