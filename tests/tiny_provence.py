@@ -34,7 +34,7 @@ _LETTERS = tuple(chr(code) for code in range(ord("!"), ord("~") + 1))
 
 
 def tiny_metaspace(folder: Path, *, max_length: int) -> None:
-    """A tokenizer like SentencePiece's (XLM-RoBERTa, DeBERTa-v3): a word has a space before it, or another number."""
+    """A tokenizer like SentencePiece's (XLM-RoBERTa, DeBERTa-v3): every text begins as if a space stood before it."""
     from tokenizers import Tokenizer, models, pre_tokenizers
 
     pieces = [*(f"\u2581{word}" for word in WORDS), "\u2581", *_LETTERS]

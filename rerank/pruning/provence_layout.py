@@ -38,7 +38,8 @@ class ProvenceLayout:
             parties say; the code that comes with them was not to be had.
         threshold: Which sentences its authors keep.
         plain_question: Questions are read in lower case and without punctuation, as Provence was trained. That
-            XProvence reads them so, too, is an assumption.
+            XProvence reads them so, too, and has between them and texts what its tokenizer puts there, is an
+            assumption.
         space: Sentences are tokenised one by one, with the `before` one a space (but for the first), or with the
             space that stands `after` each in the text, a title with a line break.
         longest: Tokens of the pieces in which a longer sentence is read; None: it is cut where a block ends.

@@ -5,8 +5,6 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from rankloom import Document, Run, ScoreKind, Session
 from rankloom.corpus import MemoryDocuments
@@ -14,7 +12,6 @@ from rankloom.encoders import sentence_model as sentence_encoders
 from rankloom.errors import DataError, UsageError
 from rankloom.pipeline import Top
 from rankloom.rerank import BiEncoder, CrossEncoder, Provence, split_sentences
-from rankloom.rerank.pruning import SPLITTERS, Splitter
 from rankloom.testing import StageConformance
 from tests.tiny_models import tiny_cross_encoder
 from tests.tiny_provence import (
@@ -39,12 +36,6 @@ QUERIES = {"q1": "Why is the sky blue?", "q2": "tide"}
 DOCUMENTS = MemoryDocuments(
     [Document(doc_id, text, title="The sea" * (doc_id == "moon")) for doc_id, text in TEXTS.items()]
 )
-CUTS = [
-    *SPLITTERS.values(),
-    Splitter("letters", list),
-    Splitter("words", str.split),
-    Splitter("whole", lambda text: [text]),
-]
 
 
 @pytest.fixture(scope="module")
@@ -129,10 +120,6 @@ def one(stage, text, query="why is the sky blue", title="", session=SESSION):
     """The one hit of a run, and what is noted of it."""
     run = stage.run(Run.from_documents(query, [Document("d", text, title=title)]), session=session)
     return run["q1"][0], run.ledger.notes
-
-
-def kept(hit):
-    return [hit.text[span.start : span.end] for span in hit.spans if span.kept]
 
 
 # --- the same as in plain torch ---------------------------------------------------------------------------------
@@ -458,35 +445,6 @@ def test_short_texts(tiny, text):
     assert [(span.start, span.end) for span in hit.spans] == split_sentences(text)
     assert (hit.pruned_text, [note.kind for note in notes]) == ("", ["nothing_kept"])
     assert np.isfinite(hit.score)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("unit", ["The sea is light. ", "light ", "x", "نعم لا. "])
-def test_a_hundred_thousand_characters(tiny, unit):
-    text = unit * (100_000 // len(unit))
-    hit, notes = one(Provence(tiny, threshold=0), text)
-    assert [(span.start, span.end) for span in hit.spans] == split_sentences(text)
-    assert all(span.kept for span in hit.spans)
-    assert ("truncated" in {note.kind for note in notes}) == (unit == "light ")  # the long word is one unknown token
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    st.one_of(st.text(max_size=120), st.text("aé.\n ؟。sky", max_size=120)),
-    st.sampled_from(CUTS),
-    st.integers(8, 64),
-    st.tuples(st.floats(0, 1), st.sampled_from(["document", "first_sentence", "ignore"])),
-)
-def test_spans_slice_any_text_at_any_cut_and_block(tiny, text, splitter, limit, choice):
-    stage = Provence(tiny, splitter=splitter, max_tokens=limit, threshold=choice[0], title=choice[1])
-    hit, _ = one(stage, text, title="Sea")
-    assert [(span.start, span.end) for span in hit.spans] == splitter(text)
-    assert all(0 <= span.probability <= 1 for span in hit.spans)
-    assert hit.pruned_text.replace(" ", "").replace("\n", "") == "".join(kept(hit)).replace(" ", "").replace("\n", "")
-    rest, before = "", 0
-    for span in hit.spans:
-        rest, before = rest + text[before : span.end], span.end
-    assert rest + text[before:] == text
 
 
 # --- what is refused --------------------------------------------------------------------------------------------

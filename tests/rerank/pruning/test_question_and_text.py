@@ -60,7 +60,7 @@ def read(found, question, texts, **options):
     return [" ".join(found.tokenizer.convert_ids_to_tokens(row.tokens)) for row in rows.rows], rows
 
 
-def test_these_tokenizers_tell_such_spaces_apart(tmp_path):
+def test_one_tokenizer_begins_each_sentence_with_a_space_and_to_the_other_each_space_is_a_token(tmp_path):
     meta = inputs(tmp_path / "meta", tiny_metaspace, space="before")
     rows, _ = read(meta, "why", ["sky", " sky", " sky.", "sky"])
     assert rows == ["[CLS] \u2581why [SEP] \u2581sky \u2581sky \u2581sky . \u2581sky [SEP]"]
