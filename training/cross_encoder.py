@@ -7,10 +7,10 @@ its last checkpoint when it is run again.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rankloom.adapter import LowRankChanges, read_weights, restore
 from rankloom.cross_encoder_adapter import (
@@ -29,9 +29,10 @@ from rankloom.session import Session
 from rankloom.training.contrastive_config import TrainedEncoder
 from rankloom.training.contrasts import Row
 from rankloom.training.cross_encoder_card import cross_encoder_card
-from rankloom.training.cross_encoder_config import CrossEncoderRecipe, TrainedCrossEncoder
+from rankloom.training.cross_encoder_config import CrossEncoderRecipe, PairRecipe, TrainedCrossEncoder
 from rankloom.training.encoder_training import before_training, load_encoder, save_encoder, some_of
 from rankloom.training.mined_examples import prepared
+from rankloom.training.pool import Pool
 from rankloom.training.training_folder import Trained, TrainingFolder, require_training
 
 _STAGE = "training"
@@ -53,12 +54,59 @@ def train(recipe: CrossEncoderRecipe, session: Session, *, output: Path) -> Trai
             training.
         MissingExtraError: The extra `train` is not installed.
     """
-    import torch
-
+    require_training()
     from rankloom.training.cross_encoder_fit import fit, measured
 
+    learnt = learn(recipe, session, output, share_cut=_cut, measure=measured, fit=fit)
+    card, manifest = cross_encoder_card(learnt.manifest), learnt.manifest
+    trained_to = output / ("model" if recipe.encoder.lora is None else "adapter")
+    if recipe.encoder.lora is None:
+        save_encoder(learnt.model, trained_to, card=card, manifest=manifest)
+    else:
+        save_adapter(learnt.model, trained_to, learnt.settings, card=card, manifest=manifest)
+    write_json(output / MANIFEST, manifest)
+    return Trained(trained_to, "cross_encoder", manifest)
+
+
+class Learnt(NamedTuple):
+    """A trained model that reads a query and documents.
+
+    Args:
+        model: The cross-encoder.
+        settings: How it is made of its backbone.
+        manifest: All that is to be known of the training.
+    """
+
+    model: Any
+    settings: CrossEncoderSettings
+    manifest: dict[str, Any]
+
+
+def learn(
+    recipe: PairRecipe,
+    session: Session,
+    output: Path,
+    *,
+    share_cut: Callable[[Any, Sequence[Row], int], float],
+    measure: Callable[[Any, Pool], dict[str, float]],
+    fit: Callable[..., None],
+) -> Learnt:
+    """Train a model that reads a query and documents: from a recipe's sources to what was measured.
+
+    Args:
+        recipe: What to do.
+        session: As for `train`.
+        output: Likewise.
+        share_cut: Model, rows, seed -> the share of what is not read to its end.
+        measure: Model, held-out queries -> measures.
+        fit: See `rankloom.training.cross_encoder_fit.fit`.
+
+    Raises:
+        As for `train`.
+    """
+    import torch
+
     folder = TrainingFolder(recipe, output)
-    require_training()
     rows, pool, data = prepared(recipe, session, output)
     torch.manual_seed(recipe.seed)
     model, settings = untrained(recipe.encoder, session, device=recipe.training.device)
@@ -66,20 +114,13 @@ def train(recipe: CrossEncoderRecipe, session: Session, *, output: Path) -> Trai
         [*rows, pool.queries, pool.documents, pool.relevant, pool.candidates],
         model=model_identity(settings.backbone, stage=_STAGE),
     )
-    cut = _cut(model, rows, seed=recipe.seed)
-    start = before_training(model, pool, output / "start.json", measure=measured)
+    cut = share_cut(model, rows, recipe.seed)
+    start = before_training(output / "start.json", lambda: measure(model, pool))
     if recipe.training.steps:
         fit(model, rows, recipe, pool=pool, checkpoints=output / "checkpoints", progress=session.progress)
-    end = measured(model, pool)
+    end = measure(model, pool)
     manifest = folder.manifest(data, examples=len(rows), held_out=len(pool), pairs_cut=cut, start=start, end=end)
-    card = cross_encoder_card(manifest)
-    trained_to = output / ("model" if recipe.encoder.lora is None else "adapter")
-    if recipe.encoder.lora is None:
-        save_encoder(model, trained_to, card=card, manifest=manifest)
-    else:
-        save_adapter(model, trained_to, settings, card=card, manifest=manifest)
-    write_json(output / MANIFEST, manifest)
-    return Trained(trained_to, "cross_encoder", manifest)
+    return Learnt(model, settings, manifest)
 
 
 def untrained(wanted: TrainedCrossEncoder, session: Session, *, device: str) -> tuple[Any, CrossEncoderSettings]:
@@ -115,7 +156,7 @@ def _check_changes(told: LowRankChanges, wanted: LowRankChanges, *, start: str) 
         )
 
 
-def _cut(model: Any, rows: Sequence[Row], *, seed: int) -> float:
+def _cut(model: Any, rows: Sequence[Row], seed: int) -> float:
     """The share of pairs that are longer than is read, of some of them; told where there are any."""
     drawn = some_of(rows, _SAMPLE, seed=seed)
     texts = ([readable(row.query) for row in drawn], [readable(row.positive) for row in drawn])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from rankloom.training.encoder_card import counts_table
-from rankloom.training.model_card import platform, score_table
+from rankloom.training.encoder_card import training_card
+from rankloom.training.model_card import score_table
 
 
 def cross_encoder_card(manifest: dict[str, Any]) -> str:
@@ -25,25 +25,17 @@ def cross_encoder_card(manifest: dict[str, Any]) -> str:
     from_where = f", from the adapter {encoder['start']}" if encoder["start"] else ""
     how = recipe["judged"]
     judged = "" if how is None else f" and, as {how['share']:.0%} of it, the scores of the judge of negatives"
-    lines = [
-        f"# {recipe['name']}",
-        "",
-        f"{what} {encoder['model']}. Made by `rankloom train` (recipe of kind `cross_encoder`).",
-        "Name this folder as the model of `cross_encoder`.",
-        "",
-        "## Data",
-        "",
-        *counts_table(manifest["data"]),
-        "",
-        f"Examples: {manifest['examples']:,}. Nothing else was trained or tuned on.",
-        "",
-        "## Training",
-        "",
-        f"{changes}{from_where}; {training['steps']:,} steps of {training['queries']} queries, each with",
-        f"{recipe['negatives']['count']} mined negatives; loss `{recipe['loss']}`{judged}, learning rate",
-        f"{training['learning_rate']:g}, {encoder['max_tokens']} tokens a pair ({cut}),",
-        f"seed {recipe['seed']}.",
-        f"{platform(manifest)}; {manifest['seconds'] / 60:.0f} minutes since it was last started.",
-        *score_table(manifest, among="the first stage's candidates and their relevant documents"),
-    ]
-    return "\n".join(lines) + "\n"
+    return training_card(
+        manifest,
+        what=[
+            f"{what} {encoder['model']}. Made by `rankloom train` (recipe of kind `cross_encoder`).",
+            "Name this folder as the model of `cross_encoder`.",
+        ],
+        how=[
+            f"{changes}{from_where}; {training['steps']:,} steps of {training['queries']} queries, each with",
+            f"{recipe['negatives']['count']} mined negatives; loss `{recipe['loss']}`{judged}, learning rate",
+            f"{training['learning_rate']:g}, {encoder['max_tokens']} tokens a pair ({cut}),",
+            f"seed {recipe['seed']}.",
+        ],
+        scores=score_table(manifest, among="the first stage's candidates and their relevant documents"),
+    )

@@ -46,12 +46,21 @@ class JudgeDistillation(Strict):
     temperature: float = Field(default=0.05, gt=0)
 
 
-class CrossEncoderRecipe(MinedRecipe):
+class PairRecipe(MinedRecipe):
+    """What recipes for models that read a query and documents share.
+
+    Args:
+        encoder: What is trained.
+    """
+
+    encoder: TrainedCrossEncoder = TrainedCrossEncoder()
+
+
+class CrossEncoderRecipe(PairRecipe):
     """A recipe for a cross-encoder.
 
     Args:
         kind: `cross_encoder`.
-        encoder: What is trained.
         loss: By what it learns to put the relevant document of a query before its negatives. `softmax`: cross entropy
             over them (LCE; Gao et al.: Rethink Training of BERT Rerankers in Multi-Stage Retrieval Pipeline, ECIR 2021,
             arXiv:2101.08751). `ranknet`, `listnet` and `lambda` (LambdaLoss) are those of sentence-transformers.
@@ -60,7 +69,6 @@ class CrossEncoderRecipe(MinedRecipe):
     """
 
     kind: Literal["cross_encoder"]
-    encoder: TrainedCrossEncoder = TrainedCrossEncoder()
     loss: PairLoss = "softmax"
     judged: JudgeDistillation | None = None
 

@@ -15,19 +15,16 @@ from typing import Any
 
 from rankloom.cross_encoder_adapter import save_adapter
 from rankloom.files import MANIFEST, write_json
-from rankloom.models import model_identity
 from rankloom.rerank.duo_input import token_ids
 from rankloom.rerank.duo_model import encoder_frame
 from rankloom.session import Session
 from rankloom.training.contrasts import Row
-from rankloom.training.cross_encoder import untrained
+from rankloom.training.cross_encoder import learn
 from rankloom.training.duo_card import duo_card
 from rankloom.training.duo_config import DuoRecipe
-from rankloom.training.encoder_training import before_training, some_of
-from rankloom.training.mined_examples import prepared
-from rankloom.training.training_folder import Trained, TrainingFolder, require_training
+from rankloom.training.encoder_training import some_of
+from rankloom.training.training_folder import Trained, require_training
 
-_STAGE = "training"
 _SAMPLE = 2000  # rows whose lengths are looked at
 _log = logging.getLogger("rankloom")
 
@@ -46,33 +43,17 @@ def train(recipe: DuoRecipe, session: Session, *, output: Path) -> Trained:
             training.
         MissingExtraError: The extra `train` is not installed.
     """
-    import torch
-
+    require_training()
     from rankloom.training.duo_fit import fit, measured
 
-    folder = TrainingFolder(recipe, output)
-    require_training()
-    rows, pool, data = prepared(recipe, session, output)
-    torch.manual_seed(recipe.seed)
-    model, settings = untrained(recipe.encoder, session, device=recipe.training.device)
-    folder.mark(
-        [*rows, pool.queries, pool.documents, pool.relevant, pool.candidates],
-        model=model_identity(settings.backbone, stage=_STAGE),
-    )
-    cut = _cut(model, rows, seed=recipe.seed)
-    measure = partial(measured, depth=recipe.depth)
-    start = before_training(model, pool, output / "start.json", measure=measure)
-    if recipe.training.steps:
-        fit(model, rows, recipe, pool=pool, checkpoints=output / "checkpoints", progress=session.progress)
-    end = measure(model, pool)
-    manifest = folder.manifest(data, examples=len(rows), held_out=len(pool), cut=cut, start=start, end=end)
-    compares = replace(settings, documents=2)
-    save_adapter(model, output / "adapter", compares, card=duo_card(manifest), manifest=manifest)
+    learnt = learn(recipe, session, output, share_cut=_cut, measure=partial(measured, depth=recipe.depth), fit=fit)
+    compares, manifest = replace(learnt.settings, documents=2), learnt.manifest
+    save_adapter(learnt.model, output / "adapter", compares, card=duo_card(manifest), manifest=manifest)
     write_json(output / MANIFEST, manifest)
     return Trained(output / "adapter", "duo", manifest)
 
 
-def _cut(model: Any, rows: Sequence[Row], *, seed: int) -> float:
+def _cut(model: Any, rows: Sequence[Row], seed: int) -> float:
     """The share of relevant documents that are longer than what is read of them, of some; told where there are any."""
     drawn, frame = some_of(rows, _SAMPLE, seed=seed), encoder_frame(model.tokenizer, model.max_seq_length)
     queries = token_ids(model.tokenizer, [row.query for row in drawn])

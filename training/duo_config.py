@@ -6,8 +6,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from rankloom.training.contrastive_config import LowRank, MinedRecipe
-from rankloom.training.cross_encoder_config import JudgeDistillation, TrainedCrossEncoder
+from rankloom.training.contrastive_config import LowRank
+from rankloom.training.cross_encoder_config import JudgeDistillation, PairRecipe, TrainedCrossEncoder
 
 
 class TrainedDuo(TrainedCrossEncoder):
@@ -23,7 +23,7 @@ class TrainedDuo(TrainedCrossEncoder):
     lora: LowRank = LowRank()
 
 
-class DuoRecipe(MinedRecipe):
+class DuoRecipe(PairRecipe):
     """A recipe for a model of the stage `duo`.
 
     Args:

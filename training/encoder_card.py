@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from rankloom.training.model_card import platform, score_table
@@ -17,25 +18,55 @@ def encoder_card(manifest: dict[str, Any]) -> str:
     encoder, training, loss = recipe["encoder"], recipe["training"], recipe["loss"]
     lora = encoder["lora"]
     what = "All weights" if lora is None else f"Low-rank changes (rank {lora['rank']}, alpha {lora['alpha']}), merged"
+    return training_card(
+        manifest,
+        what=[
+            f"A sentence encoder, trained from {encoder['model']} by `rankloom train`",
+            f"(recipe of kind `{recipe['kind']}`). Name this folder as the model of `dense`.",
+        ],
+        how=[
+            f"{what}; {training['steps']:,} steps of {training['queries']} queries, learning rate",
+            f"{training['learning_rate']:g}, temperature {loss['temperature']:g}, {encoder['max_tokens']} tokens a",
+            f"text, of which {manifest['documents_cut']:.0%} of the documents have more; seed {recipe['seed']}.",
+        ],
+        scores=score_table(manifest),
+    )
+
+
+def training_card(
+    manifest: dict[str, Any],
+    *,
+    what: Sequence[str],
+    how: Sequence[str],
+    scores: Sequence[str],
+    examples: Sequence[str] | None = None,
+) -> str:
+    """The card of a model that was trained on counted data, as Markdown.
+
+    Args:
+        manifest: Of the training: `recipe`, `data`, `examples`, `seconds`, versions and machine.
+        what: Lines on what it is, and what takes it.
+        how: Lines on how it was trained.
+        scores: Whole sections.
+        examples: Lines on what was trained on, if its number alone does not tell.
+    """
+    counted = [f"Examples: {manifest['examples']:,}. Nothing else was trained or tuned on."]
     lines = [
-        f"# {recipe['name']}",
+        f"# {manifest['recipe']['name']}",
         "",
-        f"A sentence encoder, trained from {encoder['model']} by `rankloom train` (recipe of kind `{recipe['kind']}`).",
-        "Name this folder as the model of `dense`.",
+        *what,
         "",
         "## Data",
         "",
         *counts_table(manifest["data"]),
         "",
-        f"Examples: {manifest['examples']:,}. Nothing else was trained or tuned on.",
+        *(counted if examples is None else examples),
         "",
         "## Training",
         "",
-        f"{what}; {training['steps']:,} steps of {training['queries']} queries, learning rate",
-        f"{training['learning_rate']:g}, temperature {loss['temperature']:g}, {encoder['max_tokens']} tokens a text,",
-        f"of which {manifest['documents_cut']:.0%} of the documents have more; seed {recipe['seed']}.",
+        *how,
         f"{platform(manifest)}; {manifest['seconds'] / 60:.0f} minutes since it was last started.",
-        *score_table(manifest),
+        *scores,
     ]
     return "\n".join(lines) + "\n"
 

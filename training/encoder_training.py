@@ -69,7 +69,7 @@ def train_encoder(
         [*rows, pool.queries, pool.documents, pool.relevant],
         model=model_identity(recipe.encoder.model, stage=_STAGE),
     )
-    start = before_training(encoder, pool, folder.path / "start.json")
+    start = before_training(folder.path / "start.json", lambda: measured(encoder, pool))
     checkpoints = folder.path / "checkpoints"
     if recipe.training.steps:
         if recipe.encoder.lora is not None:
@@ -165,14 +165,12 @@ def save_encoder(
         write_json(temporary / MANIFEST, manifest)
 
 
-def before_training(
-    encoder: Any, pool: Pool, memory: Path, *, measure: Callable[[Any, Pool], dict[str, float]] = measured
-) -> dict[str, float]:
-    """What the encoder is worth untrained; remembered, since a training that goes on asks again."""
+def before_training(memory: Path, measure: Callable[[], dict[str, float]]) -> dict[str, float]:
+    """What a model is worth untrained; remembered in a file, since a training that goes on asks again."""
     if memory.is_file():
         remembered: dict[str, float] = json.loads(memory.read_text(encoding="utf-8"))
         return remembered
-    start = measure(encoder, pool)
+    start = measure()
     _log.info("before training: %s", start)
     write_json(memory, start)
     return start

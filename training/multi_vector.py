@@ -63,7 +63,7 @@ def train(recipe: MultiVectorRecipe, session: Session, *, output: Path) -> Train
     cut = _cut(encoder, rows, settings.layout, seed=recipe.seed)
     holds = _started(encoder, rows, recipe)
     encoder.append(ReducedVectors(reductions(recipe.reduction)))
-    start = before_training(encoder, pool, output / "start.json")
+    start = before_training(output / "start.json", lambda: measured(encoder, pool))
     if recipe.training.steps:
         from rankloom.training.encoder_fit import fit
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from rankloom.training.encoder_card import counts_table
-from rankloom.training.model_card import platform, score_table
+from rankloom.training.encoder_card import training_card
+from rankloom.training.model_card import score_table
 
 
 def multi_vector_card(manifest: dict[str, Any]) -> str:
@@ -22,30 +22,22 @@ def multi_vector_card(manifest: dict[str, Any]) -> str:
         if encoder["lora"] is None
         else f"An adapter of {encoder['model']}, which makes it a multi-vector encoder"
     )
-    lines = [
-        f"# {recipe['name']}",
-        "",
-        f"{what}; {vectors}.",
-        "Made by `rankloom train` (recipe of kind `multi_vector`). Name this folder as the model of `multi_vector` or",
-        "`late_interaction`.",
-        "",
-        "## Data",
-        "",
-        *counts_table(manifest["data"]),
-        "",
-        f"Examples: {manifest['examples']:,}. Nothing else was trained or tuned on.",
-        "",
-        "## Training",
-        "",
-        f"{_changes(encoder)}; {training['steps']:,} steps of {training['queries']} queries, each with",
-        f"{_negatives(recipe['negatives']['count'])} beside the other queries' documents; learning rate",
-        f"{training['learning_rate']:g}, temperature {recipe['loss']['temperature']:g} of MaxSim / query vectors,",
-        f"{_read(encoder, manifest)}; seed {recipe['seed']}.",
-        f"{_start(encoder, manifest)}",
-        f"{platform(manifest)}; {manifest['seconds'] / 60:.0f} minutes since it was last started.",
-        *score_table(manifest),
-    ]
-    return "\n".join(lines) + "\n"
+    return training_card(
+        manifest,
+        what=[
+            f"{what}; {vectors}.",
+            "Made by `rankloom train` (recipe of kind `multi_vector`). Name this folder as the model of `multi_vector`",
+            "or `late_interaction`.",
+        ],
+        how=[
+            f"{_changes(encoder)}; {training['steps']:,} steps of {training['queries']} queries, each with",
+            f"{_negatives(recipe['negatives']['count'])} beside the other queries' documents; learning rate",
+            f"{training['learning_rate']:g}, temperature {recipe['loss']['temperature']:g} of MaxSim / query vectors,",
+            f"{_read(encoder, manifest)}; seed {recipe['seed']}.",
+            f"{_start(encoder, manifest)}",
+        ],
+        scores=score_table(manifest),
+    )
 
 
 def _negatives(count: int) -> str:

@@ -17,7 +17,6 @@ from rankloom.training.candidate_lists import CandidateList, prepared
 from rankloom.training.encoder_training import before_training, some_of
 from rankloom.training.pg_rank_card import pg_rank_card
 from rankloom.training.pg_rank_config import PgRankRecipe
-from rankloom.training.pool import Pool
 from rankloom.training.training_folder import Trained, TrainingFolder, require_training
 
 if TYPE_CHECKING:
@@ -57,11 +56,11 @@ def train(recipe: PgRankRecipe, session: Session, *, output: Path) -> Trained:
     cut = _cut(policy, lists, seed=recipe.seed)
     some = some_of(lists, _LISTS, seed=recipe.seed)
 
-    def trained_on(policy: Policy, _: Pool) -> dict[str, float]:
+    def trained_on() -> dict[str, float]:
         return utility(policy, some, recipe.loss, seed=recipe.seed)
 
-    start = before_training(policy, pool, output / "start.json", measure=lambda one, held_out: one.measured(held_out))
-    start_on = before_training(policy, pool, output / "start-trained-on.json", measure=trained_on)
+    start = before_training(output / "start.json", lambda: policy.measured(pool))
+    start_on = before_training(output / "start-trained-on.json", trained_on)
     if recipe.training.steps:
         fit(policy, lists, recipe, pool=pool, checkpoints=output / "checkpoints", progress=session.progress)
     manifest = folder.manifest(
@@ -71,7 +70,7 @@ def train(recipe: PgRankRecipe, session: Session, *, output: Path) -> Trained:
         documents_cut=cut,
         start=start,
         end=policy.measured(pool),
-        trained_on={"lists": len(some), "start": start_on, "end": trained_on(policy, pool)},
+        trained_on={"lists": len(some), "start": start_on, "end": trained_on()},
     )
     trained = output / policy.folder
     policy.save(trained, card=pg_rank_card(manifest, stage=policy.stage), manifest=manifest)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from rankloom.training.encoder_card import counts_table
-from rankloom.training.model_card import platform, score_table
+from rankloom.training.encoder_card import training_card
+from rankloom.training.model_card import score_table
 
 _AMONG = {
     "bi_encoder": "all their documents, which count as relevant or not",
@@ -28,32 +28,29 @@ def pg_rank_card(manifest: dict[str, Any], *, stage: str) -> str:
     ]
     measures = list(manifest["trained_on"]["start"])
     what = encoder["architecture"].replace("_", "-")
-    lines = [
-        f"# {recipe['name']}",
-        "",
-        f"A {what}, trained from {encoder['model']} for nDCG@{loss['k']} itself by `rankloom train`",
-        "(recipe of kind `pg_rank`: Neural PG-RANK, arXiv:2310.04407).",
-        f"Name this folder as the model of `{stage}`.",
-        "",
-        "## Data",
-        "",
-        *counts_table(manifest["data"]),
-        "",
-        f"Lists: {manifest['examples']:,}, each of {how['count'] + 1} documents, of which at most {how['positives']}",
-        "are relevant. Nothing else was trained or tuned on.",
-        "",
-        "## Training",
-        "",
-        f"{training['steps']:,} steps of {training['queries']} lists, learning rate {training['learning_rate']:g};",
-        f"{loss['samples']} rankings drawn of each list, temperature {encoder['temperature']:g};",
-        f"{manifest['documents_cut']:.0%} of documents are longer than is read; seed {recipe['seed']}.",
-        f"{platform(manifest)}; {manifest['seconds'] / 60:.0f} minutes since it was last started.",
-        "",
-        f"On {manifest['trained_on']['lists']:,} of the lists that were trained on, by the grades of their documents:",
-        "",
-        f"| | {' | '.join(measures)} |",
-        f"|---|{'---:|' * len(measures)}",
-        *lists,
-        *score_table(manifest, among=_AMONG[encoder["architecture"]]),
-    ]
-    return "\n".join(lines) + "\n"
+    return training_card(
+        manifest,
+        what=[
+            f"A {what}, trained from {encoder['model']} for nDCG@{loss['k']} itself by `rankloom train`",
+            "(recipe of kind `pg_rank`: Neural PG-RANK, arXiv:2310.04407).",
+            f"Name this folder as the model of `{stage}`.",
+        ],
+        examples=[
+            f"Lists: {manifest['examples']:,}, each of {how['count'] + 1} documents, of which at most",
+            f"{how['positives']} are relevant. Nothing else was trained or tuned on.",
+        ],
+        how=[
+            f"{training['steps']:,} steps of {training['queries']} lists, learning rate {training['learning_rate']:g};",
+            f"{loss['samples']} rankings drawn of each list, temperature {encoder['temperature']:g};",
+            f"{manifest['documents_cut']:.0%} of documents are longer than is read; seed {recipe['seed']}.",
+        ],
+        scores=[
+            "",
+            f"On {manifest['trained_on']['lists']:,} of the lists that were trained on, by their documents' grades:",
+            "",
+            f"| | {' | '.join(measures)} |",
+            f"|---|{'---:|' * len(measures)}",
+            *lists,
+            *score_table(manifest, among=_AMONG[encoder["architecture"]]),
+        ],
+    )

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rankloom.training.encoder_card import counts_table
-from rankloom.training.model_card import platform
+from rankloom.training.encoder_card import training_card
 
 
 def prf_card(manifest: dict[str, Any]) -> str:
@@ -19,30 +18,25 @@ def prf_card(manifest: dict[str, Any]) -> str:
     adapter = "A query encoder" if encoder["lora"] is None else f"An adapter of {encoder['model']}: a query encoder"
     first, last = negatives["ranks"]
     among = " and the other queries' documents" if loss["in_batch"] else ""
-    lines = [
-        f"# {recipe['name']}",
-        "",
-        f"{adapter} that reads a query and its {encoder['docs']} best documents (ANCE-PRF), and gives a vector for an",
-        f"index of documents encoded by {encoder['model']}. Made by `rankloom train` (recipe of kind `prf`). Name this",
-        "folder as the model of `learned_prf`, between two `dense`.",
-        "",
-        "## Data",
-        "",
-        *counts_table(manifest["data"]),
-        "",
-        f"Examples: {manifest['examples']:,}. Nothing else was trained or tuned on. The relevant document is among the",
-        f"feedback of {manifest['positives_shown']:.0%} of them: the first stage found it, as it does in use.",
-        "",
-        "## Training",
-        "",
-        f"{_changes(encoder)}; {training['steps']:,} steps of {training['queries']} queries, each with",
-        f"{negatives['count']} negatives of ranks {first} to {last}{among}; learning rate",
-        f"{training['learning_rate']:g}, temperature {loss['temperature']:g}; {_read(encoder, manifest)};",
-        f"seed {recipe['seed']}.",
-        f"{platform(manifest)}; {manifest['seconds'] / 60:.0f} minutes since it was last started.",
-        *_scores(manifest),
-    ]
-    return "\n".join(lines) + "\n"
+    return training_card(
+        manifest,
+        what=[
+            f"{adapter} that reads a query and its {encoder['docs']} best documents (ANCE-PRF), and gives a vector for",
+            f"an index of documents encoded by {encoder['model']}. Made by `rankloom train` (recipe of kind `prf`).",
+            "Name this folder as the model of `learned_prf`, between two `dense`.",
+        ],
+        examples=[
+            f"Examples: {manifest['examples']:,}. Nothing else was trained or tuned on. The relevant document is among",
+            f"the feedback of {manifest['positives_shown']:.0%} of them: the first stage found it, as it does in use.",
+        ],
+        how=[
+            f"{_changes(encoder)}; {training['steps']:,} steps of {training['queries']} queries, each with",
+            f"{negatives['count']} negatives of ranks {first} to {last}{among}; learning rate",
+            f"{training['learning_rate']:g}, temperature {loss['temperature']:g}; {_read(encoder, manifest)};",
+            f"seed {recipe['seed']}.",
+        ],
+        scores=_scores(manifest),
+    )
 
 
 def _changes(encoder: dict[str, Any]) -> str:

@@ -7,8 +7,6 @@ run again.
 
 from __future__ import annotations
 
-import json
-import logging
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -21,16 +19,16 @@ from rankloom.models import model_identity, resolve_device
 from rankloom.provence_adapter import ProvenceSettings, save_adapter, with_token_head
 from rankloom.session import Session
 from rankloom.training import cross_encoder
+from rankloom.training.encoder_training import before_training
 from rankloom.training.provence_card import provence_card
 from rankloom.training.provence_config import ProvenceRecipe
-from rankloom.training.provence_examples import ProvenceData, prepared
+from rankloom.training.provence_examples import prepared
 from rankloom.training.training_folder import Trained, TrainingFolder, require_training
 
 if TYPE_CHECKING:
     from rankloom.training.provence_reading import Reader
 
 _STAGE = "training"
-_log = logging.getLogger("rankloom")
 
 
 def train(recipe: ProvenceRecipe, session: Session, *, output: Path) -> Trained:
@@ -61,7 +59,7 @@ def train(recipe: ProvenceRecipe, session: Session, *, output: Path) -> Trained:
     passages = [one.passage for one in laid]
     teacher = _taught(recipe, passages, session, output)
     folder.mark([*passages, *data.held_out, *data.lists, teacher], model=_identity(recipe, settings))
-    start = _before(reader, data, output / "start.json")
+    start = before_training(output / "start.json", lambda: ranking_measured(reader, data.lists))
     if recipe.training.steps:
         fit(reader, laid, teacher, recipe, checkpoints=output / "checkpoints", progress=session.progress)
     end, curve = ranking_measured(reader, data.lists), sentences_measured(reader, data.held_out)
@@ -110,19 +108,6 @@ def _identity(recipe: ProvenceRecipe, settings: ProvenceSettings) -> str:
     start = recipe.encoder.start
     named = [settings.backbone] if start is None else [settings.backbone, start]
     return digest(*(model_identity(one, stage=_STAGE) for one in named))
-
-
-def _before(reader: Reader, data: ProvenceData, memory: Path) -> dict[str, float]:
-    """How the model ranks untrained; remembered, since a training that goes on asks again."""
-    from rankloom.training.provence_validation import ranking_measured
-
-    if memory.is_file():
-        remembered: dict[str, float] = json.loads(memory.read_text(encoding="utf-8"))
-        return remembered
-    start = ranking_measured(reader, data.lists)
-    _log.info("before training: %s", start)
-    write_json(memory, start)
-    return start
 
 
 def _shortened(passages: Sequence[LabelledText], whole: Sequence[LabelledText]) -> int:

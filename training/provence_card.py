@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from rankloom.training.encoder_card import counts_table
-from rankloom.training.model_card import platform, score_table
+from rankloom.training.encoder_card import training_card
+from rankloom.training.model_card import score_table
 
 _COLUMNS = ("threshold", "precision", "recall", "f1", "f2", "compression")
 
@@ -22,34 +22,32 @@ def provence_card(manifest: dict[str, Any]) -> str:
     from_where = f", from the adapter {encoder['start']}" if encoder["start"] else ""
     begins = "; and the beginning of each text, as far as it is read" if passages["beginning"] else ""
     where = "what goes into the last layer" if encoder["below_last"] else "the last layer's states"
-    lines = [
-        f"# {recipe['name']}",
-        "",
-        f"An adapter that makes of {encoder['model']} a model that reranks and prunes in one pass (Provence, Chirkova",
-        "et al., ICLR 2025). Made by `rankloom train` (recipe of kind `provence`). Name this folder as the model of",
-        "`provence`.",
-        "",
-        "## Data",
-        "",
-        *counts_table(manifest["data"]),
-        "",
-        f"Passages: {manifest['examples']:,}, of 1 to {passages['longest']} sentences{begins}. Of",
-        f"{manifest['shortened']:,} the last sentences do not fit and are not read. Nothing else was trained or tuned",
-        "on.",
-        "",
-        "## Training",
-        "",
-        f"Low-rank changes (rank {lora['rank']}, alpha {lora['alpha']}) and two heads{from_where}; the one that prunes",
-        f"reads {where}. {training['steps']:,} steps of {training['queries']} passages, {encoder['max_tokens']} tokens",
-        f"each at most, learning rate {training['learning_rate']:g}, seed {recipe['seed']}. {_loss(recipe)}",
-        "What remains is the last checkpoint: none was chosen by its scores.",
-        f"{platform(manifest)}; {manifest['seconds'] / 60:.0f} minutes since it was last started.",
-        *score_table(
-            manifest, among="the first stage's candidates and their relevant documents, by their first blocks"
-        ),
-        *_thresholds(manifest),
-    ]
-    return "\n".join(lines) + "\n"
+    return training_card(
+        manifest,
+        what=[
+            f"An adapter that makes of {encoder['model']} a model that reranks and prunes in one pass (Provence,",
+            "Chirkova et al., ICLR 2025). Made by `rankloom train` (recipe of kind `provence`). Name this folder as",
+            "the model of `provence`.",
+        ],
+        examples=[
+            f"Passages: {manifest['examples']:,}, of 1 to {passages['longest']} sentences{begins}. Of",
+            f"{manifest['shortened']:,} the last sentences do not fit and are not read. Nothing else was trained or",
+            "tuned on.",
+        ],
+        how=[
+            f"Low-rank changes (rank {lora['rank']}, alpha {lora['alpha']}) and two heads{from_where}; the one that",
+            f"prunes reads {where}. {training['steps']:,} steps of {training['queries']} passages,",
+            f"{encoder['max_tokens']} tokens each at most, learning rate {training['learning_rate']:g},",
+            f"seed {recipe['seed']}. {_loss(recipe)}",
+            "What remains is the last checkpoint: none was chosen by its scores.",
+        ],
+        scores=[
+            *score_table(
+                manifest, among="the first stage's candidates and their relevant documents, by their first blocks"
+            ),
+            *_thresholds(manifest),
+        ],
+    )
 
 
 def _loss(recipe: dict[str, Any]) -> str:

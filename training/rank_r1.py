@@ -65,7 +65,7 @@ def train(recipe: RankR1Recipe, session: Session, *, output: Path) -> Trained:
             fix="raise asked.max_tokens, or lower asked.passage_words or negatives.count",
         )
     torch.manual_seed(recipe.seed)
-    start = before_training(writer, pool, output / "start.json", measure=lambda one, _: measured(one, held_out, recipe))
+    start = before_training(output / "start.json", lambda: measured(writer, held_out, recipe))
     trained = fit(writer, choices, recipe, checkpoints=output / "checkpoints", progress=session.progress)
     manifest = folder.manifest(
         data,
