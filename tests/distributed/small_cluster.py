@@ -13,7 +13,8 @@ def two_nodes():
     """A cluster of two nodes of one processor each; this process is connected to it. Gives its address."""
     import logging
 
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # before ray is imported
+    # before ray is imported; its workers give way to all else (15) and would wait for minutes beside other tests
+    os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_worker_niceness="0")
     import ray
     from ray.cluster_utils import Cluster
 

@@ -137,15 +137,16 @@ def test_a_pipeline_that_fails_leaves_the_others(bm25, models, queries, tmp_path
     session = offline(cache=tmp_path / "cache", on_truncate="error")
     start = Run.start(queries, session=session)
     pipelines = {"cut": bm25 >> BiEncoder(models["dense"], depth=30), "whole": bm25.top(5)}
-    failed = fill_cache(pipelines, start)
+    cluster = RayCluster(workers=1)
+    failed = fill_cache(pipelines, start, cluster=cluster)
     assert list(failed) == ["cut"]
     assert isinstance(failed["cut"], DataError)
     assert "bi_encoder: a text is longer than the model reads" in str(failed["cut"])
     asked = units_asked_for(monkeypatch)
-    assert fill_cache({"whole": pipelines["whole"]}, start) == {}
+    assert fill_cache({"whole": pipelines["whole"]}, start, cluster=cluster) == {}
     assert asked == [[]]  # nothing is left to do
     with pytest.raises(DataError, match="longer than the model reads"):
-        run_on_ray(pipelines["cut"], start)
+        run_on_ray(pipelines["cut"], start, cluster=cluster)
 
 
 def test_without_a_cache_there_is_no_job(bm25, queries):

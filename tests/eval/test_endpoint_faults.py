@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
+import signal
 import time
 from collections import Counter
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from rankloom.fingerprint import digest
+from tests import forked
 from tests.chat_server import ChatServer, Misbehaviour
 
 pytestmark = pytest.mark.slow
@@ -87,19 +88,15 @@ def written(folder: Path, pipelines: dict[str, Any]) -> Path:
     return folder / "study.yaml"
 
 
-def started(file: Path, name: str) -> subprocess.Popen[bytes]:
-    folder = file.parent
-    return subprocess.Popen(
-        [sys.executable, "-m", "rankloom", "run", file, "--cache", folder / "cache", "--output-dir", folder / name],
-        env={**os.environ, "RANKLOOM_OFFLINE": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
+def started(file: Path, name: str) -> tuple[BaseProcess, Path]:
+    folder, said = file.parent, file.parent / f"{name}.stderr"
+    words = ["run", file, "--cache", folder / "cache", "--output-dir", folder / name]
+    return forked.rankloom(words, said=said, environment={"RANKLOOM_OFFLINE": "1"}), said
 
 
-def ended(process: subprocess.Popen[bytes]) -> tuple[int, str]:
-    _, messages = process.communicate(timeout=300)
-    return process.returncode, messages.decode()
+def ended(process: BaseProcess, said: Path) -> tuple[int | None, str]:
+    process.join(300)
+    return process.exitcode, said.read_text()
 
 
 def hits(folder: Path, pipeline: str) -> list[list[str]]:
@@ -116,7 +113,7 @@ def test_what_fails_is_told_the_others_are_measured_and_the_next_run_asks_for_th
     pipelines["sorted"] = ["bm25", {"setwise": {"model": model(failing, "sorter"), **sort}}]
     pipelines["dying"] = ["bm25", {"setwise": {"model": model(dying, "dying"), **sort}}]
     file = written(tmp_path, pipelines)
-    status, messages = ended(started(file, "first"))
+    status, messages = ended(*started(file, "first"))
     failing.close()
     dying.die()
     assert status == 7, messages
@@ -142,7 +139,7 @@ def test_what_fails_is_told_the_others_are_measured_and_the_next_run_asks_for_th
     assert len(dying.answered) >= QUERIES
 
     well, risen = Server(port=failing.http.server_port, well=True), Server(port=dying.http.server_port, well=True)
-    status, messages = ended(started(file, "second"))
+    status, messages = ended(*started(file, "second"))
     well.close()
     risen.close()
     assert status == 0, messages
@@ -161,14 +158,14 @@ def test_a_run_that_is_killed_pays_again_for_what_was_under_way_at_most(tmp_path
     server = Server(well=True)
     file = written(tmp_path, {"expanded": [{"query2doc": {"model": model(server, "m", concurrency=2)}}, "bm25"]})
     server.trouble = lambda _: time.sleep(0.02)  # so that the process is killed before all is said
-    process, deadline = started(file, "first"), time.monotonic() + 240
-    while len(server.answered) < 2 * BEFORE and process.poll() is None and time.monotonic() < deadline:
+    (process, said), deadline = started(file, "first"), time.monotonic() + 240
+    while len(server.answered) < 2 * BEFORE and process.is_alive() and time.monotonic() < deadline:
         time.sleep(0.005)
     process.kill()
-    assert ended(process)[0] < 0
+    assert ended(process, said)[0] == -signal.SIGKILL
     paid = server.paid("m")
     assert 2 * BEFORE <= len(paid) < QUERIES
-    status, messages = ended(started(file, "second"))
+    status, messages = ended(*started(file, "second"))
     server.close()
     assert status == 0, messages
     asked = Counter(server.paid("m"))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
+
+from tests import forked
 
 STAGES = Path(__file__).parent / "stages"
 KILLS = 10
@@ -40,21 +41,18 @@ class Runner:
     def __init__(self, folder: Path, config: str) -> None:
         folder.mkdir()
         self.config, self.cache, self.out, self.log = (folder / name for name in ("e.yaml", "cache", "out", "log"))
+        self.said = folder / "stderr.txt"
         self.config.write_text(config, encoding="utf-8")
 
-    def start(self) -> subprocess.Popen[bytes]:
-        paths = os.pathsep.join([str(STAGES), os.environ.get("PYTHONPATH", "")])
-        return subprocess.Popen(
-            [sys.executable, "-m", "rankloom", "run", self.config, "--cache", self.cache, "--output-dir", self.out],
-            env={**os.environ, "PYTHONPATH": paths, "RANKLOOM_TEST_LOG": str(self.log)},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        )
+    def start(self) -> BaseProcess:
+        words = ["run", self.config, "--cache", self.cache, "--output-dir", self.out]
+        environment = {"RANKLOOM_TEST_LOG": str(self.log)}
+        return forked.rankloom(words, said=self.said, environment=environment, path=STAGES)
 
     def finish(self) -> None:
         process = self.start()
-        _, messages = process.communicate(timeout=120)
-        assert process.returncode == 0, messages.decode()
+        process.join(120)
+        assert process.exitcode == 0, self.said.read_text()
 
     def units(self) -> list[str]:
         return self.log.read_text(encoding="utf-8").splitlines() if self.log.exists() else []
@@ -62,13 +60,13 @@ class Runner:
     def kill_after(self, units: int, seconds: float) -> bool:
         """Kill the process some time after it has begun so many more units; False if it ended before."""
         process, before, deadline = self.start(), len(self.units()), time.monotonic() + 60
-        while len(self.units()) < before + units and process.poll() is None and time.monotonic() < deadline:
+        while len(self.units()) < before + units and process.is_alive() and time.monotonic() < deadline:
             time.sleep(0.005)
         time.sleep(seconds)
-        ended = process.poll() is not None
+        ended = not process.is_alive()
         process.kill()
-        process.communicate()
-        assert ended or process.returncode == -signal.SIGKILL
+        process.join()
+        assert ended or process.exitcode == -signal.SIGKILL
         return not ended
 
     def results(self) -> dict[str, bytes]:

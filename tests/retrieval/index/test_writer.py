@@ -1,10 +1,6 @@
 """Adding, replacing, deleting and merging, while others read, and while processes die."""
 
-import os
 import random
-import signal
-import subprocess
-import sys
 import threading
 import time
 
@@ -20,6 +16,7 @@ from rankloom.retrieval import BM25Scoring, EnglishAnalyzer, ImpactIndex, Impact
 from rankloom.retrieval.analyzers import analyzer_of
 from rankloom.retrieval.index import writer as writer_module
 from rankloom.retrieval.index.impact_batch import ImpactBatch
+from tests import forked
 
 IDS = st.sampled_from([f"d{number}" for number in range(12)])
 DOCUMENT = st.dictionaries(st.sampled_from(["a", "b", "c", "blue", "\u6f22"]), st.integers(1, 300), max_size=4)
@@ -337,30 +334,30 @@ def test_readers_see_whole_commits_while_a_writer_works(tmp_path):
 
 # --- crashes -------------------------------------------------------------------------------------------------
 
-KILLED = """
-import sys
-from rankloom.retrieval import ImpactIndexWriter
-with ImpactIndexWriter(sys.argv[1], linear=True) as writer:
-    for generation in range(int(sys.argv[2]), 100_000):
-        for number in range(30):
-            writer.update(f"d{number:02}", {"generation": generation, "all": 1})
-        writer.merge() if generation % 3 == 0 else writer.commit()
-        print(generation, flush=True)
-"""
+
+def write_generations(folder, first, told):
+    """Bring all documents to one generation after another, for ever; tells of each that is committed."""
+    with ImpactIndexWriter(folder, linear=True) as writer, told.open("w") as file:
+        for generation in range(first, 100_000):
+            for number in range(30):
+                writer.update(f"d{number:02}", {"generation": generation, "all": 1})
+            writer.merge() if generation % 3 == 0 else writer.commit()
+            print(generation, file=file, flush=True)
 
 
 @pytest.mark.slow
 def test_kill_9_during_commits_loses_nothing_committed(tmp_path):
     folder, first, rng = tmp_path / "index", 1, random.Random(7)
-    for _ in range(8):
-        process = subprocess.Popen(
-            [sys.executable, "-c", KILLED, str(folder), str(first)], stdout=subprocess.PIPE, text=True
-        )
-        told = process.stdout.readline()  # it is at work now
+    for kill in range(8):
+        told = tmp_path / f"told-{kill}"
+        process = forked.start(write_generations, folder, first, told, said=tmp_path / "stderr.txt")
+        while not (told.exists() and told.read_text()):  # until it is at work
+            assert process.is_alive(), (tmp_path / "stderr.txt").read_text()
+            time.sleep(0.005)
         time.sleep(rng.random() * 0.3)
-        os.kill(process.pid, signal.SIGKILL)
-        told = (told + process.stdout.read()).split()
-        process.wait()
+        process.kill()
+        process.join()
+        told = told.read_text().split()
         index = ImpactIndex.open(folder, verify=True)
         hits = index.search_impacts([{"generation": 1.0}], 100)
         assert len(hits.codes) == 30
