@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -103,6 +104,18 @@ class Collection:
         kept = tuple(query for query in self.queries if query.id not in left_out)
         qrels = {query_id: grades for query_id, grades in self.qrels.items() if query_id not in left_out}
         return replace(self, queries=kept, qrels=qrels) if left_out else self
+
+    def sample(self, count: int, *, seed: int) -> Collection:
+        """The same collection with some of its judged queries, in their order; with all if there are no more.
+
+        Args:
+            count: How many are drawn.
+            seed: Which; the same for every machine.
+        """
+        judged = sorted(query_id for query_id, grades in self.qrels.items() if grades)
+        drawn = set(random.Random(seed).sample(judged, min(count, len(judged))))  # noqa: S311  # no secret
+        known = {query.id for query in self.queries} | set(self.qrels)
+        return self.without(sorted(known - drawn))
 
     @property
     def answers(self) -> dict[str, tuple[str, ...]]:

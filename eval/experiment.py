@@ -311,7 +311,8 @@ class Experiment:
     def _load(self, wanted: Source, session: Session) -> Collection:
         """A collection as the file names it."""
         source: str | dict[str, str | Path] = wanted.id or {name: str(path) for name, path in wanted.files.items()}
-        return load_collection(source, split=wanted.split, session=session, folder=self.locations.folder)
+        collection = load_collection(source, split=wanted.split, session=session, folder=self.locations.folder)
+        return collection if wanted.sample is None else collection.sample(wanted.sample, seed=session.seed)
 
     def _tuner(self, collection: Collection, pipelines: Mapping[str, Pipeline], session: Session) -> Tuner:
         """What chooses the tuned rows; finds out before anything runs if it can not be done."""

@@ -213,3 +213,16 @@ def test_relevant_documents_that_the_corpus_lacks_are_named(tmp_path):
     (tmp_path / "qrels").mkdir()
     (tmp_path / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq1\td1\t1\nq1\tgone\t1\nq1\talso\t0\n")
     assert load_collection(tmp_path).absent_documents() == ["gone"]
+
+
+def test_a_sample_holds_so_many_judged_queries_in_their_order() -> None:
+    mini = load_collection("mini")
+    some = mini.sample(7, seed=1)
+    assert len(some.queries) == len(some.qrels) == 7
+    order = [query.id for query in mini.queries]
+    places = [order.index(query.id) for query in some.queries]
+    assert places == sorted(places)
+    assert all(some.qrels[query.id] == mini.qrels[query.id] for query in some.queries)
+    assert mini.sample(7, seed=1).qrels == some.qrels
+    assert mini.sample(7, seed=2).qrels != some.qrels
+    assert mini.sample(10**6, seed=1).qrels == {one: grades for one, grades in mini.qrels.items() if grades}

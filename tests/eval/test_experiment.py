@@ -126,6 +126,12 @@ def test_a_second_run_computes_nothing_and_writes_the_same_bytes(tmp_path: Path,
     assert results(tmp_path / "other") == first
 
 
+def test_a_sample_of_the_queries_is_measured(tmp_path: Path) -> None:
+    found = experiment(tmp_path, {"words": ["words"]}, collection={"id": "mini", "sample": 5}).run()
+    assert set(found.collection.qrels) == set(load_collection("mini").sample(5, seed=7).qrels)
+    assert len(read_evaluations(tmp_path / "out")["words"].per_query["nDCG@10"]) == 5
+
+
 def test_what_is_drawn_follows_the_seed_of_the_session(tmp_path: Path) -> None:
     compare = {"test": "randomisation", "correction": "bonferroni", "intervals": "bootstrap"}
     files = []
