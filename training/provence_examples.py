@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,11 @@ class HeldOutList:
     """A held-out question and the documents that a first stage finds for it.
 
     Args:
-        question: What is asked.
-        texts: The documents, the best first; then relevant ones that were not found. Their labels say nothing.
+        texts: The documents, each with the question, the best first; then relevant ones that were not found. They have
+            no labels.
         relevant: Which of them are relevant, by place.
     """
 
-    question: str
     texts: tuple[LabelledText, ...]
     relevant: frozenset[int]
 
@@ -122,8 +121,8 @@ def _lists(source: LabelledTexts, candidates: dict[str, list[str]]) -> Iterator[
         doc_ids = list(dict.fromkeys([*found, *sorted(relevant)]))
         if not relevant:
             continue
+        asked = [replace(texts[one], query_id=query.id, question=query.text, relevant=()) for one in doc_ids]
         yield HeldOutList(
-            query.text,
-            tuple(texts[doc_id] for doc_id in doc_ids),
+            tuple(asked),
             frozenset(place for place, doc_id in enumerate(doc_ids) if doc_id in relevant),
         )

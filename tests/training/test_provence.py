@@ -157,6 +157,17 @@ def test_negatives_are_texts_of_other_questions_without_labels(finished):
     assert {one.doc_id for one in data.held_out}.isdisjoint(one.doc_id for one in data.passages)
 
 
+def test_documents_are_put_in_order_for_the_question_that_found_them(finished):
+    recipe, output, _ = finished
+    lists = prepared(recipe, SESSION, output).lists
+    assert lists
+    for one in lists:
+        assert len({text.question for text in one.texts}) == 1
+        assert len({text.doc_id for text in one.texts}) == len(one.texts) > 1
+        assert one.relevant
+    assert len({one.texts[0].question for one in lists}) == len(lists)
+
+
 def test_sentence_measures_are_those_of_their_formulas():
     texts = [
         LabelledText("a", "why", "a", "", ("one ", "two ", "three ", "four"), (0, 1)),
