@@ -61,12 +61,14 @@ def cross_encoder_of(adapter: Path, folder: Path, session: Session) -> Path:
     return folder
 
 
-def candidates(folder: Path, queries: int, session: Session) -> list[Run]:
-    """A run for each query."""
+def candidates(folder: Path, queries: int, depth: int, session: Session) -> list[Run]:
+    """A run of the best candidates for each query."""
     with (folder / "candidates" / "dl19" / "bm25.jsonl").open(encoding="utf-8") as lines:
         rows = [json.loads(line) for line, _ in zip(lines, range(queries), strict=False)]
     return [
-        Run.from_documents(row["query"], [Document(hit["doc_id"], hit["text"]) for hit in row["hits"]], session=session)
+        Run.from_documents(
+            row["query"], [Document(hit["doc_id"], hit["text"]) for hit in row["hits"][:depth]], session=session
+        )
         for row in rows
     ]
 
@@ -114,6 +116,7 @@ def main() -> None:
     parser.add_argument("--model", help="an adapter; default: an untrained one")
     parser.add_argument("--queries", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--depth", type=int, default=100, help="candidates of each query")
     parser.add_argument("--splitter", default="syntok")
     options = parser.parse_args()
     session = Session(offline=True, device="cpu")
@@ -128,7 +131,9 @@ def main() -> None:
             JOINT: Provence(str(adapter), splitter=options.splitter),
             "Provence, no pruning": Provence(str(adapter), prune=False, aggregate="first", splitter=options.splitter),
         }
-        runs = candidates(Path(os.environ.get("RANKLOOM_DATA", "../shared/data")), options.queries, session)
+        runs = candidates(
+            Path(os.environ.get("RANKLOOM_DATA", "../shared/data")), options.queries, options.depth, session
+        )
         checked = [check(stages[JOINT].run(run), stages[ALONE].run(run)) for run in runs]
         stages["Provence, no pruning"].run(runs[0])
         seconds = timed(stages, runs, options.rounds)
