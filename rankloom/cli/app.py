@@ -22,6 +22,7 @@ from rankloom.cli.label import label
 from rankloom.cli.lost import lost
 from rankloom.cli.run import run
 from rankloom.cli.search import search
+from rankloom.cli.serve import serve
 from rankloom.cli.train import train
 
 app = typer.Typer(
@@ -69,6 +70,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "golden": golden,
     "label": label,
     "train": train,
+    "serve": serve,
     "doctor": doctor,
 }
 for _name, _verb in _VERBS.items():

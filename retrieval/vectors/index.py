@@ -25,7 +25,7 @@ from rankloom.fingerprint import digest
 from rankloom.ids import DocIds
 from rankloom.ledger import Ledger, Note
 from rankloom.order import Codes
-from rankloom.records import Document
+from rankloom.records import Document, Documents
 from rankloom.retrieval.index_lock import locked
 from rankloom.retrieval.made_by import check_space
 from rankloom.retrieval.vectors.assembly import Origin, assembled, assembled_in, given_shards
@@ -52,12 +52,12 @@ class VectorIndex:
     Args:
         contents: What it holds.
         encoder: Encodes queries.
-        documents: The corpus, when it is at hand.
+        documents: The documents, when they are at hand: mostly a corpus.
         path: Where it lives; None for an index in memory.
     """
 
     def __init__(
-        self, contents: Contents, *, encoder: Encoder, documents: Corpus | None = None, path: Path | None = None
+        self, contents: Contents, *, encoder: Encoder, documents: Documents | None = None, path: Path | None = None
     ) -> None:
         self.contents, self.encoder, self.documents, self.path = contents, encoder, documents, path
 
@@ -443,7 +443,8 @@ class VectorIndex:
         one with too few rows left to learn from keeps what it has learned. Until readers have closed the old files,
         the disk holds both.
         """
-        return self._changed(lambda place: compacted(self.contents, place), self.documents)
+        corpus = self.documents if isinstance(self.documents, Corpus) else None
+        return self._changed(lambda place: compacted(self.contents, place), corpus)
 
     def _changed(self, change: Callable[[Path | None], Contents], corpus: Corpus | None) -> Self:
         """The index with other contents, committed if it lives on disk; see `commit.commit`."""
