@@ -157,7 +157,7 @@ class LiveIndex:
         with atomic_path(target) as temporary:
             temporary.mkdir()
             corpus = Corpus.build(self._store.all(self.change), temporary / BESIDE, session=self._session)
-            made_with = {"fields": dict.fromkeys(self._index.fields, 1.0)} if self._index.fields else {}
+            made_with: dict[str, Any] = {"fields": dict.fromkeys(self._index.fields, 1.0)} if self._index.fields else {}
             BM25.build(corpus, temporary / BM25.name, analyzer=self.analyzer, session=self._session, **made_with)
             if self._vectors is not None:
                 shutil.copytree(self.folder / Dense.name, temporary / Dense.name)

@@ -166,4 +166,4 @@ def uses(batcher: Batcher) -> tuple[Use, ...]:
     pipeline = batcher.plan.pipeline
     reranks = any(isinstance(stage, Reranker) and getattr(stage, "rerank", True) for stage in pipeline.stages)
     prunes = "spans" in pipeline.flow(GIVEN | NO_TRAITS, after="the documents of the request")
-    return (*(("rerank",) if reranks else ()), *(("prune",) if prunes else ()))  # type: ignore[return-value]  # words of Use
+    return (*(("rerank",) if reranks else ()), *(("prune",) if prunes else ()))
