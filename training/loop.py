@@ -80,6 +80,8 @@ def run_loop(trainer: Any, checkpoints: Path, progress: Progress) -> None:
         advance(done)
         trainer.add_callback(_Reporting(advance, checkpoints / "losses.jsonl"))
         trainer.train(resume_from_checkpoint=None if last is None else str(last))
+    # else the model would go on computing in half precision, and what is measured next would not be what is used
+    trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     trainer.model.eval()
 
 

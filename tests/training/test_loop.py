@@ -15,6 +15,7 @@ class Told:
     def __init__(self, steps):
         self.args = SimpleNamespace(max_steps=steps)
         self.model = SimpleNamespace(eval=lambda: None)
+        self.accelerator = SimpleNamespace(unwrap_model=lambda *_, **__: None)
         self.callbacks = []
         self.add_callback, self.remove_callback = self.callbacks.append, lambda _: None
 

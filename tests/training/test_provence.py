@@ -17,6 +17,7 @@ from rankloom.provence_adapter import read_settings
 from rankloom.rerank import CrossEncoder, Provence
 from rankloom.training.provence import untrained
 from rankloom.training.provence_examples import prepared
+from rankloom.training.provence_fit import fit
 from rankloom.training.provence_teacher import teacher_scores
 from rankloom.training.provence_validation import at_threshold, best_of, keeping
 from rankloom.training.recipes import KINDS, carry_out
@@ -243,6 +244,22 @@ def test_one_part_can_be_trained_alone(trains, head, other, tmp_path):
     assert any("lora_B" in name for name in changed)
     assert "worth nothing" in (result.model / "README.md").read_text()
     assert (tmp_path / "out" / "teacher.json").is_file() == (trains == "ranking")
+
+
+def test_half_precision_ends_with_training(tmp_path):
+    values = provence_recipe(tmp_path, steps=2, bfloat16=True)
+    recipe = KIND.model_validate(values)
+    passages = prepared(recipe, SESSION, tmp_path / "out").passages[:40]
+    reader, laid = laid_out(recipe, passages)
+    fit(reader, laid, [0.5] * len(laid), recipe, checkpoints=tmp_path / "checkpoints", progress=SESSION.progress)
+    again, _ = laid_out(recipe, passages)
+    weights = load_file(tmp_path / "checkpoints" / "checkpoint-2" / "trained.safetensors")
+    again.model.load_state_dict(weights, strict=False)
+    features = reader.batch(laid, [0.0] * len(laid)).features
+    with torch.inference_mode():
+        once, twice = (one.model.eval()(**features) for one in (reader, again))
+    assert torch.equal(once.tokens, twice.tokens)
+    assert torch.equal(once.scores, twice.scores)
 
 
 def test_the_head_may_read_the_last_layer(tmp_path):
