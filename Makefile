@@ -6,13 +6,14 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 DEMO   := $(VENV)/demo
 READY  := $(VENV)/ready
+OLDEST := $(VENV)/oldest
 TYPES  := build/types
 # Tests run in so many processes, one thread each; make test PROCESSES=0 runs them in one, where a debugger can stop them.
 PROCESSES ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) --no-loadscope-reorder --durations=20
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint types check-wheel benchmark golden results clean
+.PHONY: help demo test test-fast test-oldest lint types check-wheel benchmark golden results clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -25,6 +26,9 @@ test: $(READY) ## All tests
 
 test-fast: $(READY) ## The tests that take no more than a few seconds each
 	$(PYTEST) -m 'not slow'
+
+test-oldest: $(OLDEST)/ready ## The adapters on the oldest versions of their hosts, in an environment of its own
+	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest -q tests/serving/adapters
 
 lint: $(READY) ## Style, docstrings, formatting
 	$(BIN)/ruff check
@@ -64,4 +68,10 @@ $(DEMO): pyproject.toml constraints.txt
 
 $(READY): $(DEMO)
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[test,lint]'
+	touch $@
+
+$(OLDEST)/ready: pyproject.toml tests/serving/oldest.txt
+	$(PYTHON) -m venv --clear $(OLDEST)
+	$(OLDEST)/bin/pip install --quiet -r tests/serving/oldest.txt
+	$(OLDEST)/bin/pip install --quiet --no-deps -e .
 	touch $@

@@ -24,6 +24,9 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "otel": ("opentelemetry",),
     "datasets": ("ir_datasets",),
     "pandas": ("pandas",),
+    "langchain": ("langchain_core",),
+    "llamaindex": ("llama_index",),
+    "haystack": ("haystack",),
 }
 
 

@@ -79,6 +79,10 @@ class Session:
         self.budget = budget
         self.memo: dict[str, Run] | None = None
 
+    def __deepcopy__(self, memo: dict[int, object]) -> Session:
+        """Itself: copies of what holds a session share its cache and its budget."""
+        return self
+
     def remembering(self) -> Session:
         """This session, also holding the runs of shared prefixes in memory.
 

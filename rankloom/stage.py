@@ -188,6 +188,10 @@ class Stage(ABC):
         """Pickled as its class and parameters: models load again on first use, wherever that is."""
         return _remade, (type(self), self.params())
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Itself, since a stage does not change: copies of what holds one, such as a host's retriever, share it."""
+        return self
+
     def warm_up(self, session: Session | None = None) -> None:  # noqa: B027  # most stages have no models
         """Load models now rather than on first use."""
 
@@ -226,6 +230,12 @@ class Stage(ABC):
         from rankloom.execution import execute
 
         return execute(self, queries, session=session)
+
+    async def arun(self, queries: object, *, session: Session | None = None) -> Run:
+        """`run` for asynchronous callers: work runs in threads, branches of a fusion side by side."""
+        from rankloom.execution import aexecute
+
+        return await aexecute(self, queries, session=session)
 
     def search(self, query: str | Query, k: int = 10, *, session: Session | None = None) -> RankedList:
         """The best k hits for one query.

@@ -180,7 +180,7 @@ async def test_search_asearch_and_run_agree(query):
     run = pipeline.run(query)
     searched = pipeline.search(query, k=10)
     awaited = await pipeline.asearch(query, k=10)
-    assert pieces(searched.run) == pieces(awaited.run) == pieces(run)
+    assert pieces(searched.run) == pieces(awaited.run) == pieces(run) == pieces(await pipeline.arun(query))
     assert [hit.trace for hit in searched] == [hit.trace for hit in awaited]
     assert costs(searched.run) == costs(awaited.run)
 
