@@ -121,7 +121,7 @@ class RerankRequest(BaseModel):
 class NewDocument(Asked):
     """A document to be kept."""
 
-    id: Annotated[Str, Field(min_length=1, max_length=512)]
+    id: Annotated[str, Field(min_length=1, max_length=512), AfterValidator(writable)]
     text: Str
     title: Str = ""
     metadata: dict[str, Any] = Field(default_factory=dict)

@@ -54,6 +54,7 @@ def serve(
     )
     running = uvicorn.Server(settings)
     listening = settings.bind_socket()  # before the address is told: a port of 0 is one that the system picks
+    listening.listen(settings.backlog)  # and whoever is told finds somebody there
     address, at = listening.getsockname()[:2]
     message(f"serving {', '.join(told.pipelines)} at http://{f'[{address}]' if ':' in address else address}:{at}")
     running.run(sockets=[listening])

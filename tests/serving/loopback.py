@@ -47,6 +47,13 @@ class ByLength(Reranker):
         return run.ranked(Ranking.from_lists(lists, stage=self.name, kind=ScoreKind.LOGIT))
 
 
+class ByLengthSlowly(ByLength):
+    """Takes a second."""
+
+    name = "by_length_slowly"
+    seconds = 1.0
+
+
 BY_LENGTH = f"{ByLength.__module__}:ByLength"
 
 
