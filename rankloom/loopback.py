@@ -12,8 +12,8 @@ def on_loopback(url: str) -> bool:
     >>> on_loopback("http://127.0.0.1:8080/v1"), on_loopback("https://example.org")
     (True, False)
     """
-    host = urlsplit(url).hostname or ""
     try:
+        host = urlsplit(url).hostname or ""
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:  # a name
+    except ValueError:  # a name, or no URL
         return False

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rankloom.errors import UsageError
+from rankloom.loopback import on_loopback
 from rankloom.records import Document
 from rankloom.serving.config import Limits
 from rankloom.serving.problems import problem
@@ -26,7 +27,7 @@ OPEN_FOLDER = "/playground/"
 
 
 class Gate:
-    """ASGI middleware: keys (401), sizes (413), slow clients (408), too many at a time (429).
+    """ASGI middleware: keys (401, 403), sizes (413), slow clients (408), too many at a time (429).
 
     A body is read whole before the request counts as under way, so that a slow client takes nobody's place.
 
@@ -66,7 +67,16 @@ class Gate:
         if path in OPEN or path.startswith(OPEN_FOLDER):
             await self._app(scope, receive, send)
             return
-        if not self._server.takes(_key(scope["headers"])):
+        headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        if not self._server.keyed and not on_loopback(f"http://{headers.get(b'host', '')}"):
+            # a page of another site whose name has been made to lead here
+            said = {
+                "accepted": "localhost or a loopback address",
+                "fix": "serve with `keys` to be called by other names",
+            }
+            await problem(403, "this is no name of a server without keys", stage="host", **said)(scope, receive, send)
+            return
+        if not self._server.takes(_key(headers)):
             said = {"accepted": "Authorization: Bearer KEY, or X-API-Key: KEY", "stage": "keys"}
             answer = problem(401, "a key is needed", headers={"WWW-Authenticate": "Bearer"}, **said)
             await answer(scope, receive, send)
@@ -84,17 +94,17 @@ class Gate:
         self._under_way += 1
         self._server.metrics.under_way(self._under_way)
         try:
-            await self._app(scope, _given(body, receive), send)
+            with self._server.service.tracing.request(path, headers):
+                await self._app(scope, _given(body, receive), send)
         finally:
             self._under_way -= 1
             self._server.metrics.under_way(self._under_way)
 
 
-def _key(headers: Iterable[tuple[bytes, bytes]]) -> str:
+def _key(headers: Mapping[bytes, str]) -> str:
     """The key that a request brings; empty if none."""
-    told = {name.lower(): value.decode("latin-1") for name, value in headers}
-    scheme, _, key = told.get(b"authorization", "").partition(" ")
-    return key.strip() if scheme.lower() == "bearer" else told.get(b"x-api-key", "")
+    scheme, _, key = headers.get(b"authorization", "").partition(" ")
+    return key.strip() if scheme.lower() == "bearer" else headers.get(b"x-api-key", "")
 
 
 async def _body(scope: Scope, receive: Receive, limits: Limits) -> bytes | int:

@@ -46,6 +46,11 @@ class Server:
         """What may be asked for."""
         return self.service.config.limits
 
+    @property
+    def keyed(self) -> bool:
+        """Whether only those who have a key are served."""
+        return self.service.keys is not None
+
     def takes(self, key: str) -> bool:
         """Whether a request with this key is served."""
         return self.service.keys is None or self.service.keys.takes(key)

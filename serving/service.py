@@ -33,6 +33,7 @@ class Service:
         builder: Builds pipelines anew when documents change.
         session: How they are carried out.
         live: The documents that may change; None if there are none.
+        tracing: Begins spans.
     """
 
     def __init__(
@@ -44,8 +45,9 @@ class Service:
         builder: ServedPipelines,
         session: Session,
         live: LiveIndex | None,
+        tracing: Tracing,
     ) -> None:
-        self.config, self.batchers, self.keys, self.live = config, batchers, keys, live
+        self.config, self.batchers, self.keys, self.live, self.tracing = config, batchers, keys, live, tracing
         self._builder, self._session = builder, session
 
     @classmethod
@@ -91,19 +93,20 @@ class Service:
             corpus = load_collection(config.collection, session=session, folder=file.locations.folder).corpus
         build = partial(builder.build, corpus=corpus, session=session)
         pipelines = {name: build(spec, at=("pipelines", name)) for name, spec in config.pipelines.items()}
-        running = session.uncached()
+        running, tracing = session.uncached(), Tracing(on=config.tracing)
         made = partial(
             Batcher,
             session=running,
             batching=config.batching,
             on_failure=config.on_failure,
             metrics=metrics,
-            tracing=Tracing(on=config.tracing),
+            tracing=tracing,
         )
         batchers = {name: made(name, one, searches=searching[name]) for name, one in pipelines.items()}
         for pipeline in pipelines.values():
             pipeline.warm_up(running)
-        return cls(config, batchers, keys=keys, builder=builder, session=session, live=live if config.live else None)
+        live = live if config.live else None
+        return cls(config, batchers, keys=keys, builder=builder, session=session, live=live, tracing=tracing)
 
     @staticmethod
     def _live(file: ServeFile, session: Session, before: LiveIndex | None) -> LiveIndex:

@@ -5,7 +5,7 @@ Only the API is used. Where spans go is for the process to set up, such as by `o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -26,10 +26,14 @@ class Tracing:
         self._tracer: Any = None
         if on:
             self._tracer = require("opentelemetry.trace", extra="otel", stage="serve").get_tracer("rankloom")
+            self._propagate = require("opentelemetry.propagate", extra="otel", stage="serve")
 
-    def request(self, route: str) -> AbstractContextManager[None]:
-        """A span of a request."""
-        return self._span("request", {"http.route": route})
+    def request(self, path: str, headers: Mapping[bytes, str]) -> AbstractContextManager[None]:
+        """A span of a request, inside of the trace that its headers name."""
+        if self._tracer is None:
+            return nullcontext()
+        told = self._propagate.extract({name.decode("latin-1"): value for name, value in headers.items()})
+        return self._begun("request", {"url.path": path}, told)
 
     def batch(self, pipeline: str, size: int) -> AbstractContextManager[None]:
         """A span of a batch."""
@@ -44,7 +48,7 @@ class Tracing:
         return nullcontext() if self._tracer is None else self._begun(name, attributes)
 
     @contextmanager
-    def _begun(self, name: str, attributes: dict[str, str | int]) -> Iterator[None]:
+    def _begun(self, name: str, attributes: dict[str, str | int], inside: Any = None) -> Iterator[None]:
         """A span of our tracer."""
-        with self._tracer.start_as_current_span(f"rankloom {name}", attributes=attributes):
+        with self._tracer.start_as_current_span(f"rankloom {name}", attributes=attributes, context=inside):
             yield

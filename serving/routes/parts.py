@@ -16,6 +16,7 @@ from rankloom.serving.threads import in_thread
 _PROBLEMS = {
     400: "The body is not JSON.",
     401: "A key is needed.",
+    403: "A server without keys was called by a name of another machine.",
     404: "There is no such pipeline or document.",
     408: "The body came too slowly.",
     409: "A document is there already.",
@@ -32,7 +33,7 @@ _PROBLEMS = {
 
 def problems(*more: int) -> dict[int | str, dict[str, Any]]:
     """The errors that every route may answer with, and some more, for OpenAPI."""
-    known = (400, 401, 408, 413, 422, 429, 500, 501, *more)
+    known = (400, 401, 403, 408, 413, 422, 429, 500, 501, *more)
     content = {MEDIA_TYPE: {"schema": schemas.Problem.model_json_schema()}}
     return {status: {"description": _PROBLEMS[status], "content": content} for status in sorted(known)}
 

@@ -6,8 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from rankloom.config import PipelineBuilder
 from rankloom.corpus import BESIDE, Corpus
+from rankloom.eval.collections import load_collection
 from rankloom.retrieval import BM25
+from rankloom.session import Session
 from tests.serving.loopback import BY_LENGTH, DOCUMENTS, ByLength, serving
 
 QUERIES = ["sky", "blue sea", "the moon", "green grass", "bread", "tides", "light", "yeast"]
@@ -187,3 +190,27 @@ def test_results_of_a_failing_stage_can_be_left_out(client):
     assert [(one["stages"], one["reason"]) for one in answer.json()["left_out"]] == [("by_length", "failed")]
     assert "the model choked" in answer.json()["left_out"][0]["detail"]
     assert answer.json()["hits"][0]["spans"]
+
+
+# --- models --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_model_gives_the_same_in_any_company():
+    steps = ["bm25", {"top": 10}, {"bi_encoder": {"depth": 10}}, "sentence_pruner"]
+    collection, session = load_collection("mini"), Session(offline=True, device="cpu")
+    queries = [query.text for query in collection.queries[:12]]
+    pipe = PipelineBuilder({}).build(steps, corpus=collection.corpus, session=session)
+    values = {"collection": "mini", "pipelines": {"best": steps}, "session": {"device": "cpu"}}
+    with serving(values) as client, ThreadPoolExecutor(12) as pool:
+        asked = [pool.submit(client.post, "/v1/search", json={"query": query, "k": 5}) for query in queries]
+        answers = [one.result().json() for one in asked]
+    assert max(answer["batch_size"] for answer in answers) > 1
+    for query, answer in zip(queries, answers, strict=True):
+        alone = pipe.search(query, 5, session=session)
+        assert [hit["doc_id"] for hit in answer["hits"]] == alone.doc_ids
+        assert [hit["score"] for hit in answer["hits"]] == pytest.approx(alone.scores, abs=1e-5)
+        for told, hit in zip(answer["hits"], alone, strict=True):
+            assert [(one["start"], one["end"]) for one in told["spans"]] == [(one.start, one.end) for one in hit.spans]
+            likely = [one.probability for one in hit.spans]
+            assert [one["probability"] for one in told["spans"]] == pytest.approx(likely, abs=1e-5)

@@ -1,5 +1,6 @@
 """A client that is slow, greedy or malformed harms itself."""
 
+import json
 import socket
 import threading
 import time
@@ -33,7 +34,7 @@ def raw(client, sent, *, more=()):
 
 
 BODY = {"query": "q", "documents": ["x"]}
-HEAD = b"POST /v1/rerank HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+HEAD = b"POST /v1/rerank HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
 
 def test_more_than_may_be_at_a_time_are_told_to_come_again(client, monkeypatch):
@@ -81,3 +82,14 @@ def test_who_leaves_early_leaves_nothing_behind(client):
             line.sendall(sent)
     assert client.post("/v1/rerank", json=BODY).status_code == 200
     assert "rankloom_requests_under_way 1.0" in client.get("/metrics").text  # this one itself
+
+
+def test_a_page_of_another_site_can_send_nothing_that_counts(client):
+    plain = client.post("/v1/rerank", content=json.dumps(BODY), headers={"Content-Type": "text/plain"})
+    assert plain.status_code == 422
+    for host in ("evil.example", "127.0.0.1.evil.example", "localhost.evil.example:80", "", "[::1", "10.0.0.1"):
+        answer = client.post("/v1/rerank", json=BODY, headers={"Host": host})
+        assert (answer.status_code, answer.json()["stage"]) == (403, "host"), host
+    for host in ("localhost", "localhost:80", "127.0.0.1:1", "[::1]:80"):
+        assert client.post("/v1/rerank", json=BODY, headers={"Host": host}).status_code == 200
+    assert "access-control-allow-origin" not in client.options("/v1/rerank", headers={"Origin": "http://a"}).headers

@@ -46,7 +46,7 @@ def test_a_thousand_malformed_requests_do_no_harm(tmp_path):
         for number, operation in enumerate(operations):
             fine += asked(operation, GenerationMode.POSITIVE, client, -(-WELL_FORMED // len(operations)), number)
         assert fine[200] > 10
-        assert all(status < 500 for status in fine), fine
+        assert fine.keys() <= {200, 404, 409, 422, 504}, fine  # 504: it had a deadline of next to nothing
         for doc_id, text in kept.items():
             assert client.get(f"/v1/documents/{doc_id}").json()["text"] == text
         assert client.get("/ready").status_code == 200
