@@ -70,15 +70,15 @@ class Gate:
         headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
         if not self._server.keyed and not on_loopback(f"http://{headers.get(b'host', '')}"):
             # a page of another site whose name has been made to lead here
-            said = {
-                "accepted": "localhost or a loopback address",
-                "fix": "serve with `keys` to be called by other names",
-            }
-            await problem(403, "this is no name of a server without keys", stage="host", **said)(scope, receive, send)
+            fix = "serve with `keys` to be called by other names"
+            said = "this is no name of a server without keys"
+            answer = problem(403, said, stage="host", accepted="localhost or a loopback address", fix=fix)
+            await answer(scope, receive, send)
             return
         if not self._server.takes(_key(headers)):
-            said = {"accepted": "Authorization: Bearer KEY, or X-API-Key: KEY", "stage": "keys"}
-            answer = problem(401, "a key is needed", headers={"WWW-Authenticate": "Bearer"}, **said)
+            asked = {"WWW-Authenticate": "Bearer"}
+            accepted = "Authorization: Bearer KEY, or X-API-Key: KEY"
+            answer = problem(401, "a key is needed", headers=asked, stage="keys", accepted=accepted)
             await answer(scope, receive, send)
             return
         body = await _body(scope, receive, limits)
@@ -88,8 +88,10 @@ class Gate:
             await answer(scope, receive, send)
             return
         if self._under_way >= limits.concurrency:
-            said = {"stage": "request", "accepted": f"{limits.concurrency} requests at a time"}
-            await problem(429, "the server is busy", headers={"Retry-After": "1"}, **said)(scope, receive, send)
+            accepted = f"{limits.concurrency} requests at a time"
+            wait = {"Retry-After": "1"}
+            answer = problem(429, "the server is busy", headers=wait, stage="request", accepted=accepted)
+            await answer(scope, receive, send)
             return
         self._under_way += 1
         self._server.metrics.under_way(self._under_way)
