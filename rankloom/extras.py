@@ -22,6 +22,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "ray": ("ray",),
     "serve": ("fastapi", "uvicorn", "prometheus_client"),
     "otel": ("opentelemetry",),
+    "mcp": ("fastapi", "uvicorn", "prometheus_client", "mcp"),
     "datasets": ("ir_datasets",),
     "pandas": ("pandas",),
     "langchain": ("langchain_core",),

@@ -20,6 +20,7 @@ from rankloom.cli.help import help_of
 from rankloom.cli.index import index
 from rankloom.cli.label import label
 from rankloom.cli.lost import lost
+from rankloom.cli.mcp import mcp
 from rankloom.cli.run import run
 from rankloom.cli.search import search
 from rankloom.cli.serve import serve
@@ -71,6 +72,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "label": label,
     "train": train,
     "serve": serve,
+    "mcp": mcp,
     "doctor": doctor,
 }
 for _name, _verb in _VERBS.items():

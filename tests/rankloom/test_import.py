@@ -76,8 +76,8 @@ def test_the_extras_are_those_of_the_project_file():
     names = packages_distributions()
     for extra, modules in EXTRAS.items():
         wanted = set(declared[extra])
-        if "rankloom[dense]" in wanted:
-            wanted |= set(declared["dense"])
+        for inner in ("dense", "serve"):
+            wanted |= set(declared[inner]) if f"rankloom[{inner}]" in wanted else set()
         packages = {line.split("[")[0].split(">")[0].replace("_", "-").lower() for line in wanted}
         for module in filter(installed, modules):  # what is not there does not tell its package
             brought = {name.replace("_", "-").lower() for name in names.get(module, [])} or {module.replace("_", "-")}

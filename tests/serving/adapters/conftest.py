@@ -8,6 +8,7 @@ _HOSTS = {
     "test_llama_index.py": "llama_index",
     "test_haystack.py": "haystack",
 }
+os.environ.setdefault("HAYSTACK_TELEMETRY_ENABLED", "False")  # read when the host is imported
 _CI = os.environ.get("CI") == "true"
 collect_ignore = [file for file, host in _HOSTS.items() if find_spec(host) is None and not _CI]
 
