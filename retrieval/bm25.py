@@ -74,8 +74,8 @@ class BM25(Retriever, CountedTermSource, ScoreExplainer):
         field_b: `b` of some of the fields; the others take `b`.
 
     Raises:
-        UsageError: A parameter is out of range, the index was made with another analyzer, from another corpus, or
-            without one of the fields.
+        UsageError: A parameter is out of range, the index is none, or it was made with another analyzer, from another
+            corpus, or without one of the fields.
 
     Example:
         >>> from rankloom import Document
@@ -104,6 +104,14 @@ class BM25(Retriever, CountedTermSource, ScoreExplainer):
         fields: Mapping[str, float] | None = None,
         field_b: Mapping[str, float] | None = None,
     ) -> None:
+        if not isinstance(index, ImpactIndex):
+            raise UsageError(
+                "searches an index, and this is none",
+                stage=self.name,
+                value=index,
+                accepted="an ImpactIndex",
+                fix="BM25.of(documents), BM25.for_corpus(corpus, session), or BM25.open(directory)",
+            )
         self.index = index
         self.corpus = corpus
         self.analyzer = analyzer or EnglishAnalyzer()

@@ -427,3 +427,9 @@ def test_another_corpus_beside_an_index_is_not_taken(tmp_path):
     BM25.build(Corpus.of([Document("d1", "The sky is blue.")]), tmp_path / "bm25")
     Corpus.build([Document("d1", "Something else.")], tmp_path / "corpus")
     assert BM25.open(tmp_path / "bm25").documents is None
+
+
+def test_documents_in_place_of_an_index_are_refused_with_the_way_in() -> None:
+    corpus = Corpus.of([Document("d1", "The sky is blue.")])
+    with pytest.raises(UsageError, match=r"bm25.*BM25\.of\(documents\), BM25\.for_corpus"):
+        BM25(corpus)  # type: ignore[arg-type]
