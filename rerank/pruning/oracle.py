@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 
 from rankloom.checks import whole
 from rankloom.errors import DataError, UsageError
@@ -77,16 +78,19 @@ class OraclePruner(Pruner):
         ranking, documents = run.hits(stage=self.name), run.texts(stage=self.name)
         spans: list[tuple[Span, ...] | None] = [None] * len(ranking.codes)
         notes = []
+        split = cache(lambda text: tuple(self._splitter(text)))  # many queries share a text
         for number, query in enumerate(run.queries):
             ids = ranking.doc_ids(number)[: self.depth]
             marked = self.sentences.get(query.id, {})
             for place, document in enumerate(documents.get(ids), start=int(ranking.offsets[number])):
-                own = spans[place] = tuple(self._spans(document, marked.get(document.id, ())))
+                own = spans[place] = tuple(self._spans(document, marked.get(document.id, ()), split(document.text)))
                 if not any(span.kept for span in own):
                     notes.append(Note(self.name, "nothing_kept", query.id, document.id))
         return run.ranked(replace(ranking, spans=tuple(spans))).noted(*notes)
 
-    def _spans(self, document: Document, marked: Sequence[tuple[int, int]]) -> Iterator[Span]:
+    def _spans(
+        self, document: Document, marked: Sequence[tuple[int, int]], offsets: Sequence[tuple[int, int]]
+    ) -> Iterator[Span]:
         """The sentences of a document, each with its fate."""
         text = document.text
         for first, last in marked:
@@ -96,6 +100,6 @@ class OraclePruner(Pruner):
                     stage=self.name,
                     value=(first, last),
                 )
-        for start, end in self._splitter(text):
+        for start, end in offsets:
             kept = any(text[max(start, first) : min(end, last)].strip() for first, last in marked)
             yield Span(start, end, float(kept), kept, "relevant" if kept else "not relevant")

@@ -10,6 +10,8 @@ from rankloom.errors import ConfigError, DataError, UsageError
 from rankloom.eval import Experiment
 from rankloom.eval.pruning import retention
 from rankloom.rerank import LeadPruner, OraclePruner
+from rankloom.rerank.pruning.sentences import split_sentences
+from rankloom.rerank.pruning.splitting import Splitter
 from rankloom.testing import StageConformance
 
 TEXTS = {"d1": "Bread needs yeast. Air scatters blue light. Red?", "d2": "The sea. The moon."}
@@ -50,6 +52,17 @@ def test_nothing_that_is_marked_is_lost(text, marked):
     for span in run["q1"][0].spans:
         shared = [text[max(span.start, first) : min(span.end, last)] for first, last in inside]
         assert span.kept == any(part.strip() for part in shared)
+
+
+def test_a_text_of_many_queries_is_split_once():
+    asked = []
+
+    def counted(text):
+        asked.append(text)
+        return split_sentences(text)
+
+    OraclePruner(MARKED, splitter=Splitter("counted", counted)).run(candidates())
+    assert sorted(asked) == sorted(TEXTS.values())
 
 
 def test_below_the_depth_documents_stay_whole():
