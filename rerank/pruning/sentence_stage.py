@@ -250,7 +250,8 @@ def decide(
         best: At most so many are kept, the likeliest; None for no limit.
         keep_at_least: So many are kept, the likeliest, whatever their probability.
         title_first: The first sentence is a title. If another sentence is kept, so is it, and it counts neither among
-            the best nor among those to be kept; if none is, it is judged like any other.
+            the best nor among those to be kept. If none is, it stands alone where it is above the threshold itself, as
+            with Provence's and OpenProvence's own code, or where `keep_at_least` is told and the text has nothing else.
         compared: What of a sentence is above the threshold, for reasons; empty for its probability.
 
     Example:

@@ -89,6 +89,11 @@ def test_reasons():
         (True, "share above threshold"), (False, "share below threshold"),
     ]  # fmt: skip
     assert decide([], [], title_first=True, keep_at_least=1) == []
+    assert decide([0.2], [False], title_first=True, keep_at_least=1) == [(True, "among the best")]  # nothing else
+    assert decide([0.2, 0.1], [False] * 2, title_first=True, keep_at_least=1) == [
+        (True, "title"),
+        (True, "among the best"),
+    ]
 
 
 def test_threshold_number_and_title():
