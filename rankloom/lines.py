@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,11 @@ def json_lines(path: Path, *, stage: str) -> Iterator[tuple[int, dict[str, Any]]
         if not isinstance(value, dict):
             raise bad_line(path, number, "not a JSON object", stage=stage)
         yield number, value
+
+
+def record_line(record: Mapping[str, Any]) -> str:
+    """A line of JSON, in ASCII: half of a surrogate pair, which a text may hold, is no UTF-8."""
+    return f"{json.dumps(record)}\n"
 
 
 def malformed_json(error: ValueError | RecursionError) -> str:

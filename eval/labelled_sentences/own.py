@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
+from rankloom.errors import UsageError
 from rankloom.eval.labelled_sentences.records import reading, records
 from rankloom.eval.labelled_sentences.text import LabelledText, LabelledTexts
+from rankloom.files import atomic_path
+from rankloom.lines import record_line
 
 ENDING = ".labelled.jsonl"
 _ACCEPTED = "query_id, question, doc_id, title, sentences, and relevant, places of sentences from 0"
@@ -41,18 +43,23 @@ def read_own(path: Path, split: str) -> LabelledTexts:  # noqa: ARG001  # a file
 
 
 def write_labelled(path: str | Path, texts: Iterable[LabelledText]) -> Path:
-    """Write records, to be read again by `read_labelled`.
+    """Write records, to be read again by `read_labelled`; a file that is there stays until all are written.
 
     Args:
         path: The file; its name must end in `.labelled.jsonl`, by which the format is recognised.
         texts: The records.
 
     Raises:
-        ValueError: The name ends otherwise.
+        UsageError: The name ends otherwise.
     """
     file = Path(path)
     if not file.name.endswith(ENDING):
-        raise ValueError(f"{file} does not end in {ENDING}")
-    lines = [json.dumps(asdict(text), ensure_ascii=False) for text in texts]
-    file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        raise UsageError(
+            "the name tells the format, and this one tells another",
+            stage="write_labelled",
+            value=str(path),
+            accepted=f"a name that ends in {ENDING}",
+        )
+    with atomic_path(file) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as lines:
+        lines.writelines(record_line(asdict(text)) for text in texts)
     return file

@@ -11,7 +11,6 @@ is one, here, of an answer that was cut, which may have been about to cite more.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ import numpy as np
 from rankloom.errors import UsageError
 from rankloom.files import atomic_path
 from rankloom.ledger import Ledger
+from rankloom.lines import record_line
 from rankloom.records import Document, Query
 from rankloom.rerank.pair_stage import Outcome
 from rankloom.rerank.pruning.citation_answers import CITED, answer_counts
@@ -91,7 +91,7 @@ def write_silver_labels(run: Run, pruner: CitationPruner, path: str | Path) -> S
                 fate = _fate(outcome := next(given))
                 fates[fate] += 1
                 if fate in ("relevant", "irrelevant"):
-                    file.write(json.dumps(_label(query, document, outcome)) + "\n")  # ASCII: half a pair is no UTF-8
+                    file.write(record_line(_label(query, document, outcome)))
     cost = replace(after.ledger.costs[-1], stage=pruner.name, model=pruner.model_name)
     ledger = Ledger((*after.ledger.notes, *notes), (*run.ledger.costs, cost))
     return SilverLabels(**{name: fates[name] for name in _FATES}, unfinished=wanted - len(outcomes), ledger=ledger)

@@ -4,8 +4,14 @@ import json
 
 import pytest
 
-from rankloom.errors import DataError, NotFoundError
-from rankloom.eval.labelled_sentences import find_labelled, read_labelled, read_labelled_noted, write_labelled
+from rankloom.errors import DataError, NotFoundError, UsageError
+from rankloom.eval.labelled_sentences import (
+    LabelledText,
+    find_labelled,
+    read_labelled,
+    read_labelled_noted,
+    write_labelled,
+)
 from rankloom.eval.labelled_sentences.trecqa import printed
 
 
@@ -268,12 +274,29 @@ def test_own_files_come_back(tmp_path):
     texts = read(path)
     written = write_labelled(tmp_path / "silver.labelled.jsonl", texts)
     assert read(written) == texts
-    with pytest.raises(ValueError, match=r"does not end in \.labelled\.jsonl"):
+    with pytest.raises(UsageError, match=r"write_labelled.*silver\.jsonl.*ends in \.labelled\.jsonl"):
         write_labelled(tmp_path / "silver.jsonl", texts)
     record = {"query_id": "1", "question": "?", "doc_id": "d", "title": "", "sentences": ["A. ", " "], "relevant": []}
     written.write_text(json.dumps(record))
     with pytest.raises(DataError, match=r"line 1: a sentence is blank"):
         read(written)
+
+
+def test_a_file_stays_until_another_is_written_whole(tmp_path):
+    sky = LabelledText("q1", "Why?", "d1", "", ("Half a pair: \ud83d. ", "Blå."), (0,))
+    written = write_labelled(tmp_path / "own.labelled.jsonl", [sky])
+    assert read(written) == [sky]
+    before = written.read_bytes()
+    assert before.isascii()
+
+    def broken():
+        yield sky
+        raise RuntimeError("the model is gone")
+
+    with pytest.raises(RuntimeError, match="the model is gone"):
+        write_labelled(written, broken())
+    assert written.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == [written.name]
 
 
 def test_names(tmp_path, monkeypatch):
