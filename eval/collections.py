@@ -19,7 +19,7 @@ from rankloom.eval.downloads import Downloads
 from rankloom.eval.labelled_sentences import find_labelled, read_labelled_collection
 from rankloom.eval.layouts import DocumentFiles, read_download
 from rankloom.eval.measures import Evaluation, evaluate
-from rankloom.eval.pruning import PRUNING, check_labels, pruning_measures
+from rankloom.eval.pruning import PRUNING, check_labels, nothing_to_keep, pruning_measures
 from rankloom.eval.sentence_labels import Sentences, read_sentences
 from rankloom.extras import installed
 from rankloom.fingerprint import digest
@@ -96,7 +96,8 @@ class Collection:
             return evaluation
         judged = [query_id for query_id, grades in self.qrels.items() if grades]
         values = pruning_measures(run, pruning, judged, sentences=self.sentences, answers=self.answers)
-        return evaluation.with_values(values).in_order(measures)
+        empty = nothing_to_keep(run, pruning, judged, sentences=self.sentences, answers=self.answers)
+        return replace(evaluation.with_values(values), nothing_to_keep=empty).in_order(measures)
 
     def without(self, query_ids: Sequence[str]) -> Collection:
         """The same collection without some queries."""
@@ -112,10 +113,10 @@ class Collection:
             count: How many are drawn.
             seed: Which; the same for every machine.
         """
-        judged = sorted(query_id for query_id, grades in self.qrels.items() if grades)
+        asked = {query.id for query in self.queries}
+        judged = sorted(query_id for query_id, grades in self.qrels.items() if grades and query_id in asked)
         drawn = set(random.Random(seed).sample(judged, min(count, len(judged))))  # noqa: S311  # no secret
-        known = {query.id for query in self.queries} | set(self.qrels)
-        return self.without(sorted(known - drawn))
+        return self.without(sorted((asked | set(self.qrels)) - drawn))
 
     @property
     def answers(self) -> dict[str, tuple[str, ...]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection as Container
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,8 @@ class Evaluation:
         unjudged_queries: Queries of the run without judgements; they do not count.
         unanswerable: Judged queries without any relevant document; they can only score 0, and they count.
         removed_hits: Hits taken out before any cut-off because the collection says so.
+        nothing_to_keep: What is labelled (`sentences`, `answers`) -> judged queries whose documents held none of it
+            when they were pruned; they count, as `rankloom.eval.pruning` says. Empty where nothing was pruned.
     """
 
     measures: tuple[str, ...]
@@ -45,6 +47,7 @@ class Evaluation:
     unjudged_queries: tuple[str, ...] = ()
     unanswerable: tuple[str, ...] = ()
     removed_hits: int = 0
+    nothing_to_keep: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def with_values(self, values: Mapping[str, Mapping[str, float]]) -> Evaluation:
         """With more measures of the same run: measure -> query id -> value, for all judged queries."""

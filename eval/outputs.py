@@ -83,6 +83,7 @@ def read_evaluations(folder: Path) -> dict[str, Evaluation]:
                 missing=tuple(row["missing"]),
                 unjudged_queries=tuple(row["unjudged_queries"]),
                 removed_hits=row["removed_hits"],
+                nothing_to_keep={what: tuple(ids) for what, ids in row.get("nothing_to_keep", {}).items()},
             )
             for name, row in summary["pipelines"].items()
         }

@@ -14,6 +14,7 @@ from rankloom.kept_text import kept_text
 from rankloom.ranking import Ranking
 from rankloom.records import Document, Span
 from rankloom.run import Run
+from rankloom.score_parts import flat_steps
 
 STAGE = "pruning"
 
@@ -86,20 +87,10 @@ def _last_pruned(run: Run) -> Ranking | None:
     found = run.hits(stage=STAGE)
     if found.spans is None:
         return None
-    last = _spans_of(found)
     for step in reversed(run.steps):
         if step.ranking is None or step.ranking.spans is None:
             break
-        spans = _spans_of(step.ranking)
-        if any(hit not in spans or spans[hit] != own for hit, own in last.items()):
-            break  # a later pruner has decided anew
         found = step.ranking
+        if any(one.by is not None and "spans" in one.by.provides for one in flat_steps((step,))):
+            break  # a pruner, or a fusion of what pruners left
     return found
-
-
-def _spans_of(ranking: Ranking) -> dict[tuple[int, str], tuple[Span, ...] | None]:
-    """The spans of every hit, by the number of its query and its document."""
-    if ranking.spans is None:
-        return {}
-    ids = ranking.ids.take(ranking.codes)
-    return dict(zip(zip(ranking.query_numbers().tolist(), ids, strict=True), ranking.spans, strict=True))

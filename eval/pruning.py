@@ -2,7 +2,8 @@
 
 They look at the ranking as the last pruner left it, before anything reordered it or cut it off, so that documents
 that were dropped do not count as compression. Where nothing was pruned, nothing was saved and nothing lost:
-compression is 0 and retention 1.
+compression is 0 and retention 1. Retention is 1, too, for a query whose documents held nothing to keep;
+`nothing_to_keep` says which these are, and tables say how many.
 
 Pruners may split texts each in its own way, so labelled sentences and kept ones are never matched one to one. Recall
 counts labelled sentences (all their letters must be kept), precision counts the sentences that the pruner kept, as its
@@ -50,7 +51,6 @@ PRUNING: Mapping[str, PruningMeasure] = {
     "compression_tokens": PruningMeasure("share of their tokens, words and punctuation marks, it took away", 0.0),
     "tokens_saved": PruningMeasure("how many of their tokens it took away", 0.0),
     "retention": PruningMeasure("share of the relevant sentences among them that it kept whole", 1.0, "sentences"),
-    "sentence_recall": PruningMeasure("the same as retention, under its other name", 1.0, "sentences"),
     "sentence_precision": PruningMeasure("share of the sentences it kept that are relevant", 1.0, "sentences"),
     "sentence_f1": PruningMeasure("harmonic mean of their precision and recall", 1.0, "sentences"),
     "sentence_f2": PruningMeasure("the same, recall weighing four times as much", 1.0, "sentences"),
@@ -87,7 +87,7 @@ def pruning_measures(
         run: A run with a ranking; with texts if it was pruned, or if precision is asked for.
         names: Some of `PRUNING`.
         query_ids: The queries to measure; one that the run lacks counts as one without documents.
-        sentences: Relevant sentences, for `retention` and `sentence_...`.
+        sentences: Relevant sentences, for `retention` (the recall of sentences) and `sentence_...`.
         answers: Right answers, for `answer_retention`.
 
     Raises:
@@ -102,7 +102,6 @@ def pruning_measures(
         "compression_tokens": lambda: compression(run, count=estimate_tokens),
         "tokens_saved": lambda: tokens_saved(run),
         "retention": lambda: retention(run, sentences or {}),
-        "sentence_recall": lambda: retention(run, sentences or {}),
         "sentence_precision": lambda: {query_id: found.precision for query_id, found in kept().items()},
         "sentence_f1": lambda: {query_id: found.f_measure(1) for query_id, found in kept().items()},
         "sentence_f2": lambda: {query_id: found.f_measure(2) for query_id, found in kept().items()},
@@ -114,6 +113,42 @@ def pruning_measures(
         found = compute[name]()
         values[name] = {query_id: found.get(query_id, PRUNING[name].empty) for query_id in wanted}
     return values
+
+
+def nothing_to_keep(
+    run: Run,
+    names: Collection[str],
+    query_ids: Iterable[str],
+    *,
+    sentences: Sentences | None = None,
+    answers: Answers | None = None,
+) -> dict[str, tuple[str, ...]]:
+    """What is labelled -> the queries whose documents held none of it when they were pruned.
+
+    Their `retention` and `answer_retention` is 1 whatever a pruner does, so that means with many of them flatter it.
+    A run that no pruner has seen has lost nothing anywhere, and its texts are not read.
+
+    Args:
+        run: A run with a ranking; with texts if it was pruned.
+        names: Some of `PRUNING`: what they need is looked for.
+        query_ids: The queries to look at; one that the run lacks has nothing to keep.
+        sentences: As for `pruning_measures`.
+        answers: As for `pruning_measures`.
+    """
+    needed = sorted({PRUNING[name].needs for name in names} - {""})
+    texts_of = dict(pruned_texts(run)) if needed and run.hits(stage=STAGE).spans is not None else None
+    if texts_of is None:
+        return {}
+
+    def holds_some(query_id: str, what: str) -> bool:
+        texts = texts_of.get(query_id, [])
+        if what == "sentences":
+            return any((sentences or {}).get(query_id, {}).get(text.document.id) for text in texts)
+        right = (answers or {}).get(query_id, ())
+        return any(holds(text.document.text, answer) for text in texts for answer in right)
+
+    wanted = list(query_ids)
+    return {what: tuple(one for one in wanted if not holds_some(one, what)) for what in needed}
 
 
 def compression(run: Run, *, count: Callable[[str], int] = len) -> dict[str, float]:
@@ -179,7 +214,10 @@ def retention(run: Run, sentences: Sentences) -> dict[str, float]:
 def answer_retention(run: Run, answers: Answers) -> dict[str, float]:
     """The share of right answers in the texts of a query's documents that are still in the pruned texts.
 
-    Each answer counts once for each document that holds it. 1 for a query whose documents hold none.
+    Each answer counts once for each document that holds it, wherever it stands there: a short one, such as "2",
+    survives by chance in sentences that answer nothing. Where a collection knows the places of answers, as those in
+    SQuAD's format do, `retention` goes by them: it asks for all sentences in which one stands. 1 for a query whose
+    documents hold none.
 
     Args:
         run: A run with a ranking; with texts if it was pruned.

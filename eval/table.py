@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from rankloom.checks import choice
@@ -69,6 +69,7 @@ class Row:
         missing: Those of them it has no hits for; they count as 0.
         unjudged_queries: Queries it answered that nobody judged; they do not count.
         removed_hits: Hits taken out because the collection says so.
+        nothing_to_keep: See `Evaluation`.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Row:
     missing: tuple[str, ...]
     unjudged_queries: tuple[str, ...]
     removed_hits: int
+    nothing_to_keep: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,9 +168,7 @@ class Summary:
             f" Effect: Cohen's d_z. Detectable: the true difference that an uncorrected paired t-test on these queries "
             f"finds with probability {POWER}."
         )
-        pruned = (
-            " Compression and retention: 0 and 1 where nothing was pruned." if {*PRUNING} & {*self.measures} else ""
-        )
+        pruned = self._of_pruning()
         drawn = f" In brackets: {1 - LEVEL:.0%} bootstrap confidence intervals." if self.intervals != "none" else ""
         if self.baseline is None or len(self.rows) < 2:
             return f"Means over all judged queries; a query without hits counts as 0.{drawn}{pruned}"
@@ -178,6 +178,23 @@ class Summary:
             f"{marks} mark p < {LEVEL} in a two-sided {TESTS[self.test].title}, "
             f"{CORRECTIONS[self.correction].title}{family}.{drawn}{columns if tests else ''}{pruned}"
         )
+
+    def _of_pruning(self) -> str:
+        """What measures of pruning say where there is nothing to prune or nothing to keep, and how often that is."""
+        if not {*PRUNING} & {*self.measures}:
+            return ""
+        told = " Compression and retention: 0 and 1 where nothing was pruned."
+        for what in ("sentences", "answers"):
+            counts = [len(row.nothing_to_keep[what]) for row in self.rows if what in row.nothing_to_keep]
+            if not any(counts):
+                continue
+            least, most = min(counts), max(counts)
+            many = str(most) if least == most else f"{least} to {most} (by pipeline)"
+            told += (
+                f" {many} of {self.rows[0].queries} queries had no labelled {what} in the texts that were pruned and "
+                f"count as kept (1) in the retention of {what}."
+            )
+        return told
 
 
 def summarise(
@@ -220,6 +237,7 @@ def summarise(
             missing=evaluation.missing,
             unjudged_queries=evaluation.unjudged_queries,
             removed_hits=evaluation.removed_hits,
+            nothing_to_keep=evaluation.nothing_to_keep,
         )
         for name, evaluation in evaluations.items()
     )
@@ -315,7 +333,13 @@ def _row_dict(row: Row) -> dict[str, Any]:
         "missing": list(row.missing),
         "unjudged_queries": list(row.unjudged_queries),
         "removed_hits": row.removed_hits,
+        **({"nothing_to_keep": _listed(row.nothing_to_keep)} if row.nothing_to_keep else {}),
     }
+
+
+def _listed(ids: Mapping[str, tuple[str, ...]]) -> dict[str, list[str]]:
+    """Ids as JSON has them."""
+    return {name: list(found) for name, found in ids.items()}
 
 
 def _shown(cell: Cell) -> str:

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -226,3 +227,11 @@ def test_a_sample_holds_so_many_judged_queries_in_their_order() -> None:
     assert mini.sample(7, seed=1).qrels == some.qrels
     assert mini.sample(7, seed=2).qrels != some.qrels
     assert mini.sample(10**6, seed=1).qrels == {one: grades for one, grades in mini.qrels.items() if grades}
+
+
+def test_a_sample_draws_no_judgements_without_a_query() -> None:
+    mini = load_collection("mini")
+    more = {f"gone{number}": {"d1": 1} for number in range(1000)}
+    some = replace(mini, qrels={**mini.qrels, **more}).sample(7, seed=1)
+    assert [query.id for query in some.queries] == [query.id for query in mini.sample(7, seed=1).queries]
+    assert set(some.qrels) == {query.id for query in some.queries}

@@ -17,7 +17,15 @@ from rankloom.corpus import MemoryDocuments
 from rankloom.errors import CompositionError, ConfigError, DataError
 from rankloom.eval.collections import Collection, load_collection
 from rankloom.eval.kept_sentences import KeptSentences, kept_sentences
-from rankloom.eval.pruning import PRUNING, answer_retention, compression, pruning_measures, retention, tokens_saved
+from rankloom.eval.pruning import (
+    PRUNING,
+    answer_retention,
+    compression,
+    nothing_to_keep,
+    pruning_measures,
+    retention,
+    tokens_saved,
+)
 from rankloom.eval.sentence_labels import read_sentences
 from rankloom.eval.table import summarise
 from rankloom.ranking import Ranking
@@ -67,6 +75,15 @@ class Reverse(Reranker):
         return run.ranked(replace(after, spans=spans if before.spans is not None else None))
 
 
+class Nothing(Reranker):
+    """Leaves no hit."""
+
+    name = "nothing"
+
+    def __call__(self, run: Run) -> Run:
+        return run.ranked(run.hits(stage=self.name).top(0))
+
+
 def given_run() -> Run:
     return Run.from_dict(
         {"q1": {"sky": 2.0, "tea": 1.0}, "q2": {"tea": 1.0}, "q3": {}},
@@ -103,6 +120,18 @@ def test_what_is_cut_off_or_moved_after_pruning_changes_nothing() -> None:
     assert compression(twice)["q1"] == pytest.approx(1 - len(kept) / len(SKY.text))
 
 
+def test_the_last_pruner_counts_though_it_decides_as_the_first_or_nothing_is_left() -> None:
+    once = KeepFirst().run(given_run())
+    share = compression(once)
+    one_hit = compression(KeepFirst().top(1).run(given_run()))
+    assert one_hit == share  # what is cut off behind a pruner counts
+    twice = (KeepFirst().top(1) >> KeepFirst()).run(given_run())
+    left = len("Air scatters blue light.")
+    assert compression(twice)["q1"] == pytest.approx(1 - left / len(SKY.text))  # the second was given one document
+    assert compression((KeepFirst() >> Nothing()).run(given_run())) == share
+    assert compression((KeepFirst() >> Nothing() >> KeepFirst()).run(given_run())) == dict.fromkeys(share, 0.0)
+
+
 def test_where_nothing_is_pruned_nothing_is_saved_or_lost() -> None:
     run = replace(given_run(), documents=None)  # texts are not even read
     for name, measure in PRUNING.items():
@@ -128,6 +157,17 @@ def test_retention_by_hand() -> None:
 LABELS = {"q1": {"sky": ((0, 24), (43, 63)), "tea": ((0, 15),), "elsewhere": ((0, 9),)}}
 
 
+def test_queries_with_nothing_to_keep_are_told() -> None:
+    run = KeepFirst().run(given_run())
+    ids, answers = ["q1", "q2", "q3", "q9"], {"q1": ("absent",), "q2": ("hot",)}
+    found = nothing_to_keep(run, ["retention", "answer_retention"], ids, sentences=LABELS, answers=answers)
+    assert found == {"sentences": ("q2", "q3", "q9"), "answers": ("q1", "q3", "q9")}
+    assert all(retention(run, LABELS).get(one, 1.0) == 1 for one in found["sentences"])
+    assert nothing_to_keep(run, ["sentence_f2"], ids, sentences=LABELS) == {"sentences": ("q2", "q3", "q9")}
+    assert nothing_to_keep(run, ["compression"], ids) == {}
+    assert nothing_to_keep(replace(given_run(), documents=None), ["retention"], ids, sentences=LABELS) == {}
+
+
 def test_tokens_saved_by_hand() -> None:
     run = KeepFirst().run(given_run())
     gone = sum(map(estimate_tokens, ("Bread needs yeast.", "So the sky is blue.", "It is hot.")))
@@ -144,7 +184,7 @@ def test_precision_and_f_by_hand() -> None:
         "q2": KeptSentences(relevant=0, found=0, kept=2, helpful=0),
         "q3": KeptSentences(relevant=0, found=0, kept=0, helpful=0),
     }
-    names = ["sentence_precision", "sentence_recall", "sentence_f1", "sentence_f2"]
+    names = ["sentence_precision", "retention", "sentence_f1", "sentence_f2"]
     values = pruning_measures(run, names, ["q1", "q2", "q3", "q9"], sentences=LABELS)
     precision, recall = 2 / 4, 2 / 3
     f1, f2 = 2 * precision * recall / (precision + recall), 5 * precision * recall / (4 * precision + recall)
@@ -242,7 +282,7 @@ def test_precision_and_recall_by_brute_force(documents: list[tuple[str, Any, Any
     sentences = {"q1": {f"d{number}": tuple(labels) for number, (_, _, labels) in enumerate(documents)}}
     precision = helpful / kept if kept else float(relevant == 0)
     recall = found / relevant if relevant else 1.0
-    names = ["sentence_precision", "sentence_recall", "sentence_f1", "sentence_f2"]
+    names = ["sentence_precision", "retention", "sentence_f1", "sentence_f2"]
     values = pruning_measures(run, names, ["q1"], sentences=sentences)
     by_hand = [precision, recall]
     for weight in (1, 4):
@@ -253,6 +293,9 @@ def test_precision_and_recall_by_brute_force(documents: list[tuple[str, Any, Any
 
 def test_measures_stand_beside_ndcg_with_the_same_statistics() -> None:
     collection = load_collection("mini")
+    unlabelled = sorted(collection.qrels)[:2]
+    labels = {one: labels for one, labels in (collection.sentences or {}).items() if one not in unlabelled}
+    collection = replace(collection, sentences=labels)
     names = ["compression", "nDCG@10", "retention"]
     ranked = {query_id: dict.fromkeys(grades, 1.0) for query_id, grades in collection.qrels.items()}
     run = Run.from_dict(ranked, queries=collection.queries, documents=collection.corpus)
@@ -267,6 +310,11 @@ def test_measures_stand_beside_ndcg_with_the_same_statistics() -> None:
     assert summary.rows[1].cells["compression"].mark == "+"
     assert summary.rows[1].cells["retention"].mark == "-"
     assert "0 and 1 where nothing was pruned" in summary.legend()
+    assert sorted(evaluations["pruned"].nothing_to_keep["sentences"]) == unlabelled
+    assert f" 2 of {len(collection.qrels)} queries had no labelled sentences" in summary.legend()
+    told = summary.to_dict()["pipelines"]
+    assert sorted(told["pruned"]["nothing_to_keep"]["sentences"]) == unlabelled
+    assert "nothing_to_keep" not in told["whole"]
 
 
 def test_every_labelled_sentence_of_mini_is_one_that_the_splitter_finds() -> None:
