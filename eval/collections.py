@@ -16,7 +16,7 @@ from rankloom.eval import sources
 from rankloom.eval.answer_text import gold_answers
 from rankloom.eval.catalog import CollectionRecord, Wanted, catalog, relative, relative_of_folder, wanted
 from rankloom.eval.downloads import Downloads
-from rankloom.eval.labelled_sentences import find_labelled, read_labelled_collection
+from rankloom.eval.labelled_sentences import find_labelled, lay_labels, read_labelled_collection
 from rankloom.eval.layouts import DocumentFiles, read_download
 from rankloom.eval.measures import Evaluation, evaluate
 from rankloom.eval.pruning import PRUNING, check_labels, nothing_to_keep, pruning_measures
@@ -151,6 +151,7 @@ def load_collection(
     source: str | Path | Mapping[str, str | Path],
     *,
     split: str | None = None,
+    sentences: str | None = None,
     session: Session | None = None,
     folder: str | Path = "",
 ) -> Collection:
@@ -169,6 +170,9 @@ def load_collection(
             `rankloom.eval.labelled_sentences.find_labelled`); or a mapping with the files `corpus`, `queries` and
             `qrels`.
         split: Which documents, queries and judgements; by default those that the name says, or the usual ones.
+        sentences: A file of labelled sentences that are laid over the collection, whose ids and texts it shares, such
+            as `scifact-rationales.jsonl/validation` over `scifact/test`. So a pruner is measured behind a retriever
+            that searches the whole corpus. Queries that the file does not know are left out.
         session: Where corpora are cached, and whether the network may be used.
         folder: Where relative paths start, such as the folder of the file that names them; where nothing is there, they
             start in the current folder.
@@ -176,13 +180,17 @@ def load_collection(
     Raises:
         NotFoundError: Nothing of that name, or no such split; names what there is.
         ConfigError: A relative path leads to something in both folders.
-        DataError: A file that can not be read, or judged queries that the query file lacks.
+        DataError: A file that can not be read, judged queries that the query file lacks, or labels of other queries
+            or (on first use of the corpus) other texts.
 
     Example:
         >>> load_collection("mini").id
         'mini/test'
     """
     session = session or Session()
+    if sentences is not None:
+        plain = load_collection(source, split=split, session=session, folder=folder)
+        return _with_sentences(plain, sentences, Path(folder))
     if isinstance(source, Mapping):
         return _from_files(source, split, session, Path(folder))
     name = str(source)
@@ -253,6 +261,21 @@ def _by_its_form(name: str, split: str | None, session: Session, folder: Path) -
     read = read_labelled_collection(labelled)
     collection = _collection(labelled.name, read.judged, lambda: Corpus.of(read.documents, session=session), None)
     return replace(collection, sentences=read.sentences)
+
+
+def _with_sentences(collection: Collection, name: str, folder: Path) -> Collection:
+    """The queries of a collection whose sentences a file has labelled, with these labels, over the whole corpus."""
+    found = find_labelled(name, None, folder)
+    if found is None:
+        raise NotFoundError("there is no such file of labelled sentences", stage="load_collection", value=name)
+    laid = lay_labels(found, collection.queries)
+    return replace(
+        collection.without(laid.unlabelled),
+        id=f"{collection.id} with {found.name}",
+        open_corpus=lambda: laid.checked(collection.corpus),
+        sentences=laid.sentences,
+        notes=(*collection.notes, *laid.notes),
+    )
 
 
 def _from_catalog(asked: Wanted, session: Session) -> Collection:

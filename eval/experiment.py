@@ -311,7 +311,8 @@ class Experiment:
     def _load(self, wanted: Source, session: Session) -> Collection:
         """A collection as the file names it."""
         source: str | dict[str, str | Path] = wanted.id or {name: str(path) for name, path in wanted.files.items()}
-        collection = load_collection(source, split=wanted.split, session=session, folder=self.locations.folder)
+        where: dict[str, Any] = {"split": wanted.split, "sentences": wanted.sentences, "folder": self.locations.folder}
+        collection = load_collection(source, session=session, **where)
         return collection if wanted.sample is None else collection.sample(wanted.sample, seed=session.seed)
 
     def _tuner(self, collection: Collection, pipelines: Mapping[str, Pipeline], session: Session) -> Tuner:

@@ -33,6 +33,7 @@ class Source(Strict):
         corpus: A file of documents.
         queries: A file of queries.
         qrels: A file of judgements.
+        sentences: A file of labelled sentences that are laid over it; see `load_collection`.
         sample: So many of its judged queries, drawn by the seed of the session, where all would take too long; a
             collection with fewer is taken whole.
     """
@@ -42,6 +43,7 @@ class Source(Strict):
     corpus: str | None = None
     queries: str | None = None
     qrels: str | None = None
+    sentences: str | None = None
     sample: int | None = Field(default=None, ge=1)
 
     @model_validator(mode="before")

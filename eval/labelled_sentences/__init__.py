@@ -4,7 +4,12 @@ Such files are what context pruners are trained on and measured with. Each forma
 records, so that training, collections and measures need not know where labels come from.
 """
 
-from rankloom.eval.labelled_sentences.collection import LabelledCollection, read_labelled_collection
+from rankloom.eval.labelled_sentences.collection import (
+    LabelledCollection,
+    LaidLabels,
+    lay_labels,
+    read_labelled_collection,
+)
 from rankloom.eval.labelled_sentences.files import LabelledFile, find_labelled, read_labelled, read_labelled_noted
 from rankloom.eval.labelled_sentences.own import write_labelled
 from rankloom.eval.labelled_sentences.text import LabelledText
@@ -13,7 +18,9 @@ __all__ = [
     "LabelledCollection",
     "LabelledFile",
     "LabelledText",
+    "LaidLabels",
     "find_labelled",
+    "lay_labels",
     "read_labelled",
     "read_labelled_collection",
     "read_labelled_noted",

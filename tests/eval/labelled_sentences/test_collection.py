@@ -1,13 +1,15 @@
 """Files of labelled sentences as collections, small ones and the real ones."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from rankloom import Session
 from rankloom.errors import DataError, NotFoundError
-from rankloom.eval import load_collection, sources
-from rankloom.eval.labelled_sentences import find_labelled, read_labelled
+from rankloom.eval import Experiment, load_collection, sources
+from rankloom.eval.labelled_sentences import LabelledText, find_labelled, read_labelled, write_labelled
+from rankloom.eval.outputs import read_evaluations
 
 SELQA = [
     {"article": "A", "section": "S", "question": "Why?", "answers": [1], "candidates": ["One. ", "Two."]},
@@ -96,3 +98,64 @@ def test_scifact_rationales_are_of_beirs_claims_and_abstracts():
             assert beir[text.doc_id] == text.text
             assert (text.query_id in tested) == (split == "validation")
             assert tested.get(text.query_id, text.question) == text.question
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A collection of three documents and two queries, of which `own.labelled.jsonl` labels one."""
+    texts = {"d1": "Air scatters light. Bread is old.", "d2": "The sea.", "d3": "The moon."}
+    (tmp_path / "qrels").mkdir()
+    documents = [json.dumps({"_id": doc_id, "text": text}) for doc_id, text in texts.items()]
+    (tmp_path / "corpus.jsonl").write_text("\n".join(documents))
+    (tmp_path / "queries.jsonl").write_text('{"_id": "q1", "text": "Why blue?"}\n{"_id": "q2", "text": "Sea?"}\n')
+    (tmp_path / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq1\td1\t1\nq2\td2\t1\n")
+    return tmp_path
+
+
+def labels(folder, *, query_id="q1", question="why  BLUE?", first="Air scatters light. "):
+    one = LabelledText(query_id, question, "d1", "A title", (first, "Bread is old."), (0,))
+    return str(write_labelled(folder / "own.labelled.jsonl", [one, replace(one, query_id="q9", question="Gone?")]))
+
+
+def test_labels_are_laid_over_a_whole_corpus(folder):
+    collection = load_collection(folder, sentences=labels(folder))
+    assert collection.sentences == {"q1": {"d1": ((0, 19),)}}
+    assert [query.id for query in collection.queries] == list(collection.qrels) == ["q1"]
+    assert len(collection.corpus) == 3
+    assert [(note.kind, note.query_id) for note in collection.notes] == [("skipped_record", "q9")]
+    whole = load_collection(folder)
+    assert collection.id == f"{whole.id} with {folder / 'own.labelled.jsonl'}"
+    assert collection.corpus.fingerprint() == whole.corpus.fingerprint()
+
+
+def test_labels_of_other_queries_or_texts_are_refused(folder):
+    with pytest.raises(NotFoundError, match=r"no such file of labelled sentences.*absent\.jsonl"):
+        load_collection(folder, sentences="absent.jsonl")
+    with pytest.raises(DataError, match=r"asks something else.*q1"):
+        load_collection(folder, sentences=labels(folder, question="Why red?"))
+    with pytest.raises(DataError, match=r"no query of .* is one of the collection"):
+        load_collection(folder, sentences=labels(folder, query_id="q7"))
+    shifted = load_collection(folder, sentences=labels(folder, first="The air scatters light. "))
+    with pytest.raises(DataError, match=r"reads otherwise in the corpus.*d1"):
+        _ = shifted.corpus
+
+
+def test_an_experiment_lays_labels_over_its_collection(folder, tmp_path):
+    values = {
+        "collection": {"id": str(folder), "sentences": labels(folder)},
+        "pipelines": {"oracle": ["bm25", "oracle_pruner"]},
+        "measures": ["retention"],
+        "output": str(tmp_path / "out"),
+    }
+    result = Experiment.from_dict(values).run()
+    assert result.collection.sentences == {"q1": {"d1": ((0, 19),)}}
+    evaluation = result.outcomes["oracle"].evaluation
+    assert evaluation.nothing_to_keep == {"sentences": ("q1",)}  # BM25 finds no text for it
+    assert read_evaluations(tmp_path / "out") == {"oracle": evaluation}
+    assert " 1 of 1 queries had no labelled sentences" in (tmp_path / "out" / "summary.md").read_text()
+
+
+@needs_data
+def test_rationales_lie_over_all_of_scifact():
+    collection = load_collection("scifact/test", sentences="scifact-rationales.jsonl/validation")
+    assert (len(collection.queries), len(collection.corpus)) == (188, 5183)
