@@ -1,6 +1,7 @@
 """Every format of labelled sentences, in small files made here: what is read, and what is refused."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -290,7 +291,7 @@ def test_a_file_stays_until_another_is_written_whole(tmp_path):
     assert before.isascii()
 
     def broken():
-        yield sky
+        yield replace(sky, query_id="q2")
         raise RuntimeError("the model is gone")
 
     with pytest.raises(RuntimeError, match="the model is gone"):
