@@ -14,7 +14,7 @@ import rankloom
 from rankloom.errors import RankloomError
 from rankloom.serving.limits import Gate
 from rankloom.serving.problems import add_handlers
-from rankloom.serving.routes import context, documents, health, prune, rerank, search
+from rankloom.serving.routes import context, documents, health, playground, prune, rerank, search
 from rankloom.serving.server import Server
 
 _log = logging.getLogger("rankloom")
@@ -50,7 +50,7 @@ def create_app(server: Server) -> FastAPI:
     app.state.server = server
     app.add_middleware(Gate, server=server)
     add_handlers(app)
-    for part in (search, rerank, prune, context, documents, health):
+    for part in (search, rerank, prune, context, documents, health, playground):
         app.include_router(part.router)
     return app
 
