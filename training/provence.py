@@ -12,21 +12,25 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rankloom.cross_encoder_adapter import read_settings
+from rankloom.errors import DataError
 from rankloom.eval.labelled_sentences import LabelledText
 from rankloom.files import MANIFEST, write_json
 from rankloom.fingerprint import digest
-from rankloom.models import model_identity, resolve_device
+from rankloom.models import model_identity, resolve_device, resolve_model
 from rankloom.provence_adapter import ProvenceSettings, save_adapter, with_token_head
 from rankloom.session import Session
 from rankloom.training import cross_encoder
 from rankloom.training.encoder_training import before_training
+from rankloom.training.held_out_texts import halves
 from rankloom.training.provence_card import provence_card
-from rankloom.training.provence_config import ProvenceRecipe
-from rankloom.training.provence_examples import prepared
+from rankloom.training.provence_config import ProvenceRecipe, TrainedProvence
+from rankloom.training.provence_examples import prepared, read_once
 from rankloom.training.training_folder import Trained, TrainingFolder, require_training
 
 if TYPE_CHECKING:
     from rankloom.training.provence_reading import Reader
+    from rankloom.training.provence_teacher import TeacherScores
 
 _STAGE = "training"
 
@@ -41,8 +45,8 @@ def train(recipe: ProvenceRecipe, session: Session, *, output: Path) -> Trained:
 
     Raises:
         NotFoundError: A source or a model is not there.
-        DataError: The sources give no example, the adapter to start from is of other sizes, or the folder holds another
-            training.
+        DataError: The sources give no example, the adapter to start from is of other sizes or reads another number of
+            tokens, or the folder holds another training.
         MissingExtraError: The extra `train` is not installed.
     """
     folder = TrainingFolder(recipe, output)
@@ -52,27 +56,34 @@ def train(recipe: ProvenceRecipe, session: Session, *, output: Path) -> Trained:
     from rankloom.training.provence_fit import fit
     from rankloom.training.provence_validation import best_of, keeping, ranking_measured, sentences_measured
 
+    if recipe.encoder.start is not None:
+        _check_tokens(recipe.encoder, session)
     data = prepared(recipe, session, output)
     torch.manual_seed(recipe.seed)
     reader, settings = untrained(recipe, session)
-    laid = list(reader.lay_out(data.passages))
+    laid, told = read_once(data, reader.lay_out(data.passages))
     passages = [one.passage for one in laid]
     teacher = _taught(recipe, passages, session, output)
-    folder.mark([*passages, *data.held_out, *data.lists, teacher], model=_identity(recipe, settings))
+    folder.mark([*passages, *data.held_out, *data.lists, teacher.scores], model=_identity(recipe, settings))
     start = before_training(output / "start.json", lambda: ranking_measured(reader, data.lists))
     if recipe.training.steps:
-        fit(reader, laid, teacher, recipe, checkpoints=output / "checkpoints", progress=session.progress)
-    end, curve = ranking_measured(reader, data.lists), sentences_measured(reader, data.held_out)
-    best, chosen = best_of(curve), keeping(curve, recipe.keeps)
+        fit(reader, laid, teacher.scores, recipe, checkpoints=output / "checkpoints", progress=session.progress)
+    end, (chosen_on, others) = ranking_measured(reader, data.lists), halves(data.held_out)
+    choices, curve = sentences_measured(reader, chosen_on), sentences_measured(reader, others)
+    best, chosen = best_of(curve), keeping(choices, recipe.keeps)
     settings = settings if chosen is None else replace(settings, threshold=chosen.threshold)
     manifest = folder.manifest(
-        data.data,
+        told,
         examples=len(laid),
-        shortened=_shortened(passages, data.passages),
+        shortened=sum(one.shortened for one in laid),
+        teacher_cut=teacher.cut,
+        start_unknown=list(data.start_unknown),
         held_out=len(data.lists),
-        held_out_texts=len(data.held_out),
+        threshold_texts=len(chosen_on),
+        held_out_texts=len(others),
         start=start,
         end=end,
+        threshold_chosen_of=[one._asdict() for one in choices],
         thresholds=[one._asdict() for one in curve],
         best_threshold=None if best is None else best.threshold,
         threshold=settings.threshold,
@@ -94,12 +105,30 @@ def untrained(recipe: ProvenceRecipe, session: Session) -> tuple[Reader, Provenc
     return Reader(heads, model.tokenizer, settings, device), settings
 
 
-def _taught(recipe: ProvenceRecipe, passages: Sequence[LabelledText], session: Session, output: Path) -> list[float]:
+def _check_tokens(wanted: TrainedProvence, session: Session) -> None:
+    """Refuse to go on from an adapter that reads more of a passage, or less: its scores would be of other texts.
+
+    Raises:
+        DataError: Names both numbers.
+    """
+    start = str(wanted.start)
+    reads = read_settings(resolve_model(start, offline=session.offline, stage=_STAGE).path).max_tokens
+    if reads != wanted.max_tokens:
+        raise DataError(
+            f"the adapter to start from reads {reads} tokens, and the recipe's model {wanted.max_tokens}",
+            stage=_STAGE,
+            value=start,
+            accepted=f"max_tokens {reads}",
+            fix="say so in encoder.max_tokens, or start from another",
+        )
+
+
+def _taught(recipe: ProvenceRecipe, passages: Sequence[LabelledText], session: Session, output: Path) -> TeacherScores:
     """The teacher's scores; zeros where nothing is learnt from any."""
-    from rankloom.training.provence_teacher import teacher_scores
+    from rankloom.training.provence_teacher import TeacherScores, teacher_scores
 
     if recipe.taught_by is None:
-        return [0.0] * len(passages)
+        return TeacherScores([0.0] * len(passages), 0)
     return teacher_scores(passages, recipe.taught_by, session, output / "teacher.json")
 
 
@@ -108,8 +137,3 @@ def _identity(recipe: ProvenceRecipe, settings: ProvenceSettings) -> str:
     start = recipe.encoder.start
     named = [settings.backbone] if start is None else [settings.backbone, start]
     return digest(*(model_identity(one, stage=_STAGE) for one in named))
-
-
-def _shortened(passages: Sequence[LabelledText], whole: Sequence[LabelledText]) -> int:
-    """How many passages have sentences that are not read."""
-    return sum(len(one.sentences) < len(all_of.sentences) for one, all_of in zip(passages, whole, strict=True))

@@ -31,8 +31,9 @@ def provence_card(manifest: dict[str, Any]) -> str:
         ],
         examples=[
             f"Passages: {manifest['examples']:,}, of 1 to {passages['longest']} sentences{begins}. Of",
-            f"{manifest['shortened']:,} the last sentences do not fit and are not read. Nothing else was trained or",
-            "tuned on.",
+            f"{manifest['shortened']:,} the last sentences do not fit and are not read; of {manifest['teacher_cut']:,}",
+            "the teacher does not read the end.",
+            *_before(manifest),
         ],
         how=[
             f"Low-rank changes (rank {lora['rank']}, alpha {lora['alpha']}) and two heads{from_where}; the one that",
@@ -48,6 +49,19 @@ def provence_card(manifest: dict[str, Any]) -> str:
             *_thresholds(manifest),
         ],
     )
+
+
+def _before(manifest: dict[str, Any]) -> list[str]:
+    """What the model that training started from has seen; nothing if there is none."""
+    start, unknown = manifest["recipe"]["encoder"]["start"], manifest["start_unknown"]
+    if start is None:
+        return []
+    told = [f"What {start} was trained on counts too; see its card."]
+    if unknown:
+        told.append(f"Its questions are not known of {', '.join(unknown)}, and may be among those that are measured.")
+    else:
+        told.append("None of its questions is measured.")
+    return told
 
 
 def _loss(recipe: dict[str, Any]) -> str:
@@ -67,15 +81,19 @@ def _thresholds(manifest: dict[str, Any]) -> list[str]:
     """How well it prunes, as a section; nothing if no labelled sentence was held out."""
     if not manifest["thresholds"]:
         return []
+    keeps, texts, others = (manifest[name] for name in ("threshold", "threshold_texts", "held_out_texts"))
+    share, best = manifest["recipe"]["keeps"], manifest["best_threshold"]
     rows = [f"| {' | '.join(f'{one[name]:g}' for name in _COLUMNS)} |" for one in manifest["thresholds"]]
     return [
         "",
         "## Sentences",
         "",
-        f"Of {manifest['held_out_texts']} held-out texts with labels. Its own threshold, {manifest['threshold']:g}, is",
-        f"the largest of these at which {manifest['recipe']['keeps']:.0%} of the relevant sentences are kept, if any",
-        f"is; the largest F2 is at {manifest['best_threshold']:g}. Precision, recall, F1 and F2 are means over texts",
-        "with relevant sentences, compression is the share of all characters that is dropped.",
+        f"Its own threshold, {keeps:g}, was chosen on {texts} held-out texts with labels: the largest at which",
+        f"{share:.0%} of the relevant sentences are kept, if any is. The table is of {others} other texts, of which",
+        f"none shares a question or a sentence with those; the largest F2 is at {best:g}. Precision, recall, F1 and F2",
+        "are means over texts with relevant sentences, compression is the share of all characters that is dropped. All",
+        "are of the sentences that were labelled; the stage cuts texts itself, perhaps otherwise, and `rankloom run`",
+        "measures a query's texts together, so that its figures are not to be compared with these.",
         "",
         f"| {' | '.join(_COLUMNS)} |",
         f"|{'---:|' * len(_COLUMNS)}",

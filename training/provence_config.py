@@ -39,8 +39,8 @@ class TrainedProvence(TrainedCrossEncoder):
 
     Args:
         lora: Low-rank changes, which are trained with both heads.
-        start: An adapter of a cross-encoder with the same sizes to go on from. It keeps its place as a reranker, if it
-            is the teacher.
+        start: An adapter of a cross-encoder with the same sizes and `max_tokens` to go on from. It keeps its place as a
+            reranker, if it is the teacher. Questions that it was trained on, as its manifest tells, are not held out.
         below_last: The second head reads what goes into the last layer, so that pruning costs hardly more than
             reranking alone; the paper's reads what comes out of it.
         rounding: How its probabilities are to be read, unless the stage is told otherwise.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,11 +33,13 @@ class Laid(NamedTuple):
         passage: What of it is read: its first sentences, all of them where they fit.
         row: Its tokens.
         labels: Of each token, 1 if it belongs to a relevant sentence, else 0; int64 of shape (tokens,).
+        shortened: Whether it has sentences that are not read.
     """
 
     passage: LabelledText
     row: Row
     labels: NDArray[np.int64]
+    shortened: bool
 
 
 class Batch(NamedTuple):
@@ -56,7 +57,10 @@ class Batch(NamedTuple):
 
 
 class Reader:
-    """Lays passages out exactly as the stage `Provence` does.
+    """Lays the tokens of passages out exactly as the stage `Provence` does.
+
+    Sentences are those that were labelled. The stage cuts texts itself, so what is measured here, and a threshold that
+    is chosen by it, are of sentences which the stage may cut otherwise.
 
     Args:
         model: What is trained.
@@ -98,7 +102,7 @@ class Reader:
         training = self.model.training
         self.model.eval()
         pairs = [
-            SentencePair(one.question, Document(one.doc_id, one.text, title=one.title), offsets(one)) for one in texts
+            SentencePair(one.question, Document(one.doc_id, one.text, title=one.title), one.bounds()) for one in texts
         ]
         found = read_pairs(self._loaded, self.layout, pairs, titled=True, batch_size=_BLOCKS, blocks=blocks)
         self.model.train(training)
@@ -107,22 +111,15 @@ class Reader:
     def _laid_out(self, passages: Sequence[LabelledText]) -> Iterator[Laid]:
         """Passages whose tokens are made together."""
         questions = [self._inputs.question(one.question) for one in passages]
-        texts = [self._inputs.pieces(one.text, offsets(one), one.title) for one in passages]
+        texts = [self._inputs.pieces(one.text, one.bounds(), one.title) for one in passages]
         tokens = self._inputs.tokens([*questions, *(piece for pieces in texts for piece in pieces)])
         for passage, question, pieces in zip(passages, questions, texts, strict=True):
             read = self._inputs.rows(tokens[question], [tokens[piece] for piece in pieces], blocks=1)
             title = 1 if passage.title else 0
             sentences = sum(count > 0 for count in read.pieces[title:])
-            yield Laid(cut(passage, 0, max(1, sentences)), read.rows[0], _labels(read, passage, title))
-
-
-def offsets(text: LabelledText) -> tuple[tuple[int, int], ...]:
-    """Start and end of each sentence in the text, without the spaces around it."""
-    starts = [0, *accumulate(len(one) for one in text.sentences)]
-    return tuple(
-        (start + len(one) - len(one.lstrip()), start + len(one.rstrip()))
-        for start, one in zip(starts, text.sentences, strict=False)
-    )
+            read_of = cut(passage, 0, max(1, sentences))
+            shortened = len(read_of.sentences) < len(passage.sentences)
+            yield Laid(read_of, read.rows[0], _labels(read, passage, title), shortened)
 
 
 def _labels(read: PairRows, passage: LabelledText, title: int) -> NDArray[np.int64]:

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from rankloom.corpus import MemoryDocuments
 from rankloom.eval.labelled_sentences import LabelledText
@@ -19,7 +20,19 @@ from rankloom.session import Session
 _log = logging.getLogger("rankloom")
 
 
-def teacher_scores(passages: Sequence[LabelledText], model: str, session: Session, memory: Path) -> list[float]:
+class TeacherScores(NamedTuple):
+    """What a teacher says of passages.
+
+    Args:
+        scores: Of each.
+        cut: How many it does not read to their ends.
+    """
+
+    scores: list[float]
+    cut: int
+
+
+def teacher_scores(passages: Sequence[LabelledText], model: str, session: Session, memory: Path) -> TeacherScores:
     """The raw score of each passage for its question, with its title before it as rerankers read it.
 
     Args:
@@ -37,11 +50,11 @@ def teacher_scores(passages: Sequence[LabelledText], model: str, session: Sessio
         by_question.setdefault(passage.question, []).append(place)
     deepest = max(len(places) for places in by_question.values())
     stage = CrossEncoder(model, precision="float32", depth=deepest)
-    made_of = digest(stage.identity(session), [digest(one) for one in passages])
+    made_of = digest("cut", stage.identity(session), [digest(one) for one in passages])
     if memory.is_file():
         known = json.loads(memory.read_text(encoding="utf-8"))
         if known["made_of"] == made_of:
-            return list(known["scores"])
+            return TeacherScores(known["scores"], known["cut"])
     documents = MemoryDocuments(Document(str(n), one.text, title=one.title) for n, one in enumerate(passages))
     queries = [Query(str(number), question) for number, question in enumerate(by_question)]
     asked = {
@@ -54,5 +67,5 @@ def teacher_scores(passages: Sequence[LabelledText], model: str, session: Sessio
         _log.warning("the teacher %s does not read %s of %s passages to their ends", model, cut, len(passages))
     found = {int(doc_id): score for some in told.to_dict().values() for doc_id, score in some.items()}
     scores = [found[place] for place in range(len(passages))]
-    write_json(memory, {"made_of": made_of, "model": model, "scores": scores})
-    return scores
+    write_json(memory, {"made_of": made_of, "model": model, "scores": scores, "cut": cut})
+    return TeacherScores(scores, cut)

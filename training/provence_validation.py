@@ -23,8 +23,11 @@ THRESHOLDS = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.
 _CUT = 10
 
 
-class Point(NamedTuple):
+class ThresholdPoint(NamedTuple):
     """What comes of a threshold: means over texts with relevant sentences, but for `compression`.
+
+    These are of sentences as they were labelled, text by text. The measures of `rankloom.eval.pruning` with like names
+    are of all texts of a query together, in the sentences that a pruner cuts: the two are not to be compared.
 
     Args:
         threshold: The threshold.
@@ -43,7 +46,7 @@ class Point(NamedTuple):
     compression: float
 
 
-def sentences_measured(reader: Reader, held_out: Sequence[LabelledText]) -> list[Point]:
+def sentences_measured(reader: Reader, held_out: Sequence[LabelledText]) -> list[ThresholdPoint]:
     """What comes of each of `THRESHOLDS`; nothing if no sentence that is held out is relevant.
 
     Args:
@@ -56,12 +59,12 @@ def sentences_measured(reader: Reader, held_out: Sequence[LabelledText]) -> list
     return [at_threshold(held_out, outputs, one, reader.layout.rounding) for one in THRESHOLDS]
 
 
-def best_of(curve: Sequence[Point]) -> Point | None:
+def best_of(curve: Sequence[ThresholdPoint]) -> ThresholdPoint | None:
     """The point of the largest F2, of equal ones that of the larger threshold; None of no points."""
     return max(curve, key=lambda point: (point.f2, point.threshold), default=None)
 
 
-def keeping(curve: Sequence[Point], share: float) -> Point | None:
+def keeping(curve: Sequence[ThresholdPoint], share: float) -> ThresholdPoint | None:
     """The point of the largest threshold that keeps such a share of relevant sentences, or else the first of all."""
     enough = [point for point in curve if point.recall >= share]
     return max(enough, key=lambda point: point.threshold) if enough else next(iter(curve), None)
@@ -69,7 +72,7 @@ def keeping(curve: Sequence[Point], share: float) -> Point | None:
 
 def at_threshold(
     texts: Sequence[LabelledText], outputs: Sequence[PairOutput], threshold: float, rounding: Rounding
-) -> Point:
+) -> ThresholdPoint:
     """What comes of one threshold.
 
     Args:
@@ -87,7 +90,7 @@ def at_threshold(
         if text.relevant:
             rows.append(_shares(keeps, text))
     precision, recall, f1, f2 = (round(float(one), 4) for one in np.mean(rows, axis=0))
-    return Point(threshold, precision, recall, f1, f2, round(dropped / characters, 4))
+    return ThresholdPoint(threshold, precision, recall, f1, f2, round(dropped / characters, 4))
 
 
 def _shares(keeps: NDArray[np.bool_], text: LabelledText) -> tuple[float, float, float, float]:

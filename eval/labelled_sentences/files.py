@@ -35,12 +35,14 @@ class Format(NamedTuple):
         read: Reads a split of a file.
         splits: The splits of a file, the usual one first; empty if a file is one split.
         tested: Collections that ask some of the same questions to measure with, so that they are not to be trained on.
+        trained_on: Whether recipes take it; TREC-QA's licence is for evaluation only.
     """
 
     pattern: str
     read: Callable[[Path, str], LabelledTexts]
     splits: tuple[str, ...] = ()
     tested: tuple[str, ...] = ()
+    trained_on: bool = True
 
 
 #: The first whose pattern fits counts.
@@ -48,7 +50,7 @@ FORMATS = (
     Format(f"*{ENDING}", read_own),
     Format("scifact-rationales*.jsonl", read_scifact, scifact.SPLITS, ("scifact/test",)),
     Format("selqa*.json", read_selqa, tuple(SPLITS)),
-    Format("trecqa*.xml", read_trecqa, trecqa.SPLITS),
+    Format("trecqa*.xml", read_trecqa, trecqa.SPLITS, trained_on=False),
     Format("fool-me-twice*.jsonl", read_fool_me_twice),
     Format("hotpotqa*.json", read_hotpotqa),
     Format("*.json", read_articles, tuple(SPLITS)),

@@ -58,15 +58,18 @@ class LabelledText:
         """The whole text."""
         return "".join(self.sentences)
 
-    def offsets(self) -> tuple[tuple[int, int], ...]:
-        """Start and end of each relevant sentence in the text, without the spaces around it."""
+    def bounds(self) -> tuple[tuple[int, int], ...]:
+        """Start and end of each sentence in the text, without the spaces around it."""
         starts = [0, *accumulate(len(sentence) for sentence in self.sentences)]
-        bounds = []
-        for place in self.relevant:
-            sentence = self.sentences[place]
-            start = starts[place] + len(sentence) - len(sentence.lstrip())
-            bounds.append((start, start + len(sentence.strip())))
-        return tuple(bounds)
+        return tuple(
+            (start + len(one) - len(one.lstrip()), start + len(one.rstrip()))
+            for start, one in zip(starts, self.sentences, strict=False)
+        )
+
+    def offsets(self) -> tuple[tuple[int, int], ...]:
+        """Those of the relevant sentences alone."""
+        bounds = self.bounds()
+        return tuple(bounds[place] for place in self.relevant)
 
 
 class LabelledTexts:

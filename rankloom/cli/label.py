@@ -32,7 +32,7 @@ def label(
       rankloom label labels.yaml cited silver.labelled.jsonl
       rankloom label labels.yaml cited silver.labelled.jsonl --set collection=scifact/train --output json
     """
-    from rankloom.eval.silver_labels import label_experiment
+    from rankloom.eval.label_experiment import label_experiment
 
     chosen = open_experiment(experiment, assignments or [], verb="label")
     session = session_of(chosen, cache=cache, no_cache=False, offline=offline)

@@ -30,7 +30,10 @@ def write_records(file: Path, records) -> Path:
 
 
 def marked_texts(file: Path, *, count: int = 60) -> Path:
-    """Texts of five sentences of four words; those made of markers are relevant. Every third text has none."""
+    """Texts of five sentences of four words and a number; those made of markers are relevant. Every third has none.
+
+    No two texts share a sentence.
+    """
     draws = random.Random(5)
     records = []
     for number in range(count):
@@ -38,6 +41,7 @@ def marked_texts(file: Path, *, count: int = 60) -> Path:
         relevant = [] if number % 3 == 2 else sorted(draws.sample(range(5), 1 + number % 2))
         for place in relevant:
             sentences[place] = " ".join(draws.choices(MARKERS, k=4))
+        sentences = [f"{one} {number}" for one in sentences]
         question = f"why is the {_OTHERS[number % 7]} {_OTHERS[number // 7 % 7]} {number // 49}"
         records.append(record(f"q{number}", question, f"d{number}", sentences, relevant))
     return write_records(file, records)

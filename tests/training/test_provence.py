@@ -16,13 +16,14 @@ from rankloom.eval.labelled_sentences import LabelledText
 from rankloom.provence_adapter import read_settings
 from rankloom.rerank import CrossEncoder, Provence
 from rankloom.training.provence import untrained
-from rankloom.training.provence_examples import prepared
+from rankloom.training.provence_examples import ProvenceData, prepared, read_once
 from rankloom.training.provence_fit import fit
 from rankloom.training.provence_teacher import teacher_scores
 from rankloom.training.provence_validation import at_threshold, best_of, keeping
 from rankloom.training.recipes import KINDS, carry_out
+from rankloom.training.trained_before import TrainedBefore, trained_before
 from tests.training.killed import begin_and_kill
-from tests.training.labelled import MARKERS, marked_texts, provence_recipe
+from tests.training.labelled import MARKERS, marked_texts, provence_recipe, record, write_records
 
 pytestmark = pytest.mark.slow
 KIND = KINDS["provence"].recipe
@@ -90,7 +91,8 @@ def test_it_starts_as_the_cross_encoder_that_teaches_it(finished, tmp_path):
     data = prepared(recipe, SESSION, output)
     titled = [replace(one, title="the moon") for one in data.passages[:5]]
     reader, laid = laid_out(recipe, [*data.passages, *titled])
-    teacher = teacher_scores([one.passage for one in laid], recipe.encoder.start, SESSION, tmp_path / "scores.json")
+    passages = [one.passage for one in laid]
+    teacher, _ = teacher_scores(passages, recipe.encoder.start, SESSION, tmp_path / "scores.json")
     batch = reader.batch(laid, teacher)
     with torch.inference_mode():
         scores = reader.model.eval()(**batch.features).scores
@@ -105,7 +107,7 @@ def test_a_teacher_is_asked_once_and_by_what_a_passage_says(finished, tmp_path, 
     once = teacher_scores(passages, model, SESSION, memory)
     documents = MemoryDocuments([Document("d", passages[3].text)])
     run = Run.from_dict({"q": {"d": 0.0}}, queries={"q": passages[3].question}, documents=documents)
-    assert CrossEncoder(model).run(run, session=SESSION)["q"].scores[0] == pytest.approx(once[3], abs=1e-5)
+    assert CrossEncoder(model).run(run, session=SESSION)["q"].scores[0] == pytest.approx(once.scores[3], abs=1e-5)
     asked = []
     monkeypatch.setattr(CrossEncoder, "score", lambda *given: asked.append(given))
     assert teacher_scores(passages, model, SESSION, memory) == once
@@ -120,6 +122,7 @@ def test_labels_are_of_the_tokens_of_relevant_sentences(finished):
     assert " ".join(words) == "[CLS] why moon [SEP] the sky sea sea . moon . tide tide . [SEP]"
     assert laid.labels.tolist() == [0, 0, 0, 0, 0, 0, 1, 1, 1, 0, 0, 1, 1, 1, 0]
     assert laid.passage == text
+    assert not laid.shortened
 
 
 def test_sentences_that_do_not_fit_are_left_out_of_what_the_teacher_reads(finished):
@@ -130,7 +133,87 @@ def test_sentences_that_do_not_fit_are_left_out_of_what_the_teacher_reads(finish
     assert len(laid.row.tokens) <= recipe.encoder.max_tokens
     assert 3 < len(laid.passage.sentences) < LONG
     assert laid.passage.relevant == (2,)
+    assert laid.shortened
     assert not laid.passage.text.endswith(" ")
+
+
+def test_passages_that_are_read_alike_count_once_and_as_they_are_read(finished):
+    recipe, _, _ = finished
+    sentences = tuple(f"sky sea moon tide{' ' if place < LONG - 1 else ''}" for place in range(LONG))
+    long = LabelledText("q", "why moon", "d", "", sentences, (LONG - 1,))  # its relevant sentence is not read
+    longer = replace(long, doc_id="e", sentences=(*sentences[:-1], "tide moon sea sky"))
+    other = LabelledText("q", "why moon", "f", "", ("bread",), (0,))
+    told = [{"name": "a", "counts": {"documents": 2}}, {"name": "b", "counts": {}}]
+    data = ProvenceData((long, longer, other), (1, 2), (), (), told, ())
+    reader, _ = laid_out(recipe, [])
+    laid, counted = read_once(data, reader.lay_out(data.passages))
+    assert [one.passage.doc_id for one in laid] == ["d", "f"]
+    assert counted[0]["counts"] == {"documents": 2, "passages": 1}
+    assert counted[1]["counts"] == {
+        "passages": 1,
+        "passages with a relevant sentence": 1,
+        "passages that are read alike": 1,
+    }
+
+
+def test_the_teacher_tells_what_it_does_not_read(finished, tmp_path):
+    recipe, _, _ = finished
+    short = LabelledText("q", "why moon", "d", "", ("sky sea",), ())
+    long = replace(short, doc_id="e", sentences=tuple("sky sea moon tide " for _ in range(LONG * 2)))
+    for _ in range(2):  # asked, and as it is kept
+        found = teacher_scores([short, long], recipe.encoder.start, SESSION, tmp_path / "scores.json")
+        assert found.cut == 1
+
+
+def test_a_start_that_reads_more_or_less_is_refused(tmp_path):
+    values = provence_recipe(tmp_path)
+    values["encoder"]["max_tokens"] = 32
+    with pytest.raises(DataError, match=r"reads 40 tokens, and the recipe's model 32.*encoder\.max_tokens"):
+        carry_out(KIND.model_validate(values), SESSION, output=tmp_path / "out")
+
+
+def test_a_text_with_a_relevant_sentence_is_no_negative(tmp_path):
+    records = []
+    for number in range(24):  # four claims of each page have its gold sentence, each in a text of its own
+        gold = f"{' '.join(MARKERS)} page {number // 4}"
+        records.append(record(f"q{number}", f"why bread page {number}", f"d{number}", [gold, f"sky {number}"], [0]))
+    file = write_records(tmp_path / "claims.labelled.jsonl", records)
+    values = provence_recipe(tmp_path)
+    values["sources"] = [{"name": "claims", "licence": "CC0", "labelled": str(file)}]
+    data = prepared(KIND.model_validate(values), SESSION, tmp_path / "out")
+    (told,) = data.data
+    pairs = {(int(one.query_id[1:]), int(one.doc_id[1:])) for one in data.passages}
+    negatives = [(query, document) for query, document in pairs if query != document]
+    assert negatives
+    assert all(query // 4 != document // 4 for query, document in negatives)
+    assert told["counts"]["negatives with a relevant sentence"] > 0
+
+
+def test_what_the_start_was_trained_on_is_not_measured(tmp_path):
+    values = provence_recipe(tmp_path)
+    (source,) = values["sources"]
+    pairs = {"file": source["labelled"], "query": "question", "document": "sentences"}
+    told = {"name": "pairs", "licence": "CC0", "pairs": pairs, "validation": 15}
+    lost = {"name": "lost", "licence": "CC0", "pairs": {**pairs, "file": "nowhere.jsonl"}}
+    manifest = {"recipe": {"seed": 3, "sources": [told, lost], "encoder": {}}}
+    (tmp_path / "cross-encoder" / "manifest.json").write_text(json.dumps(manifest))
+    before = trained_before(values["encoder"]["start"], SESSION)
+    assert len(before.questions) == 45
+    assert before.unknown == ("lost",)
+    data = prepared(KIND.model_validate(values), SESSION, tmp_path / "out")
+    asked = {one.question for one in data.held_out}
+    assert len(asked) == 12
+    assert asked.isdisjoint(before.questions)
+    assert data.start_unknown == ("lost",)
+    assert asked >= {one.texts[0].question for one in data.lists}
+    assert trained_before(None, SESSION) == TrainedBefore()
+
+
+def test_a_start_without_a_manifest_is_told(finished):
+    _, _, result = finished
+    start = result.manifest["recipe"]["encoder"]["start"]
+    assert result.manifest["start_unknown"] == [start]
+    assert f"Its questions are not known of {start}" in (result.model / "README.md").read_text()
 
 
 def test_batches_fill_up_with_dropped_tokens(finished):
@@ -154,7 +237,8 @@ def test_negatives_are_texts_of_other_questions_without_labels(finished):
     assert negatives
     assert not any(one.relevant for one in negatives)
     assert any(set(one.text.split()) & set(MARKERS) for one in negatives)  # what helps others does not help here
-    assert told["passages"] == len(data.passages)
+    assert data.sizes == (len(data.passages),)
+    assert told["held-out labelled texts"] == len(data.held_out)
     assert {one.doc_id for one in data.held_out}.isdisjoint(one.doc_id for one in data.passages)
 
 
@@ -207,13 +291,18 @@ def test_the_manifest_and_the_card_tell_what_was_done(finished):
     settings = read_settings(result.model)
     assert (settings.below_last, settings.rounding, settings.rank) == (True, recipe.encoder.rounding, 4)
     assert settings.threshold == written["threshold"]
-    kept = [one["threshold"] for one in written["thresholds"] if one["recall"] >= recipe.keeps]
+    kept = [one["threshold"] for one in written["threshold_chosen_of"] if one["recall"] >= recipe.keeps]
     assert settings.threshold == max(kept)
+    assert written["thresholds"] != written["threshold_chosen_of"]
+    assert written["held_out_texts"] + written["threshold_texts"] == 12
+    assert written["teacher_cut"] == 0
+    assert sum(one["counts"]["passages"] for one in written["data"]) == written["examples"]
     card = (result.model / "README.md").read_text()
     assert all(one["licence"] in card for one in written["data"])
     assert f"the largest F2 is at {written['best_threshold']:g}" in card
     assert "0.05 times the squared error" in card
-    assert f"Its own threshold, {settings.threshold:g}," in card
+    assert f"Its own threshold, {settings.threshold:g}, was chosen on {written['threshold_texts']} held" in card
+    assert "Nothing else" not in card
     assert card.count("\n| 0.") == len(written["thresholds"])
 
 
