@@ -13,7 +13,7 @@ PROCESSES ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) --no-loadscope-reorder --durations=20
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-oldest lint types check-wheel benchmark golden results clean
+.PHONY: help demo test test-fast test-oldest lint types check-wheel audit benchmark golden results clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -42,6 +42,10 @@ types: $(READY) ## The strict type checker, over the whole package
 
 check-wheel: $(READY) ## The wheel alone, with core dependencies only, in a clean folder
 	PYTHON=$(PYTHON) VENV=$(abspath $(VENV)) bash tests/check_wheel.sh
+
+audit: $(READY) ## Known advisories about the pins; exit status 3 where no advisory service could be asked
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[audit]'
+	$(BIN)/python .ci/audit.py
 
 benchmark: $(READY) ## Speed and memory against peers
 	$(BIN)/python benchmarks/run_columns.py

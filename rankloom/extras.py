@@ -28,6 +28,8 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "langchain": ("langchain_core",),
     "llamaindex": ("llama_index",),
     "haystack": ("haystack",),
+    "examples": ("pypdf", "bs4"),
+    "audit": ("pip_audit",),
 }
 
 
