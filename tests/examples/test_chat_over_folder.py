@@ -165,6 +165,7 @@ QUESTIONS = {
 }
 
 
+@pytest.mark.slow
 def test_offline_each_answer_is_a_sentence_that_its_link_opens(example, folder, tmp_path, capsys):
     asked = [word for question in QUESTIONS for word in ("--ask", question)]
     assert example.main([str(folder), "--state", str(tmp_path / "state"), *asked]) == 0
@@ -176,6 +177,7 @@ def test_offline_each_answer_is_a_sentence_that_its_link_opens(example, folder, 
         assert f"not read: {name}" in printed
 
 
+@pytest.mark.slow
 def test_an_endpoint_answers_in_its_own_words_with_the_same_citations(example, folder, tmp_path, capsys):
     server = ChatServer()
     server.says = lambda _: "It leaves at nine <b>. [1][9]"
