@@ -36,8 +36,8 @@ def pg_rank_card(manifest: dict[str, Any], *, stage: str) -> str:
             f"Name this folder as the model of `{stage}`.",
         ],
         examples=[
-            f"Lists: {manifest['examples']:,}, each of {how['count'] + 1} documents, of which at most",
-            f"{how['positives']} are relevant. Nothing else was trained or tuned on.",
+            f"Lists: {manifest['examples']:,}, each of {how['count'] + 1} documents,",
+            f"of which at most {how['positives']} are relevant. Nothing else was trained or tuned on.",
         ],
         how=[
             f"{training['steps']:,} steps of {training['queries']} lists, learning rate {training['learning_rate']:g};",
